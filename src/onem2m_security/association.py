@@ -1,0 +1,83 @@
+"""The one value that every framework ends with: who is at the other end, by which framework, until when."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from .credentials import Framework
+from .identifiers import CredentialId, EntityId, EntityKind
+
+
+class Role(enum.Enum):
+    """Which end of the session this is; Entity A is the (D)TLS client, Entity B the server (8.2.1)."""
+
+    ENTITY_A = "entity-a"
+    ENTITY_B = "entity-b"
+
+
+@dataclass(frozen=True, slots=True)
+class Association:
+    """An established security association, seen from one end.
+
+    Attributes:
+        role: Entity A (initiating) or Entity B (accepting).
+        framework: The framework that made it.
+        local: The identity assumed at this end.
+        peer: The authenticated identity of the other end; None when only its credential is known.
+        credential_id: The credential that authenticated the session (TS-0003 clause 10.4).
+        cipher_suite: The negotiated suite, by its OpenSSL name.
+        protocol: ``TLSv1.2`` or ``DTLSv1.2``.
+        expires: When the association ends at the latest (UTC); None for the end of the session.
+        server_name: The SNI host name that the client sent, or None.
+        allowed_ae_ids: For a credential that stands for several AEs, the AE-IDs it may act for.
+    """
+
+    role: Role
+    framework: Framework
+    local: EntityId
+    peer: EntityId | None
+    credential_id: CredentialId | None
+    cipher_suite: str
+    protocol: str
+    expires: datetime | None = None
+    server_name: str | None = None
+    allowed_ae_ids: tuple[EntityId, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """The association as plain JSON values; times are RFC 3339 in UTC."""
+        return {
+            "role": self.role.value,
+            "framework": self.framework.value,
+            "local": str(self.local),
+            "peer": None if self.peer is None else str(self.peer),
+            "credential_id": None if self.credential_id is None else str(self.credential_id),
+            "cipher_suite": self.cipher_suite,
+            "protocol": self.protocol,
+            "expires": None if self.expires is None else self.expires.isoformat(),
+            "server_name": self.server_name,
+            "allowed_ae_ids": [str(ae_id) for ae_id in self.allowed_ae_ids],
+        }
+
+    def authenticates(self, originator: str) -> bool:
+        """The registrar's check (TS-0003 clause 7.2.1): may a request with this From come over this session?
+
+        Applies to AEs only: a CSE forwards the requests of others. A request refused here is answered with
+        ORIGINATOR_NOT_AUTHENTICATED.
+        """
+        return self._is_cse or any(_names(ae_id, originator) for ae_id in self._ae_ids)
+
+    @property
+    def _is_cse(self) -> bool:
+        return self.peer is not None and self.peer.kind is EntityKind.CSE
+
+    @property
+    def _ae_ids(self) -> tuple[EntityId, ...]:
+        return self.allowed_ae_ids or (() if self.peer is None else (self.peer,))
+
+
+def _names(ae_id: EntityId, originator: str) -> bool:
+    """An AE writes its From in the shortest form, the AE-ID-Stem (TS-0001 clause 7.2): accept both."""
+    return originator in {ae_id.text, ae_id.text.rpartition("/")[2]}

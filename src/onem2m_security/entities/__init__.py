@@ -1,0 +1,1 @@
+"""What a device or a CSE imports: Entity A, Entity B and the clients of MAF and MEF."""

@@ -1,0 +1,67 @@
+"""The one tree of exceptions. Each says what went wrong and what to do about it, and carries no secret."""
+
+from __future__ import annotations
+
+
+class SecurityFrameworkError(Exception):
+    """Anything this package raises on purpose."""
+
+
+class IdentifierError(SecurityFrameworkError, ValueError):
+    """A text or an octet string is not the identifier it should be."""
+
+
+class ConfigurationError(SecurityFrameworkError):
+    """Settings, files or arguments that cannot work; the message names the thing and the way out."""
+
+
+class CredentialError(SecurityFrameworkError, ValueError):
+    """A key or a certificate that cannot be used as given."""
+
+
+class StoreError(SecurityFrameworkError):
+    """The store could not do what was asked; nothing was half done."""
+
+
+class StoreUnavailableError(StoreError):
+    """The database is locked, full, read-only or out of reach: try again when it is mended."""
+
+
+class RecordCorruptedError(StoreError):
+    """A sealed record does not open: altered, swapped with another, or sealed under a lost key."""
+
+
+class RecordExistsError(StoreError):
+    """A record of this kind with this identifier is there already."""
+
+
+class HandshakeError(SecurityFrameworkError):
+    """The (D)TLS handshake did not complete.
+
+    Attributes:
+        alert: The TLS alert description (RFC 5246 clause 7.2) sent or received, or None.
+    """
+
+    def __init__(self, message: str, *, alert: str | None = None) -> None:
+        super().__init__(message)
+        self.alert = alert
+
+
+class HandshakeTimeoutError(HandshakeError, TimeoutError):
+    """The peer did not finish the handshake within the limit."""
+
+
+class ResolverUnavailableError(SecurityFrameworkError):
+    """The party that knows the key (MAF, MEF or BSF) could not be asked, or gave no usable answer."""
+
+
+class PeerRefusedError(SecurityFrameworkError):
+    """The peer answered a oneM2M request with an error.
+
+    Attributes:
+        rsc: The oneM2M Response Status Code (TS-0004 clause 6.6.3).
+    """
+
+    def __init__(self, message: str, *, rsc: int) -> None:
+        super().__init__(message)
+        self.rsc = rsc

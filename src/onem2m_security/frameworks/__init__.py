@@ -1,0 +1,1 @@
+"""One file per security framework; base.py has the four steps they share. No I/O."""

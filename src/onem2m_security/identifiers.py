@@ -1,0 +1,336 @@
+"""Identifiers of the standard, parsed once at the edge into frozen, canonical types.
+
+FQDNs (MAF-ID, MEF-ID, issuers), entity identifiers (CSE-ID, AE-ID: TS-0001 clause 7.2), key identifiers
+(KmId, KpsaId, KpmId, KeId, KcId: TS-0003 clauses 10.3.4, 10.3.5, 10.5, 10.6), Credential-IDs (10.4) and
+Security Usage Identifiers (TS-0004 clause 6.3.4.2.39). This module never performs I/O and never sees a key.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import enum
+import re
+import unicodedata
+from dataclasses import dataclass
+from typing import Self
+
+import idna
+
+from .errors import IdentifierError
+
+RELATIVE_KEY_ID_OCTETS = 16
+"""Length of RelativeKeId and RelativeKcId, in octets (TS-0003 clause 10.3.1)."""
+
+IDENTITY_MAX_OCTETS = 255
+"""The longest psk_identity this implementation sends or accepts, in octets (the TLS engine's bound)."""
+
+_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
+_NAMED_RELATIVE = re.compile(r"[A-Za-z0-9._-]+")
+_HEX_RELATIVE = re.compile(r"[0-9A-Fa-f]{32}")
+_BASE64_RELATIVE = re.compile(r"[A-Za-z0-9+/]{22}==")
+_CREDENTIAL_VALUE = re.compile(r"[A-Za-z0-9._@-]+")
+
+
+def nfkc(text: str) -> str:
+    """Normalise to Unicode Normalization Form KC, as every identifier is before use (10.3.2)."""
+    return unicodedata.normalize("NFKC", text)
+
+
+def shown(text: object) -> str:
+    """Untrusted text made safe and short enough for an error message or a log line."""
+    plain = text.decode("utf-8", "backslashreplace") if isinstance(text, bytes) else str(text)
+    plain = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in plain[:80])
+    return f"{plain!r}"
+
+
+@dataclass(frozen=True, slots=True)
+class Fqdn:
+    """A fully qualified domain name in canonical form: IDNA A-labels, lower case, no trailing dot.
+
+    Attributes:
+        ascii: The canonical form, at most 253 octets; used on the wire, in SNI and to compare.
+    """
+
+    ascii: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Parse a domain name as a person or a peer writes it.
+
+        Mixed case, one trailing dot and internationalised names (UTS 46) are accepted; all spellings of
+        one name give equal values.
+
+        Raises:
+            IdentifierError: The text is no domain name, or holds a wildcard.
+        """
+        name = nfkc(text).removesuffix(".").lower()
+        try:
+            ascii_name = name if name.isascii() else idna.encode(name, uts46=True).decode("ascii")
+        except (idna.IDNAError, UnicodeError) as error:
+            raise IdentifierError(f"{shown(text)} is not a domain name") from error
+        labels = ascii_name.split(".")
+        if not 1 <= len(ascii_name) <= 253 or not all(_LABEL.fullmatch(label) for label in labels):
+            raise IdentifierError(f"{shown(text)} is not a domain name")
+        return cls(ascii_name)
+
+    @property
+    def unicode(self) -> str:
+        """The form with U-labels: what the key derivations take (TS-0003 clause 10.3.2: UTF-8, NFKC)."""
+        if "xn--" not in self.ascii:
+            return self.ascii
+        try:
+            return nfkc(idna.decode(self.ascii))
+        except (idna.IDNAError, UnicodeError):
+            return self.ascii
+
+    def __str__(self) -> str:
+        return self.ascii
+
+
+class EntityKind(enum.Enum):
+    """What an entity identifier names, as far as its form tells."""
+
+    CSE = "cse"
+    AE = "ae"
+    FUNCTION = "function"
+    """A MAF, MEF or BSF, named by its FQDN."""
+
+
+def _is_segment(segment: str) -> bool:
+    return bool(segment) and all(c.isalnum() or c in "._~-" for c in segment)
+
+
+@dataclass(frozen=True, slots=True)
+class EntityId:
+    """A CSE-ID, an AE-ID or the FQDN of a function (TS-0001 clause 7.2), NFKC-normalised.
+
+    Accepted forms: ``/cse`` and ``//sp.example/cse`` (CSE-ID), ``Cstem``, ``Sstem``, ``/cse/Cstem`` and
+    ``//sp.example/cse/Cstem`` (AE-ID), ``maf.example.com`` (a function).
+    """
+
+    text: str
+
+    @classmethod
+    def parse(cls, text: str | bytes) -> Self:
+        """Parse an entity identifier; at most 255 octets of UTF-8.
+
+        Raises:
+            IdentifierError: It has none of the accepted forms.
+        """
+        given = text
+        if isinstance(text, bytes):
+            try:
+                text = text.decode("utf-8")
+            except UnicodeDecodeError as error:
+                raise IdentifierError(f"{shown(given)} is not UTF-8") from error
+        text = nfkc(text)
+        if not 1 <= len(text.encode("utf-8", "surrogatepass")) <= IDENTITY_MAX_OCTETS:
+            raise IdentifierError(f"{shown(given)} is not an entity identifier: 1 to 255 octets are allowed")
+        if text.startswith("//"):
+            sp_id, *segments = text[2:].split("/")
+            text = "//" + "/".join([str(Fqdn.parse(sp_id)), *segments])
+        elif text.startswith("/"):
+            segments = text[1:].split("/")
+        else:
+            segments = [text]
+            if "." in text and not text.startswith(("C", "S")):
+                return cls(str(Fqdn.parse(text)))
+        if not 1 <= len(segments) <= 2 or not all(map(_is_segment, segments)):
+            raise IdentifierError(
+                f"{shown(given)} is not an entity identifier: give a CSE-ID (/cse, //sp.example/cse), "
+                "an AE-ID (Cstem, /cse/Cstem, //sp.example/cse/Cstem) or an FQDN"
+            )
+        return cls(text)
+
+    @property
+    def kind(self) -> EntityKind:
+        """CSE, AE or function. ``/Sstem`` has the form of a CSE-ID and counts as one."""
+        if not self.text.startswith("/"):
+            is_fqdn = "." in self.text and not self.text.startswith(("C", "S"))
+            return EntityKind.FUNCTION if is_fqdn else EntityKind.AE
+        depth = len(self.text.lstrip("/").split("/")) - self.text.startswith("//")
+        return EntityKind.CSE if depth == 1 else EntityKind.AE
+
+    @property
+    def domain_name(self) -> Fqdn | None:
+        """The FQDN representation of an absolute identifier (TS-0001 clause 6.5.1.1), else None.
+
+        ``//sp.example/cse`` is ``cse.sp.example``; ``//sp.example/cse/Cae`` is ``cae.cse.sp.example``.
+        """
+        if self.kind is EntityKind.FUNCTION:
+            return Fqdn(self.text)
+        if not self.text.startswith("//"):
+            return None
+        sp_id, *segments = self.text[2:].split("/")
+        try:
+            return Fqdn.parse(".".join([*reversed(segments), sp_id]))
+        except IdentifierError:
+            return None
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True)
+class KeyIdentifier:
+    """``relative@FQDN``: the one shape of KmId, KpsaId, KpmId, KeId, KcId and B-TID.
+
+    An exported identifier (KeId, KcId, B-TID) has a relative part of 16 octets, which travels as base64
+    (Release 1) or as hex digits (Release 3); both forms parse to equal values.
+
+    Attributes:
+        relative: The relative part; for exported identifiers 32 lower-case hex digits.
+        fqdn: The FQDN of the function or stakeholder that issued the key.
+    """
+
+    relative: str
+    fqdn: Fqdn
+
+    @classmethod
+    def parse(cls, text: str | bytes) -> Self:
+        """Parse a key identifier; at most 255 octets.
+
+        Raises:
+            IdentifierError: Not of the form ``relative@FQDN``; the relative part may use letters, digits,
+                ``.``, ``_`` and ``-`` (clauses 10.5, 10.6), or be 16 octets in base64 or hex.
+        """
+        given = text
+        if isinstance(text, bytes):
+            try:
+                text = text.decode("ascii")
+            except UnicodeDecodeError:
+                try:
+                    text = text.decode("utf-8")
+                except UnicodeDecodeError as error:
+                    raise IdentifierError(f"{shown(given)} is not UTF-8") from error
+        if len(text) > IDENTITY_MAX_OCTETS:
+            raise IdentifierError(f"{shown(given)}… is longer than {IDENTITY_MAX_OCTETS} octets")
+        relative, at, domain = text.partition("@")
+        if not at:
+            raise IdentifierError(f"{shown(given)} is not a key identifier: relative@FQDN is expected")
+        if _BASE64_RELATIVE.fullmatch(relative):
+            octets = base64.b64decode(relative)
+            if base64.b64encode(octets).decode("ascii") != relative:
+                raise IdentifierError(f"{shown(given)} is not canonical base64")
+            relative = octets.hex()
+        elif _HEX_RELATIVE.fullmatch(relative):
+            relative = relative.lower()
+        elif not _NAMED_RELATIVE.fullmatch(relative):
+            raise IdentifierError(
+                f"{shown(given)} is not a key identifier: before the @ only letters, digits, '.', '_' "
+                "and '-', or 16 octets in base64 or hex"
+            )
+        return cls(relative, Fqdn.parse(domain))
+
+    @classmethod
+    def parse_km_id(cls, text: str | bytes) -> Self:
+        """Parse a KmId, whose relative part is not case-sensitive (TS-0003 clause 10.6)."""
+        parsed = cls.parse(text)
+        return cls(parsed.relative.lower(), parsed.fqdn)
+
+    @classmethod
+    def from_octets(cls, relative: bytes, fqdn: Fqdn) -> Self:
+        """The identifier of an exported key, from its 16-octet relative part.
+
+        Raises:
+            IdentifierError: The relative part is not 16 octets long.
+        """
+        if len(relative) != RELATIVE_KEY_ID_OCTETS:
+            raise IdentifierError(f"a relative key identifier has 16 octets, not {len(relative)}")
+        return cls(relative.hex(), fqdn)
+
+    @property
+    def octets(self) -> bytes | None:
+        """The 16-octet relative part of an exported identifier; None for a named one."""
+        try:
+            return bytes.fromhex(self.relative) if len(self.relative) == 32 else None
+        except ValueError:
+            return None
+
+    @property
+    def base64(self) -> str:
+        """The Release 1 wire form (RFC 3548 base64 with padding); a named identifier is itself."""
+        octets = self.octets
+        return (
+            str(self)
+            if octets is None
+            else f"{binascii.b2a_base64(octets, newline=False).decode()}@{self.fqdn}"
+        )
+
+    @property
+    def hex(self) -> str:
+        """The Release 3 wire form (hexBinary, upper case as XML Schema writes it canonically)."""
+        return str(self) if self.octets is None else f"{self.relative.upper()}@{self.fqdn}"
+
+    def __str__(self) -> str:
+        return f"{self.relative}@{self.fqdn}"
+
+
+class CredentialType(enum.IntEnum):
+    """The type part of a Credential-ID (TS-0003 clause 10.4, sec:credIDTypeID)."""
+
+    KPM_ID = 10
+    KM_ID = 11
+    KPSA_ID = 12
+    """KpsaId or KcId."""
+    RAW_PUBLIC_KEY = 30
+    DEVICE_CERTIFICATE = 31
+    CSE_ID_CERTIFICATE = 32
+    AE_ID_CERTIFICATE = 33
+    NODE_ID_CERTIFICATE = 34
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialId:
+    """``type-value``: globally names a credential (TS-0003 clause 10.4)."""
+
+    type: CredentialType
+    value: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Parse ``11-km@maf.example.com``.
+
+        Raises:
+            IdentifierError: Unknown type part, or characters other than letters, digits, ``. _ - @``.
+        """
+        type_part, dash, value = text.partition("-")
+        if not dash or not type_part.isascii() or not type_part.isdigit() or len(type_part) > 4:
+            raise IdentifierError(f"{shown(text)} is not a Credential-ID: type-value is expected")
+        try:
+            credential_type = CredentialType(int(type_part))
+        except ValueError as error:
+            raise IdentifierError(f"{shown(text)}: no Credential-ID has the type {type_part}") from error
+        if not _CREDENTIAL_VALUE.fullmatch(value):
+            raise IdentifierError(f"{shown(text)} is not a Credential-ID: letters, digits, '. _ - @' only")
+        return cls(credential_type, value)
+
+    def __str__(self) -> str:
+        return f"{self.type.value}-{self.value}"
+
+
+class Suid(enum.IntEnum):
+    """Security Usage Identifier: what a key may be used for (TS-0004 clause 6.3.4.2.39)."""
+
+    PRE_PROVISIONED_MEF = 10
+    PRE_PROVISIONED_MAF = 11
+    PRE_PROVISIONED_SAEF = 12
+    PRE_PROVISIONED_ESPRIM = 13
+    PRE_PROVISIONED_ESDATA_ENCRYPTION = 14
+    PRE_PROVISIONED_ESDATA_SIGNATURE = 15
+    PROVISIONED_MAF = 21
+    PROVISIONED_SAEF = 22
+    PROVISIONED_ESPRIM = 23
+    PROVISIONED_ESDATA_ENCRYPTION = 24
+    PROVISIONED_ESDATA_SIGNATURE = 25
+    MAF_SAEF = 32
+    MAF_ESPRIM = 33
+    MAF_ESDATA_ENCRYPTION = 34
+    MAF_ESDATA_SIGNATURE = 35
+    CERTIFICATE_MEF = 40
+    CERTIFICATE_MAF = 41
+    CERTIFICATE_SAEF = 42
+    CERTIFICATE_ESPRIM = 43
+    CERTIFICATE_ESDATA_ENCRYPTION = 44
+    CERTIFICATE_ESDATA_SIGNATURE = 45

@@ -1,0 +1,1 @@
+"""The only floor with sockets: asyncio shells around the sans-IO core."""
