@@ -50,13 +50,13 @@ class Secret:
         body = rest if colon else form
         body = "".join(body.split())
         is_hex = form == "hex" if colon else bool(re.fullmatch(r"([0-9A-Fa-f]{2})+", body))
+        advice = "a key is written in hex digits or in base64 (hex:… or base64:…)"
+        if colon and form not in {"hex", "base64"}:
+            raise CredentialError(advice)
         try:
-            if colon and form not in {"hex", "base64"}:
-                raise ValueError
-            octets = bytes.fromhex(body) if is_hex else base64.b64decode(body, validate=True)
-        except (ValueError, binascii.Error):
-            raise CredentialError("a key is written in hex digits or in base64 (hex:… or base64:…)") from None
-        return cls(octets)
+            return cls(bytes.fromhex(body) if is_hex else base64.b64decode(body, validate=True))
+        except (ValueError, binascii.Error) as error:
+            raise (error if isinstance(error, CredentialError) else CredentialError(advice)) from None
 
     @classmethod
     def generate(cls, octets: int = 32) -> Self:
@@ -69,7 +69,7 @@ class Secret:
 
     @property
     def fingerprint(self) -> str:
-        """16 hex digits that identify the key without revealing it: truncated SHA-256 over a fixed tag and it.
+        """16 hex digits that tell keys apart without revealing them: truncated SHA-256 over tag and key.
 
         A key shorter than 16 octets could be guessed from a fingerprint; it gives ``short-key`` instead.
         """

@@ -35,6 +35,14 @@ class RecordExistsError(StoreError):
     """A record of this kind with this identifier is there already."""
 
 
+class MessageError(SecurityFrameworkError, ValueError):
+    """A header, a body or a parameter from a peer that is not what its protocol prescribes."""
+
+
+class AuthenticationError(SecurityFrameworkError):
+    """A peer did not prove who it is: unknown, barred, or a MAC or a digest that does not verify."""
+
+
 class HandshakeError(SecurityFrameworkError):
     """The (D)TLS handshake did not complete.
 
@@ -43,6 +51,19 @@ class HandshakeError(SecurityFrameworkError):
     """
 
     def __init__(self, message: str, *, alert: str | None = None) -> None:
+        super().__init__(message)
+        self.alert = alert
+
+
+class CertificateRejectedError(SecurityFrameworkError):
+    """The peer's certificate does not prove the identity that was configured for it.
+
+    Attributes:
+        alert: The TLS alert to send: ``bad_certificate``, ``unknown_ca``, ``certificate_expired``,
+            ``certificate_revoked``, ``unsupported_certificate`` or ``certificate_unknown``.
+    """
+
+    def __init__(self, message: str, *, alert: str) -> None:
         super().__init__(message)
         self.alert = alert
 

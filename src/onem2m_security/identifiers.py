@@ -8,7 +8,6 @@ Security Usage Identifiers (TS-0004 clause 6.3.4.2.39). This module never perfor
 from __future__ import annotations
 
 import base64
-import binascii
 import enum
 import re
 import unicodedata
@@ -42,6 +41,15 @@ def shown(text: object) -> str:
     plain = text.decode("utf-8", "backslashreplace") if isinstance(text, bytes) else str(text)
     plain = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in plain[:80])
     return f"{plain!r}"
+
+
+def _utf8(text: str | bytes) -> str:
+    if isinstance(text, str):
+        return text
+    try:
+        return text.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise IdentifierError(f"{shown(text)} is not UTF-8") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,12 +127,7 @@ class EntityId:
             IdentifierError: It has none of the accepted forms.
         """
         given = text
-        if isinstance(text, bytes):
-            try:
-                text = text.decode("utf-8")
-            except UnicodeDecodeError as error:
-                raise IdentifierError(f"{shown(given)} is not UTF-8") from error
-        text = nfkc(text)
+        text = nfkc(_utf8(text))
         if not 1 <= len(text.encode("utf-8", "surrogatepass")) <= IDENTITY_MAX_OCTETS:
             raise IdentifierError(f"{shown(given)} is not an entity identifier: 1 to 255 octets are allowed")
         if text.startswith("//"):
@@ -196,17 +199,9 @@ class KeyIdentifier:
                 ``.``, ``_`` and ``-`` (clauses 10.5, 10.6), or be 16 octets in base64 or hex.
         """
         given = text
-        if isinstance(text, bytes):
-            try:
-                text = text.decode("ascii")
-            except UnicodeDecodeError:
-                try:
-                    text = text.decode("utf-8")
-                except UnicodeDecodeError as error:
-                    raise IdentifierError(f"{shown(given)} is not UTF-8") from error
         if len(text) > IDENTITY_MAX_OCTETS:
             raise IdentifierError(f"{shown(given)}… is longer than {IDENTITY_MAX_OCTETS} octets")
-        relative, at, domain = text.partition("@")
+        relative, at, domain = _utf8(text).partition("@")
         if not at:
             raise IdentifierError(f"{shown(given)} is not a key identifier: relative@FQDN is expected")
         if _BASE64_RELATIVE.fullmatch(relative):
@@ -252,11 +247,8 @@ class KeyIdentifier:
     def base64(self) -> str:
         """The Release 1 wire form (RFC 3548 base64 with padding); a named identifier is itself."""
         octets = self.octets
-        return (
-            str(self)
-            if octets is None
-            else f"{binascii.b2a_base64(octets, newline=False).decode()}@{self.fqdn}"
-        )
+        encoded = None if octets is None else base64.b64encode(octets).decode("ascii")
+        return str(self) if encoded is None else f"{encoded}@{self.fqdn}"
 
     @property
     def hex(self) -> str:

@@ -25,12 +25,12 @@ class Release(enum.Enum):
 
 DEFAULT_RELEASE: Final = Release.R1
 
-# --- key derivation (section "Derivations" of the manual) -------------------------------------------------
+# --- key derivation ---
 
 KM_ID_DERIVATION: Final = b"oneM2M Master Credential Identifier derivation"
 """OURS: the clause 9.1 to which 8.3.1.2 refers was never published; see keys.km_id_of."""
 
-# --- wire form of the requests to a MAF and an MEF: OURS until TS-0032 is at hand ----------------------------
+# --- wire form of the requests to a MAF and an MEF: OURS until TS-0032 is at hand ---
 # Resource names are the standard's; the paths, short names and type numbers below are this project's.
 
 MAF_BASE: Final = "/maf"

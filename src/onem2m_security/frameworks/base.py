@@ -1,0 +1,333 @@
+"""The four steps that every framework takes: offer, resolve, export, associate.
+
+* offer: the initiating side shows an identity (``Initiator``);
+* resolve: the accepting side turns it into a key, if need be by asking another party (``Resolver``);
+* export: either side takes octets from the finished session (``Established.export``);
+* associate: both sides end with an ``Association``.
+
+A framework is a small file that supplies the parts. Nothing here performs I/O: a resolver that asks another
+party is given the function that does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Protocol
+
+from ..association import Association, Role
+from ..credentials import Framework, ResolvedKey
+from ..errors import CredentialError, IdentifierError, ResolverUnavailableError
+from ..identifiers import CredentialId, EntityId, Fqdn, KeyIdentifier
+from ..keys import EXPORT_OCTETS, ExportedKey, ExportLabel
+from ..telemetry import FETCHES
+from ..tls.endpoint import Endpoint, PskOffer
+from ..tls.session import Session
+
+
+class Resolver(Protocol):
+    """Turns the psk_identity that a client showed into a key."""
+
+    async def resolve(self, identity: bytes) -> ResolvedKey | None:
+        """The key, or None when this resolver has none for the identity.
+
+        Raises:
+            ResolverUnavailableError: Whoever knows could not be asked.
+            StoreError: The store could not be read.
+        """
+
+
+class PeerIdentity(Protocol):
+    """What a certificate verifier tells of the peer."""
+
+    @property
+    def peer(self) -> EntityId | None:
+        """The authenticated identity."""
+
+    @property
+    def credential_id(self) -> CredentialId | None:
+        """The certificate's Credential-ID."""
+
+    @property
+    def expires(self) -> datetime | None:
+        """When the certificate ends (UTC)."""
+
+    @property
+    def allowed_ae_ids(self) -> tuple[EntityId, ...]:
+        """For a device or Node-ID certificate: the AEs that it may act for."""
+
+    @property
+    def targets(self) -> tuple[EntityId, ...]:
+        """For whom keys derived from the session may be."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Established:
+    """A finished handshake: the association, what authenticated it, and the session to export from."""
+
+    association: Association
+    credential: ResolvedKey | PeerIdentity | None
+    session: Session = field(repr=False)
+
+    def export(self, label: ExportLabel) -> ExportedKey:
+        """Export 48 octets and split them (TS-0003 clause 10.3.1).
+
+        Raises:
+            CredentialError: A certificate session without Extended Master Secret: its export could be made
+                equal on two sessions by a man in the middle (RFC 7627).
+        """
+        if self.session.verified_peer is not None and not self.session.has_extended_master_secret:
+            raise CredentialError(
+                "no key is exported from a certificate session without Extended Master Secret"
+            )
+        return ExportedKey.split(self.session.export(label.value, EXPORT_OCTETS))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Initiator:
+    """The initiating side of one handshake: Entity A, a MAF client or an Enrolee.
+
+    Attributes:
+        framework: The framework that the session will belong to.
+        local: The identity that we assume.
+        peer: Whom we mean to reach; the association carries it once the peer has proven itself.
+        endpoint: Our (D)TLS configuration.
+        credential: What we show: a key, or None when the endpoint's certificate is shown.
+        identity: The psk_identity in its wire form; required with a key.
+        server_name: The SNI host name: the peer's FQDN.
+    """
+
+    framework: Framework
+    local: EntityId
+    peer: EntityId
+    endpoint: Endpoint
+    credential: ResolvedKey | None = None
+    identity: bytes | None = None
+    server_name: Fqdn | None = None
+
+    def session(self) -> Session:
+        """A client session that shows our credential; its first flight is ready to send."""
+        offer = None
+        if self.credential is not None and self.identity is not None:
+            offer = PskOffer(self.identity, self.credential.key)
+        name = self.server_name or self.peer.domain_name
+        return Session(self.endpoint, offer=offer, server_name=None if name is None else str(name))
+
+    def establish(self, session: Session) -> Established:
+        """What the finished session means to us."""
+        verified: PeerIdentity | None = session.verified_peer  # type: ignore[assignment]
+        proven: ResolvedKey | PeerIdentity | None = verified or self.credential
+        association = Association(
+            role=Role.ENTITY_A,
+            framework=self.framework,
+            local=self.local,
+            peer=self.peer if verified is None else verified.peer,
+            credential_id=None if proven is None else proven.credential_id,
+            cipher_suite=session.suite.openssl_name,
+            protocol=session.protocol,
+            expires=None if proven is None else proven.expires,
+            server_name=session.server_name,
+        )
+        return Established(association, proven, session)
+
+
+async def _nothing(established: Established) -> None:
+    """Most frameworks export nothing."""
+
+
+@dataclass(eq=False, slots=True)
+class Acceptor:
+    """The accepting side under one name: Entity B, a MAF, an MEF or a BSF.
+
+    Attributes:
+        local: The identity that we assume.
+        endpoint: Our (D)TLS configuration.
+        resolver: Where keys come from.
+        certificate_framework: The framework that a certificate session belongs to.
+        established: Awaited after the handshake and before the last flight leaves: what it makes durable,
+            the client may believe in. If it raises, the handshake fails.
+    """
+
+    local: EntityId
+    endpoint: Endpoint
+    resolver: Resolver
+    certificate_framework: Framework = Framework.SAEF_CERTIFICATE
+    established: Callable[[Established], Awaitable[None]] = _nothing
+
+    def establish(self, session: Session, resolved: ResolvedKey | None) -> Established:
+        """What the finished session means to us."""
+        verified: PeerIdentity | None = session.verified_peer  # type: ignore[assignment]
+        found = resolved or verified
+        association = Association(
+            role=Role.ENTITY_B,
+            framework=resolved.framework if resolved else self.certificate_framework,
+            local=self.local,
+            peer=None if found is None else found.peer,
+            credential_id=None if found is None else found.credential_id,
+            cipher_suite=session.suite.openssl_name,
+            protocol=session.protocol,
+            expires=None if found is None else found.expires,
+            server_name=session.server_name,
+            allowed_ae_ids=() if verified is None else verified.allowed_ae_ids,
+        )
+        return Established(association, found, session)
+
+
+class Authorities:
+    """The names served on one port: the client's SNI chooses the acceptor (TS-0003 clause 10.2.1)."""
+
+    def __init__(self, by_name: Mapping[Fqdn, Acceptor], *, default: Acceptor | None) -> None:
+        """Serve these names; a client that sends another name, or none, gets the default.
+
+        Without a default such a client is refused with unrecognized_name.
+        """
+        self._by_name = {str(name): acceptor for name, acceptor in by_name.items()}
+        self._default = default
+        first = default or next(iter(by_name.values()))
+        self._first = first
+        everyone = [*by_name.values(), *([default] if default else [])]
+        self._by_endpoint = {id(acceptor.endpoint): acceptor for acceptor in everyone}
+
+    def session(self) -> Session:
+        """A server session for a new client."""
+        return Session(self._first.endpoint, select=self._select)
+
+    def acceptor(self, session: Session) -> Acceptor:
+        """The acceptor that the session's client chose."""
+        return self._by_endpoint[id(session.endpoint)]
+
+    @property
+    def acceptors(self) -> list[Acceptor]:
+        """All that are served."""
+        return list(self._by_endpoint.values())
+
+    def _select(self, name: str | None) -> Endpoint | None:
+        try:
+            named = None if name is None else self._by_name.get(str(Fqdn.parse(name)))
+        except IdentifierError:
+            named = None
+        chosen = named or self._default
+        return None if chosen is None else chosen.endpoint
+
+
+# --- resolvers that any framework may use ------------------------------------------------------------------
+
+
+class ResolverChain:
+    """Asks several resolvers in turn; the first answer counts."""
+
+    def __init__(self, resolvers: Iterable[Resolver]) -> None:
+        self._resolvers: Sequence[Resolver] = tuple(resolvers)
+
+    async def resolve(self, identity: bytes) -> ResolvedKey | None:
+        """The first key that any of them has."""
+        for resolver in self._resolvers:
+            found = await resolver.resolve(identity)
+            if found is not None:
+                return found
+        return None
+
+
+class ProvisionedKeys:
+    """Keys held in memory, by identifier: what a device or a CSE was configured with."""
+
+    def __init__(self, keys: Iterable[ResolvedKey]) -> None:
+        self._keys = {key.key_id: key for key in keys}
+
+    async def resolve(self, identity: bytes) -> ResolvedKey | None:
+        """The configured key, unless it has expired."""
+        key_id = parse_identity(identity)
+        found = None if key_id is None else self._keys.get(key_id)
+        return found if found is not None and not has_expired(found) else None
+
+
+Fetch = Callable[[KeyIdentifier], Awaitable[ResolvedKey | None]]
+
+
+class RemoteKeys:
+    """Asks the party that the identifier names, in the middle of the handshake, and keeps what it learns.
+
+    Only configured FQDNs are asked: a client cannot make us call a host of its choice. Handshakes with
+    one identifier share one request. Keys are kept for their lifetime, at most ``capacity`` of them; what a party
+    does not know is not remembered.
+    """
+
+    def __init__(
+        self,
+        sources: Mapping[Fqdn, Fetch],
+        *,
+        timeout: float = 5.0,
+        capacity: int = 100_000,
+        concurrency: int = 256,
+    ) -> None:
+        """Ask these parties.
+
+        Args:
+            sources: FQDN to the function that asks.
+            timeout: Seconds to wait for an answer.
+            capacity: Keys kept.
+            concurrency: Requests under way at once; further handshakes wait.
+        """
+        self._sources = dict(sources)
+        self._timeout = timeout
+        self._capacity = capacity
+        self._kept: OrderedDict[KeyIdentifier, ResolvedKey] = OrderedDict()
+        self._under_way: dict[KeyIdentifier, asyncio.Task[ResolvedKey | None]] = {}
+        self._places = asyncio.Semaphore(concurrency)
+
+    async def resolve(self, identity: bytes) -> ResolvedKey | None:
+        """The key, from memory or from the party at the identifier's FQDN."""
+        key_id = parse_identity(identity)
+        if key_id is None or key_id.fqdn not in self._sources:
+            return None
+        kept = self._kept.get(key_id)
+        if kept is not None and not has_expired(kept):
+            self._kept.move_to_end(key_id)
+            return kept
+        task = self._under_way.get(key_id)
+        if task is None:
+            task = asyncio.get_running_loop().create_task(self._ask(key_id))
+            self._under_way[key_id] = task
+            task.add_done_callback(lambda _: self._under_way.pop(key_id, None))
+        return await asyncio.shield(task)
+
+    async def _ask(self, key_id: KeyIdentifier) -> ResolvedKey | None:
+        function = str(key_id.fqdn)
+        try:
+            async with asyncio.timeout(self._timeout), self._places:
+                found = await self._sources[key_id.fqdn](key_id)
+        except TimeoutError:
+            FETCHES.labels(function, "timeout").inc()
+            raise ResolverUnavailableError(f"{function} gave no answer within {self._timeout:g} s") from None
+        except ResolverUnavailableError:
+            FETCHES.labels(function, "unavailable").inc()
+            raise
+        if found is None or has_expired(found):
+            FETCHES.labels(function, "unknown").inc()
+            self._kept.pop(key_id, None)
+            return None
+        FETCHES.labels(function, "found").inc()
+        self._kept[key_id] = found
+        while len(self._kept) > self._capacity:
+            self._kept.popitem(last=False)
+        return found
+
+    def forget(self, key_id: KeyIdentifier) -> None:
+        """Drop a kept key, so that the next handshake asks again."""
+        self._kept.pop(key_id, None)
+
+
+def parse_identity(identity: bytes) -> KeyIdentifier | None:
+    """A psk_identity as a key identifier; None when it cannot be one."""
+    try:
+        return KeyIdentifier.parse(identity)
+    except IdentifierError:
+        return None
+
+
+def has_expired(key: ResolvedKey) -> bool:
+    """Has the key's lifetime ended?"""
+    return key.expires is not None and key.expires <= datetime.now(UTC)

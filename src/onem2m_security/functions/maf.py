@@ -1,0 +1,92 @@
+"""The M2M Authentication Function: the MAF Handshake and the keys that it distributes (TS-0003 clause 8.8).
+
+As a resolver it turns a KmId into Km; as a function it answers key registration and retrieval. In Release 1
+every handshake of a client that was configured with exactly one target registers Kc for it, before the last
+flight leaves; a client with several targets says which in a key registration request (Release 3), since one
+Kc that two of them hold would let either pass for the client at the other.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from ..credentials import Framework, ResolvedKey
+from ..errors import IdentifierError
+from ..frameworks.base import Acceptor, Established, Resolver
+from ..frameworks.saef_maf import master_credential
+from ..identifiers import EntityId, Fqdn, KeyIdentifier
+from ..release import MAF_BASE
+from ..store.records import KeyKind, KeyRecord
+from ..store.store import Store
+from ..tls.endpoint import Endpoint
+from .function import Function
+from .key_registration import KeyRegistrations
+
+DEFAULT_KC_LIFETIME = timedelta(hours=24)
+
+
+class Maf(Function):
+    """A MAF over a store.
+
+    Attributes:
+        keys: The keys that it distributes.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        fqdn: Fqdn,
+        *,
+        kc_lifetime: timedelta = DEFAULT_KC_LIFETIME,
+        elsewhere: Resolver | None = None,
+        endpoint: Endpoint | None = None,
+    ) -> None:
+        """A MAF at this FQDN.
+
+        Args:
+            store: Where Km and Kc are kept.
+            fqdn: The MAF-ID.
+            kc_lifetime: How long Kc may be used; never longer than the Km it came from.
+            elsewhere: Asked for identities that the store does not know: the MEFs.
+            endpoint: The (D)TLS configuration; by default pre-shared keys only.
+        """
+        super().__init__(fqdn)
+        self.keys = KeyRegistrations(store, fqdn, lifetime=kc_lifetime)
+        self.routes |= self.keys.routes(MAF_BASE)
+        self._store = store
+        self._elsewhere = elsewhere
+        self.acceptor = Acceptor(
+            local=EntityId(str(fqdn)),
+            endpoint=endpoint or Endpoint(server=True),
+            resolver=self,
+            certificate_framework=Framework.MAF_HANDSHAKE,
+            established=self.established,
+        )
+
+    async def resolve(self, identity: bytes) -> ResolvedKey | None:
+        """Km for a KmId, or for a KeId by which the Km is known too."""
+        try:
+            key_id = KeyIdentifier.parse_km_id(identity)
+        except IdentifierError:
+            return None
+        record = await self._store.find(KeyKind.KM, key_id)
+        if record is not None:
+            return _as_credential(record, key_id)
+        return None if self._elsewhere is None else await self._elsewhere.resolve(identity)
+
+    async def established(self, established: Established) -> None:
+        """Release 1: register Kc for the one target of the client, durably, before it can believe in it."""
+        credential = established.credential
+        if credential is not None and len(credential.targets) == 1:
+            await self.keys.register_export(established, credential.targets[0])
+
+
+def _as_credential(record: KeyRecord, key_id: KeyIdentifier) -> ResolvedKey:
+    return master_credential(
+        key_id,
+        record.key,
+        client=record.source,
+        targets=record.targets,
+        expires=record.expires,
+        credential=record.key_id,
+    )

@@ -1,0 +1,62 @@
+"""TLS alerts (RFC 5246 clause 7.2, RFC 4279 clause 6, RFC 6066 clause 9): numbers, names and what to do."""
+
+from __future__ import annotations
+
+from typing import Final
+
+CODES: Final = {
+    "close_notify": 0,
+    "unexpected_message": 10,
+    "bad_record_mac": 20,
+    "record_overflow": 22,
+    "handshake_failure": 40,
+    "bad_certificate": 42,
+    "unsupported_certificate": 43,
+    "certificate_revoked": 44,
+    "certificate_expired": 45,
+    "certificate_unknown": 46,
+    "illegal_parameter": 47,
+    "unknown_ca": 48,
+    "access_denied": 49,
+    "decode_error": 50,
+    "decrypt_error": 51,
+    "protocol_version": 70,
+    "insufficient_security": 71,
+    "internal_error": 80,
+    "user_canceled": 90,
+    "no_renegotiation": 100,
+    "unsupported_extension": 110,
+    "unrecognized_name": 112,
+    "unknown_psk_identity": 115,
+}
+NAMES: Final = {code: name for name, code in CODES.items()}
+
+FATAL: Final = 2
+
+_ADVICE: Final = {
+    "bad_record_mac": "the peer does not know the identity, or holds another key for it",
+    "decrypt_error": "the peer does not know the identity, or holds another key for it",
+    "unknown_psk_identity": "the peer does not know the identity: is it provisioned, and not expired?",
+    "handshake_failure": "no cipher suite in common, or no certificate where one is needed",
+    "protocol_version": "the peer does not speak (D)TLS 1.2",
+    "unknown_ca": "the certificate does not lead to a root of trust that the peer was configured with",
+    "bad_certificate": "the certificate does not have the name or the form that the peer was configured with",
+    "certificate_expired": "the certificate is not valid now: check it and both clocks",
+    "certificate_revoked": "the certificate was revoked: enrol again",
+    "unrecognized_name": "the peer does not serve the name that was asked for",
+    "internal_error": "the peer could not do its part: does it reach the MAF, MEF or BSF?",
+}
+
+
+def describe(alert: str) -> str:
+    """The alert's name, and what it usually means here."""
+    advice = _ADVICE.get(alert)
+    return alert if advice is None else f"{alert} ({advice})"
+
+
+def from_engine_reason(reason: str) -> str | None:
+    """The alert that an OpenSSL reason text such as ``ssl/tls alert bad record mac`` tells of, if any."""
+    _, found, name = reason.partition("alert ")
+    if not found:
+        return None
+    return name.strip().replace(" ", "_")

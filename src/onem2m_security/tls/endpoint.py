@@ -1,0 +1,108 @@
+"""What one side brings to its (D)TLS handshakes: suites, certificate, verifier; and the engine's contexts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from OpenSSL import SSL
+
+from ..credentials import Secret
+from ..errors import ConfigurationError, IdentifierError
+from ..identifiers import IDENTITY_MAX_OCTETS, shown
+from . import binding
+from .suites import CERTIFICATE_SUITES, PSK_SUITES, Suite
+
+
+class Verifier(Protocol):
+    """Decides on the peer's certificates, in the middle of the handshake."""
+
+    def verify(self, chain: Sequence[bytes]) -> object:
+        """Accept the DER certificates (leaf first, as received) and say who it is.
+
+        Raises:
+            CertificateRejectedError: Refused; its ``alert`` goes to the peer.
+        """
+
+
+class LocalCredential(Protocol):
+    """A certificate of our own with its chain and private key."""
+
+    @property
+    def certificate_chain(self) -> Sequence[bytes]:
+        """DER certificates, our own first."""
+
+    @property
+    def private_key(self) -> Any:  # noqa: ANN401 - cryptography has a dozen key types
+        """The private key, as cryptography holds it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PskOffer:
+    """The psk_identity and psk of a client (RFC 4279).
+
+    Attributes:
+        identity: 1 to 255 octets, no NUL.
+        key: 1 to 256 octets.
+    """
+
+    identity: bytes
+    key: Secret = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.identity) <= IDENTITY_MAX_OCTETS or b"\0" in self.identity:
+            raise IdentifierError(
+                f"{shown(self.identity)} cannot be a psk_identity: "
+                f"1 to {IDENTITY_MAX_OCTETS} octets without NUL"
+            )
+
+
+@dataclass(eq=False, slots=True)
+class Endpoint:
+    """One side's (D)TLS configuration, shared by all its sessions.
+
+    Attributes:
+        server: Accepting side (Entity B, MAF, MEF) or initiating side (Entity A, Enrolee).
+        psk: Offer or accept the PSK suites (10.2.2).
+        certificate: Our own certificate, for the certificate suites (10.2.3).
+        verifier: Judges the peer's certificate; required with ``certificate``.
+        hide_unknown_identities: Answer an unknown psk_identity with a random key, so that nobody learns which
+            identities exist (RFC 4279 clause 5.3); otherwise with the unknown_psk_identity alert.
+        suites: A narrower choice of suites, in order of preference.
+    """
+
+    server: bool
+    psk: bool = True
+    certificate: LocalCredential | None = None
+    verifier: Verifier | None = None
+    hide_unknown_identities: bool = True
+    suites: tuple[Suite, ...] | None = None
+    _contexts: dict[bool, SSL.Context] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        if (self.certificate is None) != (self.verifier is None):
+            raise ConfigurationError(
+                "certificates are mutual: give a certificate and what to verify the peer by"
+            )
+        if not self.allowed_suites:
+            raise ConfigurationError("no cipher suite is left: give a pre-shared key, a certificate, or both")
+
+    @property
+    def allowed_suites(self) -> tuple[Suite, ...]:
+        """The suites that this endpoint negotiates, in order of preference."""
+        possible = (PSK_SUITES if self.psk else ()) + (CERTIFICATE_SUITES if self.certificate else ())
+        return possible if self.suites is None else tuple(suite for suite in self.suites if suite in possible)
+
+    def context(self, *, datagram: bool) -> SSL.Context:
+        """The engine's context for TLS or DTLS, made once."""
+        if datagram not in self._contexts:
+            self._contexts[datagram] = binding.make_context(
+                server=self.server,
+                datagram=datagram,
+                cipher_list=":".join(suite.openssl_name for suite in self.allowed_suites),
+                certificate_chain=() if self.certificate is None else self.certificate.certificate_chain,
+                private_key=None if self.certificate is None else self.certificate.private_key,
+                verifies=self.verifier is not None,
+            )
+        return self._contexts[datagram]

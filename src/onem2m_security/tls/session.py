@@ -1,0 +1,367 @@
+"""One TLS or DTLS session without any I/O: octets in, events out, octets to send.
+
+``receive(data)`` returns what happened, ``data_to_send()`` what must go out. A server session stops at two
+points and waits for its owner:
+
+* after ``PskIdentityOffered``, until ``answer(key)``: the owner finds the key, however long that takes;
+* after ``HandshakeCompleted``, until ``release()``: the last flight is withheld, so that what was exported
+  can be made durable before the client believes in it.
+
+``abort(alert)`` ends it at either point. Sockets, clocks and awaits stay with the owner.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from OpenSSL import SSL
+
+from ..credentials import Secret
+from ..errors import CertificateRejectedError, HandshakeError
+from . import alerts, binding
+from .endpoint import Endpoint, PskOffer
+from .psk_identity import CONTENT_ALERT, PskIdentityReader, take_record
+from .suites import BY_OPENSSL_NAME, Suite
+
+_CHUNK = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class PskIdentityOffered:
+    """The client showed this psk_identity; the session waits for ``answer``."""
+
+    identity: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class HandshakeCompleted:
+    """Both sides have proven themselves; a server session waits for ``release``."""
+
+
+@dataclass(frozen=True, slots=True)
+class DataReceived:
+    """Application data."""
+
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEnded:
+    """Nothing more will come. ``error`` is None after an orderly close."""
+
+    error: HandshakeError | None
+
+
+Event = PskIdentityOffered | HandshakeCompleted | DataReceived | SessionEnded
+
+
+class State(enum.Enum):
+    """Where a session stands."""
+
+    HANDSHAKE = "handshake"
+    RESOLVING = "resolving"
+    WITHHOLDING = "withholding"
+    OPEN = "open"
+    ENDED = "ended"
+
+
+class Session:
+    """One end of a TLS 1.2 session.
+
+    Attributes:
+        state: Where it stands.
+        endpoint: The configuration in force; on a server the one that the client's SNI chose.
+        verified_peer: What the verifier said of the peer's certificate, or None.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        *,
+        offer: PskOffer | None = None,
+        server_name: str | None = None,
+        select: Callable[[str | None], Endpoint | None] | None = None,
+    ) -> None:
+        """A new session; a client's first flight is at once ready to send.
+
+        Args:
+            endpoint: Our configuration; its ``server`` decides the role.
+            offer: Client only: the identity and key to show.
+            server_name: Client only: the SNI host name (an FQDN in A-labels).
+            select: Server only: chooses the endpoint for a received SNI host name; None refuses the name.
+        """
+        self.endpoint = endpoint
+        self.state = State.HANDSHAKE
+        self.verified_peer: object | None = None
+        self._offer = offer
+        self._select = select
+        self._answer: tuple[bytes, Secret | None] | None = None
+        self._received_chain: Sequence[bytes] = ()
+        self._rejection: CertificateRejectedError | None = None
+        self._failure: HandshakeError | None = None
+        self._inbox = bytearray()
+        self._outbox = bytearray()
+        self._reader = PskIdentityReader() if endpoint.server else None
+        context = endpoint.context(datagram=False)
+        self._connection = SSL.Connection(context, None)
+        binding.register(self._connection, self)
+        if endpoint.server:
+            self._connection.set_accept_state()
+        else:
+            self._connection.set_connect_state()
+            if server_name is not None:
+                self._connection.set_tlsext_host_name(server_name.encode("ascii"))
+            self._handshake()
+
+    # --- octets and events ------------------------------------------------------------------------------
+
+    def receive(self, data: bytes) -> list[Event]:
+        """Take octets from the peer; any cut is allowed."""
+        if self.state is State.ENDED or not data:
+            return []
+        if self.state is State.OPEN:
+            self._connection.bio_write(data)
+            return self._read()
+        self._inbox += data
+        return self._proceed()
+
+    def data_to_send(self) -> bytes:
+        """Octets for the peer, once; empty while the last flight is withheld."""
+        if self.state is State.WITHHOLDING:
+            return b""
+        data = bytes(self._outbox)
+        self._outbox.clear()
+        return data
+
+    def answer(self, key: Secret | None) -> list[Event]:
+        """Go on after PskIdentityOffered, with the key for the identity; None when there is none."""
+        if self.state is not State.RESOLVING or self._answer is None:
+            return []
+        if key is None and self.endpoint.hide_unknown_identities:
+            key = Secret.generate()
+        self._answer = (self._answer[0], key)
+        self.state = State.HANDSHAKE
+        return self._proceed()
+
+    def release(self) -> list[Event]:
+        """Go on after HandshakeCompleted: the last flight may leave, application data may pass."""
+        if self.state is not State.WITHHOLDING:
+            return []
+        return self._open()
+
+    def abort(self, alert: str) -> list[Event]:
+        """End an unfinished handshake with this alert instead of whatever was waiting to be sent."""
+        if self.state in {State.OPEN, State.ENDED}:
+            return []
+        self._outbox[:] = bytes((CONTENT_ALERT, 3, 3, 0, 2, alerts.FATAL, alerts.CODES[alert]))
+        return [self._end(HandshakeError(f"the handshake was ended with {alert}", alert=alert))]
+
+    def send(self, data: bytes) -> None:
+        """Protect application data; it comes out of ``data_to_send``."""
+        view = memoryview(data)
+        while view:
+            sent = self._connection.send(view[:_CHUNK])
+            view = view[sent:]
+        self._drain()
+
+    def close(self) -> None:
+        """Say close_notify; nothing can be sent after it."""
+        if self.state is State.OPEN:
+            try:
+                self._connection.shutdown()
+            except SSL.Error:
+                binding.clear_errors()
+            self._drain()
+        self.state = State.ENDED
+
+    def connection_lost(self) -> list[Event]:
+        """The transport ended without a close_notify."""
+        if self.state is State.ENDED:
+            return []
+        during = "the session" if self.state is State.OPEN else "the handshake"
+        return [self._end(HandshakeError(f"the peer closed the connection during {during}"))]
+
+    # --- what is known after the handshake ----------------------------------------------------------------
+
+    @property
+    def suite(self) -> Suite:
+        """The negotiated cipher suite."""
+        return BY_OPENSSL_NAME[self._connection.get_cipher_name() or ""]
+
+    @property
+    def protocol(self) -> str:
+        """``TLSv1.2``."""
+        return self._connection.get_protocol_version_name()
+
+    @property
+    def server_name(self) -> str | None:
+        """The SNI host name that the client sent; None if none, or not ASCII."""
+        name = self._connection.get_servername()
+        return name.decode("ascii") if name is not None and name.isascii() else None
+
+    @property
+    def psk_identity(self) -> bytes | None:
+        """The psk_identity that the session was made with; None with certificates."""
+        if not self.suite.key_exchange.uses_psk:
+            return None
+        if self.endpoint.server:
+            return None if self._answer is None else self._answer[0]
+        return None if self._offer is None else self._offer.identity
+
+    @property
+    def has_extended_master_secret(self) -> bool:
+        """Is the master secret bound to the whole handshake (RFC 7627)?"""
+        return binding.has_extended_master_secret(self._connection)
+
+    def export(self, label: bytes, length: int) -> bytes:
+        """Keying material of this session (RFC 5705), without a context value.
+
+        Args:
+            label: The exporter label, ASCII.
+            length: Octets wanted.
+        """
+        return self._connection.export_keying_material(label, length)
+
+    # --- what the engine asks (binding.CallbackTarget) -----------------------------------------------------
+
+    def server_psk(self, identity: bytes) -> bytes | None:
+        """The answered key, if the engine saw the identity that was resolved."""
+        if self._answer is None or self._answer[0] != identity or self._answer[1] is None:
+            return None
+        return self._answer[1].reveal()
+
+    def client_psk(self) -> tuple[bytes, bytes] | None:
+        """What to show, if there is an offer."""
+        return None if self._offer is None else (self._offer.identity, self._offer.key.reveal())
+
+    def peer_certificates_received(self, chain: Sequence[bytes]) -> None:
+        """Keep the peer's Certificate message for the verifier."""
+        self._received_chain = chain
+
+    def verify_peer(self) -> str | None:
+        """Ask the verifier once; its answer holds for every certificate of the chain."""
+        if self._rejection is None and self.verified_peer is None and self.endpoint.verifier is not None:
+            try:
+                self.verified_peer = self.endpoint.verifier.verify(self._received_chain)
+            except CertificateRejectedError as rejection:
+                self._rejection = rejection
+        if self._rejection is not None:
+            return self._rejection.alert
+        return None if self.verified_peer is not None else "certificate_unknown"
+
+    def server_name_received(self, connection: SSL.Connection) -> None:
+        """Choose the endpoint for the client's SNI host name."""
+        chosen = self.endpoint if self._select is None else self._select(self.server_name)
+        if chosen is None:
+            self._failure = HandshakeError(
+                "the client asked for a name not served here", alert="unrecognized_name"
+            )
+        elif chosen is not self.endpoint:
+            self.endpoint = chosen
+            connection.set_context(chosen.context(datagram=False))
+
+    # --- inside -----------------------------------------------------------------------------------------
+
+    def _proceed(self) -> list[Event]:
+        """Feed the engine record by record, until the handshake waits for somebody."""
+        events: list[Event] = []
+        while self.state is State.HANDSHAKE and self._inbox:
+            if self._answer is None or self._answer[1] is None:
+                record = take_record(self._inbox)
+                if record is None:
+                    break
+                identity = None if self._reader is None else self._reader.read(record)
+                if identity is not None:
+                    self._inbox[:0] = record
+                    self._answer = (identity, None)
+                    self.state = State.RESOLVING
+                    return [*events, PskIdentityOffered(identity)]
+            else:
+                record = bytes(self._inbox)
+                self._inbox.clear()
+            self._connection.bio_write(record)
+            events += self._handshake()
+        return events
+
+    def _handshake(self) -> list[Event]:
+        binding.clear_errors()
+        try:
+            self._connection.do_handshake()
+        except SSL.WantReadError:
+            self._drain()
+            return self.abort(self._failure.alert or "") if self._failure else []
+        except SSL.Error as error:
+            self._drain()
+            return [self._end(self._handshake_error(error))]
+        self._drain()
+        if self._failure is not None:
+            return self.abort(self._failure.alert or "internal_error")
+        if self.endpoint.server:
+            self.state = State.WITHHOLDING
+            return [HandshakeCompleted()]
+        return [HandshakeCompleted(), *self._open()]
+
+    def _open(self) -> list[Event]:
+        """The handshake is behind us: whatever came after it is application data."""
+        self.state = State.OPEN
+        if self._inbox:
+            self._connection.bio_write(bytes(self._inbox))
+            self._inbox.clear()
+        return self._read()
+
+    def _read(self) -> list[Event]:
+        """Everything that the engine can decrypt now."""
+        events: list[Event] = []
+        binding.clear_errors()
+        try:
+            while True:
+                events.append(DataReceived(self._connection.recv(_CHUNK)))
+        except SSL.WantReadError:
+            pass
+        except SSL.ZeroReturnError:
+            events.append(self._end(None))
+        except SSL.Error as error:
+            events.append(self._end(self._handshake_error(error)))
+        self._drain()
+        return events
+
+    def _drain(self) -> None:
+        while True:
+            try:
+                data = self._connection.bio_read(_CHUNK)
+            except SSL.WantReadError:
+                return
+            if self._reader is not None:
+                self._reader.wrote(data)
+            self._outbox += data
+
+    def _end(self, error: HandshakeError | None) -> SessionEnded:
+        self.state = State.ENDED
+        self._answer = None
+        self._inbox.clear()
+        return SessionEnded(error)
+
+    def _handshake_error(self, error: SSL.Error) -> HandshakeError:
+        if self._rejection is not None:
+            return HandshakeError(
+                f"the peer's certificate was refused: {self._rejection}", alert=self._rejection.alert
+            )
+        if isinstance(error, SSL.SysCallError):
+            return HandshakeError("the peer closed the connection during the handshake")
+        reasons = [entry[-1] for entry in (error.args[0] if error.args else ()) if entry[-1]]
+        for reason in reasons:
+            alert = alerts.from_engine_reason(reason)
+            if alert is not None:
+                return HandshakeError(f"the peer answered with {alerts.describe(alert)}", alert=alert)
+        alert = self._alert_sent()
+        reason = reasons[0] if reasons else "unknown reason"
+        if alert in {"bad_record_mac", "decrypt_error"}:
+            reason = "the peer holds another key for the identity, or the identity is unknown here"
+        return HandshakeError(f"the handshake failed: {reason}", alert=alert)
+
+    def _alert_sent(self) -> str | None:
+        """The alert with which our pending octets end, if they end with one in the clear."""
+        tail = self._outbox[-7:]
+        return alerts.NAMES.get(tail[6]) if len(tail) == 7 and tail[0] == CONTENT_ALERT else None
