@@ -1,1 +1,1 @@
-"""Certificate profiles, flavours, verification and a small issuing authority (TS-0003 clauses 8.1.2, 10.1)."""
+"""Certificate profiles, flavours, verification, a small issuing authority (TS-0003 clauses 8.1.2, 10.1)."""

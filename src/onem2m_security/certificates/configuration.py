@@ -1,0 +1,227 @@
+"""Association Configuration for certificates: whom to accept, by what (seed 8.1.1.2.2, TS-0003 8.1.2.4).
+
+Two forms. Release 1: Certificate Name, Root of Trust and the peer's identity. Release 3: a certificate
+flavour, its globally unique identifier and trust anchors. Holds public values only; opens no file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+from cryptography import x509
+
+from onem2m_security.errors import ConfigurationError, IdentifierError
+from onem2m_security.identifiers import EntityId, Fqdn, nfkc
+
+from .flavours import Flavour, cse_id_of, parse_ae_id_uri, parse_identifier, raw_public_key_error
+from .profile import algorithm_findings, authority_findings
+from .public_key_id import PublicKeyIdentifier, parse_root_of_trust
+
+TRUST_ANCHORS_MAX_OCTETS = 1024 * 1024
+"""The largest bundle of trust anchors read, in octets."""
+
+_SEVERAL_AES = (Flavour.DEVICE, Flavour.NODE_ID)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssociationConfiguration:
+    """What one peer's certificate must prove. Make it with ``release1`` or ``release3``.
+
+    Attributes:
+        certificate_name: Release 1: the Certificate Name.
+        root_of_trust: Release 1: SHA-256 of the root's SubjectPublicKeyInfo (DER), 32 octets.
+        flavour: Release 3: the certificate flavour.
+        peer_id: Release 3: the globally unique identifier, canonical; None to accept any that the trust
+            anchors certify and to take the identity from the certificate (8.1.2.4 for Entity B).
+        trust_anchors: Release 3: the trust anchor certificates.
+        peer: The identity that a successful verification authenticates; None when only the credential is
+            known.
+        allowed_ae_ids: For device and Node-ID certificates: the AEs that the credential may act for (8.2.1).
+        targets: Enrolment Targets or MAF targets of this peer, for the frameworks above.
+    """
+
+    certificate_name: str | None = None
+    root_of_trust: bytes | None = None
+    flavour: Flavour | None = None
+    peer_id: str | None = None
+    trust_anchors: tuple[x509.Certificate, ...] = ()
+    peer: EntityId | None = None
+    allowed_ae_ids: tuple[EntityId, ...] = ()
+    targets: tuple[EntityId, ...] = ()
+
+    def __post_init__(self) -> None:
+        if (self.flavour is None) == (self.certificate_name is None):
+            raise ConfigurationError(
+                "a certificate association needs either certificate_name and root_of_trust (Release 1) or "
+                "flavour and trust_anchors (Release 3)"
+            )
+        if self.flavour is None:
+            self._check_release1()
+        else:
+            self._check_release3(self.flavour)
+
+    @classmethod
+    def release1(
+        cls,
+        *,
+        certificate_name: str,
+        root_of_trust: str | bytes,
+        peer: EntityId | str,
+        targets: tuple[EntityId, ...] = (),
+    ) -> Self:
+        """The seeds' form (8.1.1.2.2).
+
+        Args:
+            certificate_name: Identical to a value in a name field of the peer's certificate; for a
+                self-signed certificate its key hash, in any form that ``root_of_trust`` takes.
+            root_of_trust: SHA-256 over the root's SubjectPublicKeyInfo: 32 octets, hex, base64 or ni-URI.
+            peer: The identity of the peer.
+            targets: Its Enrolment Targets or MAF targets.
+
+        Raises:
+            ConfigurationError: A value is missing or malformed.
+        """
+        try:
+            return cls(
+                certificate_name=nfkc(certificate_name),
+                root_of_trust=parse_root_of_trust(root_of_trust),
+                peer=_entity(peer),
+                targets=targets,
+            )
+        except IdentifierError as error:
+            raise ConfigurationError(f"certificate association {certificate_name!r}: {error}") from error
+
+    @classmethod
+    def release3(
+        cls,
+        *,
+        flavour: Flavour | str,
+        trust_anchors: str | bytes | tuple[x509.Certificate, ...],
+        peer_id: str | None = None,
+        peer: EntityId | str | None = None,
+        allowed_ae_ids: tuple[EntityId | str, ...] = (),
+        targets: tuple[EntityId, ...] = (),
+    ) -> Self:
+        """The published form (8.1.2.4).
+
+        Args:
+            flavour: The peer's certificate flavour.
+            trust_anchors: PEM certificates, one after the other, or parsed ones.
+            peer_id: The globally unique identifier; see flavours.parse_identifier for the forms.
+            peer: The identity of the peer; for CSE-ID, AE-ID and FQDN it follows from ``peer_id``.
+            allowed_ae_ids: For device and Node-ID certificates.
+            targets: Its Enrolment Targets or MAF targets.
+
+        Raises:
+            ConfigurationError: A value is missing or malformed, or raw public keys are asked for.
+        """
+        try:
+            flavour = Flavour(flavour)
+        except ValueError as error:
+            known = ", ".join(one.value for one in Flavour)
+            raise ConfigurationError(
+                f"there is no certificate flavour {flavour!r}: use one of {known}"
+            ) from error
+        if not isinstance(trust_anchors, tuple):
+            trust_anchors = load_trust_anchors(trust_anchors)
+        try:
+            return cls(
+                flavour=flavour,
+                peer_id=None if peer_id is None else parse_identifier(flavour, peer_id),
+                trust_anchors=trust_anchors,
+                peer=_implied_peer(flavour, peer_id) if peer is None else _entity(peer),
+                allowed_ae_ids=tuple(map(_entity, allowed_ae_ids)),
+                targets=targets,
+            )
+        except IdentifierError as error:
+            raise ConfigurationError(f"certificate association ({flavour.value}): {error}") from error
+
+    def _check_release1(self) -> None:
+        if not self.certificate_name or self.root_of_trust is None or self.peer is None:
+            raise ConfigurationError("a Release 1 association needs certificate_name, root_of_trust and peer")
+        if self.peer_id is not None or self.trust_anchors or self.allowed_ae_ids:
+            raise ConfigurationError(
+                "peer_id, trust_anchors and allowed_ae_ids belong to a Release 3 association"
+            )
+
+    def _check_release3(self, flavour: Flavour) -> None:
+        if flavour is Flavour.RAW_PUBLIC_KEY:
+            raise raw_public_key_error()
+        if self.root_of_trust is not None:
+            raise ConfigurationError("root_of_trust belongs to a Release 1 association: use trust_anchors")
+        if not self.trust_anchors:
+            raise ConfigurationError(f"a {flavour.value} association needs trust_anchors: PEM certificates")
+        if flavour is Flavour.AE_ID and self.peer is not None and str(self.peer) != self.peer_id:
+            raise ConfigurationError(
+                f"an AE-ID certificate for {self.peer_id} does not authenticate {self.peer}"
+            )
+        if self.allowed_ae_ids and flavour not in _SEVERAL_AES:
+            raise ConfigurationError(
+                f"allowed_ae_ids belong to device and Node-ID certificates, not {flavour.value}"
+            )
+        if self.peer_id is None and self.peer is not None:
+            raise ConfigurationError(f"a {flavour.value} association that names a peer needs its peer_id too")
+        if self.peer_id is None and self.allowed_ae_ids:
+            raise ConfigurationError(f"a {flavour.value} association with allowed_ae_ids needs a peer_id")
+
+    @property
+    def key_hash(self) -> bytes | None:
+        """The Certificate Name as a key hash, 32 octets; None if it is another kind of name (8.1.1.2.1)."""
+        try:
+            identifier = PublicKeyIdentifier.parse(self.certificate_name or "")
+        except IdentifierError:
+            return None
+        return identifier.digest if identifier.algorithm == "sha-256" else None
+
+
+def load_trust_anchors(pem: str | bytes) -> tuple[x509.Certificate, ...]:
+    """Parse trust anchors, each an authority's certificate by the profile (10.1.1.3).
+
+    Raises:
+        ConfigurationError: Empty, larger than 1 MiB, malformed, or not what the profile allows.
+    """
+    octets = pem.encode("utf-8") if isinstance(pem, str) else pem
+    if len(octets) > TRUST_ANCHORS_MAX_OCTETS:
+        raise ConfigurationError(f"trust anchors: larger than {TRUST_ANCHORS_MAX_OCTETS} octets")
+    try:
+        anchors = tuple(x509.load_pem_x509_certificates(octets))
+        for anchor in anchors:
+            findings = algorithm_findings(anchor) + authority_findings(anchor)
+            if findings:
+                name = anchor.subject.rfc4514_string()
+                raise ConfigurationError(f"the trust anchor {name!r} cannot be used: {findings[0]}")
+    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+        raise ConfigurationError(
+            "trust anchors: PEM certificates (-----BEGIN CERTIFICATE-----) expected"
+        ) from error
+    return anchors
+
+
+def peer_of(flavour: Flavour, identifier: str) -> EntityId | None:
+    """The identity that a certificate itself proves (TS-0003 clause 8.2.1); None for device and Node-ID.
+
+    Raises:
+        IdentifierError: A domain name that is not the public domain name of a CSE.
+    """
+    match flavour:
+        case Flavour.CSE_ID:
+            return cse_id_of(Fqdn.parse(identifier))
+        case Flavour.AE_ID:
+            return parse_ae_id_uri(identifier)
+        case Flavour.FQDN:
+            return EntityId.parse(identifier)
+        case _:
+            return None
+
+
+def _implied_peer(flavour: Flavour, peer_id: str | None) -> EntityId | None:
+    if peer_id is None:
+        return None
+    if flavour is Flavour.CSE_ID and peer_id.startswith("/"):
+        return EntityId.parse(peer_id)
+    return peer_of(flavour, parse_identifier(flavour, peer_id))
+
+
+def _entity(value: EntityId | str) -> EntityId:
+    return value if isinstance(value, EntityId) else EntityId.parse(value)

@@ -1,0 +1,374 @@
+"""Certificate Verification (seed clause 8.1.1.2.2, TS-0003 clauses 8.1.2.2 and 8.1.2.5).
+
+Takes the certificates of a peer's Certificate message in the middle of a handshake and says which Association
+Configuration they prove, or with which alert to abort. Both releases' rules; many configurations at a time.
+What does not depend on the peer is computed once. Opens no socket; proves nothing about possession of the
+private key, which is the handshake's part.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from itertools import pairwise
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from onem2m_security.errors import CertificateRejectedError, ConfigurationError, IdentifierError
+from onem2m_security.identifiers import CredentialId, EntityId, EntityKind, Fqdn
+from onem2m_security.release import Release
+
+from .configuration import AssociationConfiguration, peer_of
+from .constraints import name_constraints_of, permits_form
+from .crl import CrlSource
+from .flavours import Flavour, credential_id, nfc
+from .names import CertificateNames
+from .path import PathValidator, PresentedCertificate
+from .profile import algorithm_findings, authority_findings, usage_findings
+from .public_key_id import key_hash
+
+CHAIN_MAX_CERTIFICATES = 5
+"""The default for the most certificates in a chain."""
+
+CHAIN_MAX_OCTETS = 16 * 1024
+"""The default for the size of a chain in octets: one TLS record's worth, several times what P-256 needs."""
+
+_ROOTS_KEPT = 32
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedPeer:
+    """What a peer's certificate has proved.
+
+    Attributes:
+        configuration: The Association Configuration that matched.
+        peer: The authenticated identity; None when only the credential is known.
+        credential_id: The Credential-ID (clause 10.4); None in Release 1 and for FQDN certificates.
+        flavour: The certificate flavour; None for the Release 1 form.
+        allowed_ae_ids: The AEs that the credential may act for; empty when ``peer`` says it all.
+        targets: Enrolment Targets or MAF targets from the configuration.
+        expires: The earliest end of a validity period on the path (UTC).
+        fingerprint: SHA-256 of the end entity's certificate, 64 hex digits.
+    """
+
+    configuration: AssociationConfiguration
+    peer: EntityId | None
+    credential_id: CredentialId | None
+    flavour: Flavour | None
+    allowed_ae_ids: tuple[EntityId, ...]
+    targets: tuple[EntityId, ...]
+    expires: datetime
+    fingerprint: str
+
+
+class PeerVerifier:
+    """Verifies peers' certificates against Association Configurations."""
+
+    def __init__(
+        self,
+        configurations: Sequence[AssociationConfiguration],
+        *,
+        release: Release,
+        crls: CrlSource | None = None,
+        require_crl: bool = False,
+        require_name_constraints: bool = True,
+        chain_max_certificates: int = CHAIN_MAX_CERTIFICATES,
+        chain_max_octets: int = CHAIN_MAX_OCTETS,
+    ) -> None:
+        """Index the configurations and load their trust anchors.
+
+        Args:
+            configurations: Of either form, at least one; where several match, the first counts.
+            release: Release 3 holds peers of the Release 1 form to the key usage rule of 10.1.1.1 too.
+            crls: Where the CRLs are; every issuer's list that is there is obeyed.
+            require_crl: Refuse a chain unless each of its certificates has a valid list; for an
+                Infrastructure Domain entity that receives an MEF's certificate (8.1.2.2). Self-signed
+                certificates are exempt.
+            require_name_constraints: Release 3 form: refuse a path whose authorities do not constrain the
+                form of name that is matched (8.1.2.2, 10.1.1.5); device certificates are exempt (10.1.1.4.2).
+            chain_max_certificates: The most certificates in a chain.
+            chain_max_octets: The most octets in a chain, looked at before anything is parsed.
+
+        Raises:
+            ConfigurationError: No configuration; the same one twice; require_crl without CRLs.
+        """
+        if not configurations:
+            raise ConfigurationError("a verifier needs at least one association configuration")
+        if require_crl and crls is None:
+            raise ConfigurationError("require_crl needs crls: say where the CRLs are")
+        if len(set(configurations)) != len(configurations):
+            raise ConfigurationError("an association configuration is given twice")
+        self._release = release
+        self._crls = crls
+        self._require_crl = require_crl
+        self._require_name_constraints = require_name_constraints
+        self._chain_max = (chain_max_certificates, chain_max_octets)
+        self._by_root: dict[bytes, list[AssociationConfiguration]] = {}
+        self._by_name: dict[tuple[bytes, str | Fqdn | bytes], AssociationConfiguration] = {}
+        self._by_identifier: dict[tuple[Flavour, str | None], list[_Candidate]] = {}
+        self._validators: dict[frozenset[x509.Certificate], PathValidator] = {}
+        self._roots: OrderedDict[bytes, PathValidator] = OrderedDict()
+        for rank, configuration in enumerate(configurations):
+            self._index(rank, configuration)
+        self._flavours = tuple(dict.fromkeys(flavour for flavour, _ in self._by_identifier))
+
+    def verify(self, chain: Sequence[bytes], *, now: datetime | None = None) -> VerifiedPeer:
+        """Verify a peer's certificates.
+
+        Args:
+            chain: The DER certificates of its Certificate message, its own first, in the order received.
+            now: The moment at which they must be valid; the present if None.
+
+        Raises:
+            CertificateRejectedError: Abort the handshake with the error's ``alert``.
+        """
+        presented = self._parse(chain)
+        try:
+            names = CertificateNames.of(presented[0].parsed)
+        except (ValueError, x509.UnsupportedGeneralNameType) as error:
+            raise _bad("a name in the certificate is malformed") from error
+        _check_algorithms(presented)
+        first_rejection: CertificateRejectedError | None = None
+        paths = _Paths(presented, now)
+        for candidate in self._candidates(names):
+            try:
+                return self._verify_flavoured(candidate, names, paths, now)
+            except CertificateRejectedError as rejection:
+                first_rejection = first_rejection or rejection
+        if self._by_root:
+            try:
+                return self._verify_named(presented, names, now)
+            except CertificateRejectedError as rejection:
+                first_rejection = first_rejection or rejection
+        raise first_rejection or _bad("the certificate holds no name that is configured")
+
+    # --- Release 1: Certificate Name and Root of Trust (seed clause 8.1.1.2.2) ---
+
+    def _verify_named(
+        self, chain: list[PresentedCertificate], names: CertificateNames, now: datetime | None
+    ) -> VerifiedPeer:
+        root = chain[-1].parsed
+        root_of_trust = key_hash(root)
+        if root_of_trust not in self._by_root:
+            raise CertificateRejectedError(
+                "the chain does not end in a certificate whose key is a configured Root of Trust",
+                alert="unknown_ca",
+            )
+        own = root_of_trust if len(chain) == 1 else None
+        configuration = self._named(root_of_trust, names, own)
+        if configuration is None:
+            raise _bad("no name field of the certificate holds the Certificate Name configured for its root")
+        _refuse(usage_findings(chain[0].parsed, required=self._release is Release.R3))
+        for authority in chain[1:]:
+            _refuse(authority_findings(authority.parsed))
+        # Only the root's key is configured: its certificate is believed because that key signed it.
+        path = self._root_validator(chain[-1]).validate(chain, now=now)
+        self._check_revocation(path, now)
+        return _verified(configuration, path, peer=configuration.peer)
+
+    def _named(
+        self, root_of_trust: bytes, names: CertificateNames, own: bytes | None
+    ) -> AssociationConfiguration | None:
+        """The configuration whose Certificate Name is identical to a value in a name field."""
+        if own is not None:
+            is_in_it = own in names.key_hashes()
+            return self._by_name.get((root_of_trust, own)) if is_in_it else None
+        values: list[str | Fqdn] = [*names.domain_names, *names.texts]
+        matches = {self._by_name[key] for value in values if (key := (root_of_trust, value)) in self._by_name}
+        return next((one for one in self._by_root[root_of_trust] if one in matches), None)
+
+    def _root_validator(self, root: PresentedCertificate) -> PathValidator:
+        """A validator for a root's certificate as presented; the few that are in use are kept."""
+        if root.parsed.issuer != root.parsed.subject:
+            raise CertificateRejectedError(
+                "the Root of Trust is no self-signed certificate", alert="unknown_ca"
+            )
+        digest = hashlib.sha256(root.der).digest()
+        validator = self._roots.get(digest)
+        if validator is None:
+            try:
+                root.parsed.verify_directly_issued_by(root.parsed)
+            except (InvalidSignature, ValueError, TypeError) as error:
+                raise _bad("the root's certificate is not signed with its own key") from error
+            validator = self._roots[digest] = PathValidator([root])
+            if len(self._roots) > _ROOTS_KEPT:
+                self._roots.popitem(last=False)
+        return validator
+
+    # --- Release 3: flavours and trust anchors (8.1.2.5) ---
+
+    def _candidates(self, names: CertificateNames) -> Iterator[_Candidate]:
+        """The configurations that a name in the certificate matches, those for one peer first."""
+        found = {flavour: sorted(names.identifiers(flavour)) for flavour in self._flavours}
+        matching = [
+            candidate
+            for flavour, identifiers in found.items()
+            for identifier in identifiers
+            for candidate in self._by_identifier.get((flavour, identifier), ())
+        ]
+        yield from sorted(matching, key=lambda candidate: candidate.rank)
+        for flavour, identifiers in found.items():
+            # Without a configured identifier the certificate must leave no choice.
+            if len(identifiers) == 1:
+                for candidate in self._by_identifier.get((flavour, None), ()):
+                    yield replace(candidate, identifier=identifiers[0])
+
+    def _verify_flavoured(
+        self, candidate: _Candidate, names: CertificateNames, paths: _Paths, now: datetime | None
+    ) -> VerifiedPeer:
+        configuration, flavour, identifier = candidate.configuration, candidate.flavour, candidate.identifier
+        path = paths.by(candidate.validator)
+        if len(path) == 1:
+            raise CertificateRejectedError("a trust anchor does not authenticate itself", alert="unknown_ca")
+        if names.wildcards:
+            raise _bad("a name in the certificate holds a wildcard")
+        for authority in path[1:]:
+            _refuse(authority_findings(authority))
+        for certificate in path[:-1]:
+            _refuse(usage_findings(certificate, required=True))
+        if self._require_name_constraints:
+            _check_constrained(path, flavour, identifier)
+        self._check_revocation(path, now)
+        try:
+            peer = configuration.peer or peer_of(flavour, identifier)
+        except IdentifierError as error:
+            raise _bad("the certificate's name is no public domain name of a CSE") from error
+        return _verified(configuration, path, peer=peer, identifier=identifier)
+
+    # --- both ---
+
+    def _index(self, rank: int, configuration: AssociationConfiguration) -> None:
+        if configuration.flavour is not None:
+            anchors = frozenset(configuration.trust_anchors)
+            if anchors not in self._validators:
+                self._validators[anchors] = PathValidator([PresentedCertificate.of(one) for one in anchors])
+            key = (configuration.flavour, configuration.peer_id)
+            identifier = configuration.peer_id or ""
+            candidate = _Candidate(
+                rank, configuration, configuration.flavour, identifier, self._validators[anchors]
+            )
+            self._by_identifier.setdefault(key, []).append(candidate)
+            return
+        root_of_trust, name = configuration.root_of_trust or b"", configuration.certificate_name or ""
+        self._by_root.setdefault(root_of_trust, []).append(configuration)
+        names: list[str | Fqdn | bytes] = [nfc(name)]
+        with contextlib.suppress(IdentifierError):
+            names.append(Fqdn.parse(name))
+        if configuration.key_hash == root_of_trust:
+            names.append(root_of_trust)
+        for one in names:
+            if self._by_name.setdefault((root_of_trust, one), configuration) is not configuration:
+                raise ConfigurationError(
+                    f"two associations for the Certificate Name {name!r} under one Root of Trust"
+                )
+
+    def _parse(self, chain: Sequence[bytes]) -> list[PresentedCertificate]:
+        most, octets = self._chain_max
+        if not chain:
+            raise _bad("the peer sent no certificate")
+        if len(chain) > most:
+            raise _bad(f"the chain has {len(chain)} certificates: {most} are allowed")
+        if sum(map(len, chain)) > octets:
+            raise _bad(f"the chain is longer than {octets} octets")
+        return [PresentedCertificate.parse(der) for der in chain]
+
+    def _check_revocation(self, path: list[x509.Certificate], now: datetime | None) -> None:
+        if self._crls is None:
+            return
+        moment = datetime.now(UTC) if now is None else now
+        for certificate, issuer in pairwise(path):
+            if self._require_crl or self._crls.covers(issuer):
+                self._crls.check(certificate, issuer, moment)
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    rank: int
+    configuration: AssociationConfiguration
+    flavour: Flavour
+    identifier: str
+    validator: PathValidator
+
+
+class _Paths:
+    """One chain's path for each set of trust anchors: validated once, however many names are configured."""
+
+    def __init__(self, chain: list[PresentedCertificate], now: datetime | None) -> None:
+        self._chain, self._now = chain, now
+        self._results: dict[PathValidator, list[x509.Certificate] | CertificateRejectedError] = {}
+
+    def by(self, validator: PathValidator) -> list[x509.Certificate]:
+        if validator not in self._results:
+            try:
+                self._results[validator] = validator.validate(self._chain, now=self._now)
+            except CertificateRejectedError as rejection:
+                self._results[validator] = rejection
+        result = self._results[validator]
+        if isinstance(result, CertificateRejectedError):
+            raise result
+        return result
+
+
+def _check_algorithms(chain: list[PresentedCertificate]) -> None:
+    for certificate in chain:
+        _refuse(algorithm_findings(certificate.parsed))
+
+
+def _check_constrained(path: list[x509.Certificate], flavour: Flavour, identifier: str) -> None:
+    """Authorities shall constrain the names below them (8.1.2.2), an AE-ID's issuer itself (10.1.1.5)."""
+    match flavour:
+        case Flavour.AE_ID:
+            is_constrained = permits_form(path[1:2], x509.UniformResourceIdentifier)
+        case Flavour.CSE_ID | Flavour.FQDN:
+            is_constrained = permits_form(path[1:], x509.DNSName)
+        case Flavour.NODE_ID:
+            # A URN has no host and RFC 5280 no constraint for it: one can only ask that there are some.
+            is_constrained = any(name_constraints_of(authority) is not None for authority in path[1:])
+        case _:
+            is_constrained = True
+    if not is_constrained:
+        raise _bad(
+            f"no certificate authority on the path constrains the name {identifier!r} ({flavour.value})"
+        )
+
+
+def _verified(
+    configuration: AssociationConfiguration,
+    path: list[x509.Certificate],
+    *,
+    peer: EntityId | None,
+    identifier: str | None = None,
+) -> VerifiedPeer:
+    flavour = configuration.flavour
+    allowed = configuration.allowed_ae_ids
+    if flavour is Flavour.AE_ID and peer is not None:
+        allowed = (peer,)
+        # //sp.example/Sstem reads like a CSE-ID, to which the registrar's check (7.2.1) would not apply.
+        peer = None if peer.kind is EntityKind.CSE else peer
+    return VerifiedPeer(
+        configuration=configuration,
+        peer=peer,
+        credential_id=None if flavour is None or identifier is None else credential_id(flavour, identifier),
+        flavour=flavour,
+        allowed_ae_ids=allowed,
+        targets=configuration.targets,
+        expires=min(certificate.not_valid_after_utc for certificate in path),
+        fingerprint=hashlib.sha256(path[0].public_bytes(Encoding.DER)).hexdigest(),
+    )
+
+
+def _refuse(findings: list[str]) -> None:
+    if findings:
+        raise CertificateRejectedError(
+            f"a certificate does not meet the profile: {findings[0]}", alert="unsupported_certificate"
+        )
+
+
+def _bad(message: str) -> CertificateRejectedError:
+    return CertificateRejectedError(message, alert="bad_certificate")
