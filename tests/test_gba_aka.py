@@ -272,6 +272,11 @@ class TestResynchronisation:
         old = build_auts(FUNCTIONS, rand=RAND, sqn_ms=sqn(10))
         assert resynchronised(FUNCTIONS, sqn_he=sqn(500), rand=RAND, auts=old) == sqn(500)
 
+    def test_home_keeps_its_counter_only_if_its_next_number_is_new_to_the_usim(self):
+        auts = build_auts(FUNCTIONS, rand=RAND, sqn_ms=sqn(500))
+        for home, expected in ((sqn(499, 1), sqn(500)), (sqn(500, 1), sqn(500, 1))):
+            assert resynchronised(FUNCTIONS, sqn_he=home, rand=RAND, auts=auts) == expected
+
     def test_a_false_auts_changes_nothing_and_raises(self):
         with pytest.raises(AuthenticationError):
             resynchronised(FUNCTIONS, sqn_he=sqn(5), rand=RAND, auts=bytes(14))

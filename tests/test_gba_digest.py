@@ -203,6 +203,16 @@ class TestVerify:
         for change in ({"rspauth": "0" * 32}, {"cnonce": "d"}, {"nonce_count": 2}, {"qop": Qop.AUTH}):
             assert not verify_server(replace(info, **change), self.sent, password=self.password, body=BODY)
 
+    def test_rspauth_is_the_digest_of_rfc_2617_without_a_method(self):
+        def h(text):
+            return hashlib.md5(text).hexdigest().encode()
+
+        a1 = h(f"{IMPI}:bsf.example.com:".encode() + self.password.reveal())
+        a2 = h(b":/x:" + h(BODY))
+        expected = h(a1 + f":{self.challenge.nonce}:00000001:c:auth-int:".encode() + a2)
+        info = authentication_info(self.sent, password=self.password, body=BODY)
+        assert info.rspauth.encode() == expected
+
     def test_the_client_response_is_no_server_proof(self):
         info = authentication_info(self.sent, password=self.password, body=BODY)
         reflected = replace(info, rspauth=self.sent.response)
