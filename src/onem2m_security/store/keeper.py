@@ -1,0 +1,128 @@
+"""Keeps the key ring and the database in agreement: when a store is opened, and when it is rekeyed.
+
+The database says which KEK seals new records; the ring, a file, holds the KEKs. Whoever changes the ring
+holds the database's write lock, so one process at a time does, and every step is durable before the next:
+at any moment the ring holds every KEK that some record is sealed under.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row
+
+from ..errors import ConfigurationError, StoreUnavailableError
+from . import queries, rows
+from .database import is_migrated, migrate
+from .schema import client_registrations, key_records
+from .sealing import KeyRing
+
+KEY_RING_FILE: Final = "keyring"
+
+
+class RingKeeper:
+    """The key ring of a data directory. Its methods run in the worker's thread.
+
+    Attributes:
+        ring: The key ring; there once ``is_ready`` or ``make_ready`` succeeded.
+    """
+
+    ring: KeyRing
+
+    def __init__(self, data: Path) -> None:
+        self._path = data / KEY_RING_FILE
+
+    def is_ready(self, connection: Connection) -> bool:
+        """Load the ring of an existing, up-to-date database, without any lock; False if make_ready must come.
+
+        Raises:
+            ConfigurationError: The ring is missing, open to others, damaged, or another database's.
+        """
+        if not is_migrated(connection) or (kek_id := queries.peek_kek_id(connection)) is None:
+            return False
+        self._load(kek_id)
+        return True
+
+    def make_ready(self, connection: Connection) -> None:
+        """Migrate the database and, for a new one, make the ring; in a transaction that writes.
+
+        Raises:
+            ConfigurationError: As for is_ready, or a newer release made the database.
+        """
+        migrate(connection)
+        kek_id = queries.kek_id(connection, change=True)
+        if kek_id is not None:
+            self._load(kek_id)
+        elif self._path.exists():
+            # Made by an open that was interrupted before its commit.
+            self.ring = KeyRing.load(self._path)
+            queries.set_kek_id(connection, self.ring.kek_ids[-1])
+        elif queries.holds_records(connection):
+            raise self._missing()
+        else:
+            self.ring = KeyRing.create(self._path)
+            queries.set_kek_id(connection, self.ring.kek_ids[-1])
+
+    def _load(self, kek_id: bytes) -> None:
+        if not self._path.exists():
+            raise self._missing()
+        self.ring = KeyRing.load(self._path)
+        if not self.ring.knows(kek_id):
+            raise ConfigurationError(
+                f"{self._path} is the key ring of another database: restore the one that belongs to this"
+            )
+
+    def _missing(self) -> ConfigurationError:
+        return ConfigurationError(
+            f"the database is sealed, but its key ring {self._path} is missing: restore it from a backup; "
+            "without it the keys in the database are lost"
+        )
+
+    def kek_id(self, connection: Connection) -> bytes:
+        """The KEK that seals new records, held still until the end of the transaction.
+
+        Raises:
+            StoreUnavailableError: The database does not say.
+        """
+        kek_id = queries.kek_id(connection)
+        if kek_id is None:
+            raise StoreUnavailableError("the database does not say what it is sealed with: restore a backup")
+        return kek_id
+
+    def reseal_all(self, connection: Connection) -> int:
+        """Add a KEK to the ring and seal every record under it; the number of records.
+
+        Raises:
+            RecordCorruptedError: A record does not open; the transaction must be rolled back.
+            StoreUnavailableError: The ring cannot be read or written.
+        """
+        current = queries.kek_id(connection, change=True)
+        self.ring.refresh()
+        if current is None or not self.ring.knows(current):
+            raise StoreUnavailableError(f"{self._path} is not the key ring of this database: restore it")
+        new = self.ring.rotate()
+
+        def key(row: Row[Any]) -> bytes:
+            record = rows.key_record(row, self.ring)
+            return self.ring.seal(new, record.key.reveal(), rows.key_associated(row))
+
+        def registration(row: Row[Any]) -> bytes:
+            rows.client_registration(row, self.ring)
+            return self.ring.seal(new, b"", rows.registration_associated(row))
+
+        count = queries.reseal(connection, key_records, key)
+        count += queries.reseal(connection, client_registrations, registration)
+        queries.set_kek_id(connection, new)
+        return count
+
+    def retire_keks(self, connection: Connection) -> None:
+        """Drop every KEK under which nothing is sealed any more: all but the one that the database names.
+
+        Raises:
+            StoreUnavailableError: The ring cannot be read or written.
+        """
+        current = queries.kek_id(connection, change=True)
+        self.ring.refresh()
+        if current is not None and self.ring.knows(current):
+            self.ring.retire(keep=current)

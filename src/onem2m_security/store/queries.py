@@ -1,0 +1,232 @@
+"""The SQL of the store: every statement it executes, built once, and the work of looking up and adding many.
+
+Functions take an open connection and rows or keys of rows; what is inside a sealed row is not their business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final
+
+from sqlalchemy import (
+    Connection,
+    Row,
+    Table,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    insert,
+    literal,
+    or_,
+    select,
+    tuple_,
+    update,
+)
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.dialects.postgresql import psycopg
+
+from .database import Insert, insert_into
+from .schema import client_registrations, key_records, sealing_state
+
+PAGE: Final = 500
+"""Rows in one read of a long list, and identifiers in one query."""
+
+KeyOfRow = tuple[str, str]
+"""kind and key_id."""
+
+_k = key_records.c
+_r = client_registrations.c
+
+_BY_KEY_ID = select(key_records).where(
+    _k.kind == bindparam("kind"), _k.key_id.in_(bindparam("texts", expanding=True))
+)
+_BY_ALIAS = (
+    select(key_records)
+    .where(
+        _k.kind == bindparam("kind"),
+        _k.alias.in_(bindparam("texts", expanding=True)),
+        or_(_k.expires.is_(None), _k.expires > bindparam("now")),
+    )
+    .order_by(_k.issued.desc())
+)
+_KEY_PAGE = (
+    select(key_records)
+    .where(_k.kind == bindparam("kind"), _k.key_id > bindparam("after"))
+    .order_by(_k.key_id)
+    .limit(PAGE)
+)
+_KEY_IDS_OF_SOURCE = select(_k.key_id).where(_k.kind == bindparam("kind"), _k.source == bindparam("source"))
+_DELETE_KEY = delete(key_records).where(_k.kind == bindparam("b_kind"), _k.key_id == bindparam("b_key_id"))
+_LIVE = or_(_r.expires.is_(None), _r.expires > bindparam("now"))
+_REGISTRATION = select(client_registrations).where(_r.registration_id == bindparam("registration_id"), _LIVE)
+_REGISTRATION_OF = select(client_registrations).where(
+    _r.client == bindparam("client"), _r.admin_fqdn == bindparam("admin_fqdn"), _LIVE
+)
+_KEK_ID = select(sealing_state.c.kek_id)
+
+
+def keys_by_key_id(connection: Connection, kind: str, key_ids: Sequence[str]) -> Sequence[Row[Any]]:
+    """The keys of a kind under these key_ids."""
+    return connection.execute(_BY_KEY_ID, {"kind": kind, "texts": key_ids}).all()
+
+
+def keys_by_alias(connection: Connection, kind: str, aliases: Sequence[str], now: int) -> Sequence[Row[Any]]:
+    """The keys of a kind under these aliases that are not expired, latest issued first."""
+    return connection.execute(_BY_ALIAS, {"kind": kind, "texts": aliases, "now": now}).all()
+
+
+def key_page(connection: Connection, kind: str, after: str) -> Sequence[Row[Any]]:
+    """The next keys of a kind, at most PAGE of them, in the order of key_id."""
+    return connection.execute(_KEY_PAGE, {"kind": kind, "after": after}).all()
+
+
+def key_ids_of_source(connection: Connection, kind: str, source: str) -> Sequence[str]:
+    """The identifiers of all keys of a kind that authenticate this entity."""
+    return connection.execute(_KEY_IDS_OF_SOURCE, {"kind": kind, "source": source}).scalars().all()
+
+
+def _values(statement: Insert, table: Table) -> dict[str, Any]:
+    return {column.name: statement.excluded[column.name] for column in table.c if not column.primary_key}
+
+
+def _upsert_keys(dialect_name: str) -> Insert:
+    statement = insert_into(dialect_name, key_records)
+    return statement.on_conflict_do_update(
+        index_elements=[_k.kind, _k.key_id], set_=_values(statement, key_records)
+    )
+
+
+_DIALECTS = ("sqlite", "postgresql")
+_ADD_KEYS = {
+    name: insert_into(name, key_records).on_conflict_do_nothing().returning(_k.kind, _k.key_id)
+    for name in _DIALECTS
+}
+_PUT_KEYS = {
+    (name, replace): str((_upsert_keys(name) if replace else insert(key_records)).compile(dialect=dialect()))
+    for name, dialect in (("sqlite", sqlite.dialect), ("postgresql", psycopg.dialect))
+    for replace in (False, True)
+}
+_REGISTRATION_INSERTS = {
+    name: insert_into(name, client_registrations).on_conflict_do_nothing() for name in _DIALECTS
+}
+
+
+def add_keys(connection: Connection, rows: list[dict[str, Any]]) -> set[KeyOfRow]:
+    """Insert rows of distinct keys where there is none yet; the keys that were inserted."""
+    return {(kind, key_id) for kind, key_id in connection.execute(_ADD_KEYS[connection.dialect.name], rows)}
+
+
+def put_keys(connection: Connection, rows: list[dict[str, Any]], *, replace: bool) -> None:
+    """Insert all rows, the cheapest way; without replace, IntegrityError if one of the keys is there."""
+    dialect = connection.dialect
+    parameters: Any = [tuple(row.values()) for row in rows] if dialect.positional else rows
+    connection.exec_driver_sql(_PUT_KEYS[dialect.name, replace], parameters)
+
+
+def delete_key(connection: Connection, kind: str, key_id: str) -> bool:
+    """Delete one key; whether it was there."""
+    return connection.execute(_DELETE_KEY, {"b_kind": kind, "b_key_id": key_id}).rowcount > 0
+
+
+def delete_descendants(connection: Connection, key_id: str) -> None:
+    """Delete every key, of any kind, whose chain of parents leads to this key_id."""
+    tree = select(literal(key_id).label("key_id")).cte("tree", recursive=True)
+    tree = tree.union(select(_k.key_id).where(_k.parent == tree.c.key_id))
+    connection.execute(delete(key_records).where(_k.parent.in_(select(tree.c.key_id))))
+
+
+def delete_expired(connection: Connection, now: int) -> int:
+    """Delete keys and registrations that ended at or before now, at most PAGE of each; how many."""
+    keys = select(_k.kind, _k.key_id).where(_k.expires <= now).limit(PAGE)
+    registrations = select(_r.registration_id).where(_r.expires <= now).limit(PAGE)
+    return (
+        connection.execute(delete(key_records).where(tuple_(_k.kind, _k.key_id).in_(keys))).rowcount
+        + connection.execute(
+            delete(client_registrations).where(_r.registration_id.in_(registrations))
+        ).rowcount
+    )
+
+
+def registration(connection: Connection, registration_id: str, now: int) -> Row[Any] | None:
+    """The registration of this identifier, unless it is expired."""
+    return connection.execute(_REGISTRATION, {"registration_id": registration_id, "now": now}).first()
+
+
+def registration_of(connection: Connection, client: str, admin_fqdn: str, now: int) -> Row[Any] | None:
+    """The registration of this client for this stakeholder, unless it is expired."""
+    return connection.execute(
+        _REGISTRATION_OF, {"client": client, "admin_fqdn": admin_fqdn, "now": now}
+    ).first()
+
+
+def insert_registration(connection: Connection, row: dict[str, Any], now: int) -> bool:
+    """Insert a registration, in place of expired ones; False if there is a live one of this id or client."""
+    same = or_(
+        _r.registration_id == row["registration_id"],
+        and_(_r.client == row["client"], _r.admin_fqdn == row["admin_fqdn"]),
+    )
+    connection.execute(delete(client_registrations).where(same, _r.expires <= now))
+    return connection.execute(_REGISTRATION_INSERTS[connection.dialect.name], row).rowcount > 0
+
+
+def update_registration(connection: Connection, row: dict[str, Any]) -> bool:
+    """Overwrite the registration of this identifier; whether it was there."""
+    statement = update(client_registrations).where(_r.registration_id == row["registration_id"]).values(row)
+    return connection.execute(statement).rowcount > 0
+
+
+def delete_registration(connection: Connection, registration_id: str) -> bool:
+    """Delete one registration; whether it was there."""
+    statement = delete(client_registrations).where(_r.registration_id == registration_id)
+    return connection.execute(statement).rowcount > 0
+
+
+def kek_id(connection: Connection, *, change: bool = False) -> bytes | None:
+    """The KEK that seals new records, held still until the end of the transaction; None in a new store.
+
+    Args:
+        connection: A connection in a transaction that writes.
+        change: Whether the caller is about to change it, which waits for all who are writing.
+    """
+    found: bytes | None = connection.execute(_KEK_ID.with_for_update(read=not change)).scalar()
+    return found
+
+
+def peek_kek_id(connection: Connection) -> bytes | None:
+    """The KEK that seals new records at this moment, for a connection that only reads."""
+    found: bytes | None = connection.execute(_KEK_ID).scalar()
+    return found
+
+
+def set_kek_id(connection: Connection, new: bytes) -> None:
+    """Say which KEK seals new records from now on."""
+    connection.execute(delete(sealing_state))
+    connection.execute(insert(sealing_state).values(only=1, kek_id=new))
+
+
+def holds_records(connection: Connection) -> bool:
+    """Whether there is any key, any registration, or any mark that there were some."""
+    tables = (key_records, client_registrations, sealing_state)
+    return any(connection.execute(select(exists(select(table)))).scalar() for table in tables)
+
+
+def reseal(connection: Connection, table: Table, resealed: Callable[[Row[Any]], bytes]) -> int:
+    """Give every row of a table a new seal, PAGE rows at a time; how many there were."""
+    primary_key = list(table.primary_key.columns)
+    names = [f"b_{column.name}" for column in primary_key]
+    pages = select(table).order_by(*primary_key).limit(PAGE)
+    statement = (
+        update(table)
+        .where(*(column == bindparam(name) for column, name in zip(primary_key, names, strict=True)))
+        .values(sealed=bindparam("b_sealed"))
+    )
+    count = 0
+    rows: Iterable[Row[Any]] = connection.execute(pages).all()
+    while rows:
+        changes = [dict(zip(names, row, strict=False), b_sealed=resealed(row)) for row in rows]
+        connection.execute(statement, changes)
+        count += len(changes)
+        last = tuple_(*(literal(changes[-1][name]) for name in names))
+        rows = connection.execute(pages.where(tuple_(*primary_key) > last)).all()
+    return count

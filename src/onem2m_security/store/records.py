@@ -1,0 +1,140 @@
+"""The records that the store holds: one for every kind of key, one for a client registration.
+
+Kpsa, Km, Kpm, Kc and Ke (TS-0003 clauses 8.2.2, 8.3.2, 10.3, 10.5, 10.6) differ in how they come about, not
+in what must be known about them, so they share one record. Client registrations are those of clauses
+8.8.2.3 (MAF) and 8.3.5.2.3 (MEF). These are values: they never touch a database or a file.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from ..credentials import Secret
+from ..errors import CredentialError, IdentifierError
+from ..identifiers import IDENTITY_MAX_OCTETS, EntityId, Fqdn, KeyIdentifier, Suid, shown
+
+_NO_OFFSET = timedelta(0)
+
+
+class KeyKind(enum.Enum):
+    """What a key is, by the standard's name for it."""
+
+    KPSA = "kpsa"
+    """Provisioned Secure Connection Key, Entity A to Entity B (8.2.2.1)."""
+    KM = "km"
+    """Master Credential, Entity A to MAF (8.2.2.3)."""
+    KPM = "kpm"
+    """Pre-Provisioned Symmetric Enrolee Key, Enrolee to MEF (8.3.2.1)."""
+    KC = "kc"
+    """M2M Secure Connection Key, Entity A to Entity B through the MAF (10.3.1, 10.3.5)."""
+    KE = "ke"
+    """Enrolment Key, Enrolee to MEF (10.3.1, 10.3.4)."""
+
+
+_PARENT_KIND = {KeyKind.KC: KeyKind.KM}
+"""Where the kind of the parent is fixed and its spelling is not: a Kc comes from a Km."""
+
+
+def canonical_key_id(kind: KeyKind, key_id: KeyIdentifier) -> KeyIdentifier:
+    """The spelling under which a key is kept: the relative part of a KmId is not case-sensitive (10.6)."""
+    if kind is not KeyKind.KM or key_id.relative.islower():
+        return key_id
+    return KeyIdentifier(key_id.relative.lower(), key_id.fqdn)
+
+
+def _require_utc(name: str, moment: datetime | None) -> None:
+    if moment is not None and moment.utcoffset() != _NO_OFFSET:
+        raise CredentialError(
+            f"{name}: {moment.isoformat()} is not a time in UTC; give it with the offset +00:00"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRecord:
+    """A key and everything that is known about it.
+
+    Attributes:
+        kind: What the key is.
+        key_id: KpsaId, KmId, KpmId, KcId or KeId; a KmId is kept in lower case.
+        key: The key itself, 1 to 256 octets.
+        source: Whom the key authenticates; None when not configured.
+        targets: Kc: who may retrieve it; Km: for whom a Kc may be made; Kpm and Ke: the Enrolment Targets.
+        alias: A second identifier for the key, such as the KeId by which a Km is first asked for (8.3.2.1).
+        suid: What the key may be used for; None when not constrained.
+        issued: When the key was made or provisioned (UTC).
+        expires: When it ends (UTC); None for no end of its own.
+        parent: The credential it was derived from: Kc's KmId, Km's and Kpsa's KeId, Ke's KpmId.
+        admin_fqdn: The FQDN of the administrating stakeholder (8.8.2.7); None when there is none.
+        labels: Free labels (8.8.2.7).
+
+    Raises:
+        CredentialError: A time without a time zone, or in another one than UTC.
+    """
+
+    kind: KeyKind
+    key_id: KeyIdentifier
+    key: Secret = field(repr=False)
+    issued: datetime
+    source: EntityId | None = None
+    targets: tuple[EntityId, ...] = ()
+    alias: KeyIdentifier | None = None
+    suid: Suid | None = None
+    expires: datetime | None = None
+    parent: KeyIdentifier | None = None
+    admin_fqdn: Fqdn | None = None
+    labels: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _require_utc("issued", self.issued)
+        _require_utc("expires", self.expires)
+        object.__setattr__(self, "key_id", canonical_key_id(self.kind, self.key_id))
+        if self.parent is not None and self.kind in _PARENT_KIND:
+            object.__setattr__(self, "parent", canonical_key_id(_PARENT_KIND[self.kind], self.parent))
+
+    def expired(self, now: datetime) -> bool:
+        """Whether the key is at or past its end at this moment (UTC)."""
+        return self.expires is not None and self.expires <= now
+
+
+@dataclass(frozen=True, slots=True)
+class ClientRegistration:
+    """A client that registered with the MAF (8.8.2.3) or with the MEF (8.3.5.2.3).
+
+    A client has at most one registration for each administrating stakeholder.
+
+    Attributes:
+        registration_id: ClientRegID, 1 to 255 octets of printable ASCII without spaces or ``/``.
+        client: The identity of the client, as authenticated.
+        admin_fqdn: The FQDN of the administrating stakeholder.
+        labels: Free labels.
+        issued: When it registered (UTC).
+        expires: When the registration ends (UTC); None for no end.
+        assigned_key_id: The KmId or KpmId that was assigned to the client; None when there is none.
+
+    Raises:
+        CredentialError: A time without a time zone, or in another one than UTC.
+        IdentifierError: The registration_id is not as above.
+    """
+
+    registration_id: str
+    client: EntityId
+    admin_fqdn: Fqdn
+    issued: datetime
+    labels: tuple[str, ...] = ()
+    expires: datetime | None = None
+    assigned_key_id: KeyIdentifier | None = None
+
+    def __post_init__(self) -> None:
+        _require_utc("issued", self.issued)
+        _require_utc("expires", self.expires)
+        text = self.registration_id
+        if not 1 <= len(text) <= IDENTITY_MAX_OCTETS or not all("!" <= c <= "~" and c != "/" for c in text):
+            raise IdentifierError(
+                f"{shown(text)} is not a registration identifier: 1 to 255 printable octets"
+            )
+
+    def expired(self, now: datetime) -> bool:
+        """Whether the registration is at or past its end at this moment (UTC)."""
+        return self.expires is not None and self.expires <= now

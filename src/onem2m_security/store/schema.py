@@ -1,0 +1,67 @@
+"""The tables, as SQLAlchemy Core sees them; ``migrations`` makes them.
+
+Times are microseconds since 1970-01-01 UTC. Identifiers are their canonical text, lists are JSON arrays
+(empty text for an empty list). ``sealed`` holds the key, encrypted and bound to every other column of its
+row; a registration has no secret, and its seal only binds. Nothing here opens a connection.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, Table, Text
+
+HEAD: Final = "0001"
+"""The migration that these tables are the result of."""
+
+metadata = MetaData()
+
+key_records = Table(
+    "key_records",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("key_id", Text, primary_key=True),
+    Column("source", Text),
+    Column("targets", Text, nullable=False),
+    Column("alias", Text),
+    Column("suid", Integer),
+    Column("issued", BigInteger, nullable=False),
+    Column("expires", BigInteger),
+    Column("parent", Text),
+    Column("admin_fqdn", Text),
+    Column("labels", Text, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+)
+
+# Partial where most rows have no value: a million keys without an alias cost the index nothing.
+for _name, _columns in (
+    ("alias", (key_records.c.kind, key_records.c.alias)),
+    ("parent", (key_records.c.parent,)),
+    ("expires", (key_records.c.expires,)),
+):
+    _present = _columns[-1].is_not(None)
+    Index(f"key_records_{_name}", *_columns, sqlite_where=_present, postgresql_where=_present)
+Index("key_records_source", key_records.c.kind, key_records.c.source)
+
+client_registrations = Table(
+    "client_registrations",
+    metadata,
+    Column("registration_id", Text, primary_key=True),
+    Column("client", Text, nullable=False),
+    Column("admin_fqdn", Text, nullable=False),
+    Column("labels", Text, nullable=False),
+    Column("issued", BigInteger, nullable=False),
+    Column("expires", BigInteger),
+    Column("assigned_key_id", Text),
+    Column("sealed", LargeBinary, nullable=False),
+    Index("client_registrations_client", "client", "admin_fqdn", unique=True),
+    sqlite_with_rowid=False,
+)
+
+sealing_state = Table(
+    "sealing_state",
+    metadata,
+    Column("only", Integer, primary_key=True, autoincrement=False),
+    Column("kek_id", LargeBinary, nullable=False),
+)
+"""One row: the KEK that seals new records. Writers read it under a lock, so that a rekey never misses one."""

@@ -1,0 +1,423 @@
+"""The store: keys and client registrations, sealed, durable and shared by several processes.
+
+One directory holds the key ring and, unless a URL names another, the database. Whoever awaits a write knows
+that it is on the disk. Servers, and the command line beside them, open the same directory at once. The
+store keeps what it is given: whether a key may be used, by whom and for what, is decided above it.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar
+
+from sqlalchemy import Connection, Row
+
+from ..errors import (
+    RecordCorruptedError,
+    RecordExistsError,
+)
+from ..identifiers import EntityId, Fqdn, KeyIdentifier, shown
+from . import queries, rows
+from .database import engine_for, prepare_directory
+from .keeper import RingKeeper
+from .records import ClientRegistration, KeyKind, KeyRecord, canonical_key_id
+from .worker import Worker
+
+BUSY_TIMEOUT: Final = 5.0
+
+_BATCH = 1000
+_Result = TypeVar("_Result")
+_Lookup = tuple[KeyKind, str, datetime]
+_Addition = tuple[KeyRecord, bool]
+
+
+class Store:
+    """Keys and client registrations. Made by ``Store.open``; an asynchronous context manager.
+
+    Every method raises StoreUnavailableError when the database is locked for longer than the busy timeout,
+    full, read-only or out of reach, and when the store is closed. Nothing is half done then, and the store
+    works again once the cause is gone. If the connection to a PostgreSQL server breaks during the commit
+    itself, whether the write was done is only known by looking.
+    """
+
+    def __init__(self, keeper: RingKeeper, worker: Worker) -> None:
+        self._keeper = keeper
+        self._worker = worker
+
+    @classmethod
+    async def open(cls, data: Path, *, url: str | None = None, busy_timeout: float = BUSY_TIMEOUT) -> Self:
+        """Open the store of a data directory; a new one is made, an older one is migrated.
+
+        Args:
+            data: The data directory, made with mode 0700 if it is not there.
+            url: A SQLAlchemy URL (``postgresql://…``); None for the SQLite file in the data directory.
+            busy_timeout: Seconds to wait for a database that is locked.
+
+        Raises:
+            ConfigurationError: The directory, the key ring or the URL cannot be used, the key ring is
+                missing or another database's, or a newer release made the database.
+            StoreUnavailableError: The database is locked, damaged, read-only or out of reach.
+        """
+        prepare_directory(data)
+        store = cls(RingKeeper(data), Worker(engine_for(data, url, busy_timeout), busy_timeout))
+        try:
+            # Opening an existing store takes no lock, and so succeeds while another process writes.
+            if not await store._read(store._keeper.is_ready):
+                await store._write(store._keeper.make_ready)
+        except BaseException:
+            await store.close()
+            raise
+        return store
+
+    async def close(self) -> None:
+        """Finish what is under way and close the database. More calls change nothing."""
+        await self._worker.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    # --- keys -----------------------------------------------------------------------------------------------
+
+    async def add(self, record: KeyRecord, *, replace: bool = False) -> None:
+        """Store a key; it is on the disk when this returns.
+
+        Args:
+            record: The key.
+            replace: Whether it takes the place of one of the same kind and key_id.
+
+        Raises:
+            RecordExistsError: There is one already, expired or not, and replace is not set.
+        """
+        await self._worker.submit(self._add_all, (record, replace), write=True)
+
+    async def add_many(self, records: Iterable[KeyRecord], *, replace: bool = False) -> int:
+        """Store many keys, in transactions of 1000, so that a server goes on meanwhile; how many.
+
+        Raises:
+            RecordExistsError: One is there already. Of its thousand none is stored, those before are.
+        """
+        remaining = iter(records)
+        count = 0
+        while batch := list(itertools.islice(remaining, _BATCH)):
+            additions: list[_Addition] = [(record, replace) for record in batch]
+            try:
+                await self._worker.submit(self._put_batches, additions, write=True)
+            except RecordExistsError:
+                await self._worker.submit(self._add_batches, additions, write=True)  # names the record
+            count += len(batch)
+        return count
+
+    async def find(
+        self, kind: KeyKind, key_id: KeyIdentifier, *, now: datetime | None = None
+    ) -> KeyRecord | None:
+        """The key of this kind under this key_id or, failing that, under this alias; never an expired one.
+
+        Of several keys under one alias it is the one issued last.
+
+        Args:
+            kind: What the key is.
+            key_id: Its identifier, in canonical form; a KmId in any case.
+            now: The moment that decides what is expired (UTC); None for the present.
+
+        Raises:
+            RecordCorruptedError: The record does not open.
+        """
+        text = str(canonical_key_id(kind, key_id))
+        return await self._worker.submit(self._find_all, (kind, text, now or datetime.now(UTC)))
+
+    async def records(
+        self,
+        kind: KeyKind,
+        *,
+        source: EntityId | None = None,
+        on_corrupted: Callable[[RecordCorruptedError], object] | None = None,
+    ) -> list[KeyRecord]:
+        """All keys of a kind, expired ones included, in the order in which they were issued.
+
+        Keys that are added or removed meanwhile may be in the list or not.
+
+        Args:
+            kind: What the keys are.
+            source: Only those that authenticate this entity.
+            on_corrupted: Called for each record that does not open, and the list goes on without it.
+
+        Raises:
+            RecordCorruptedError: A record does not open, and on_corrupted is not given.
+        """
+        found: list[KeyRecord] = []
+        outcomes = self._each_record(kind) if source is None else self._each_record_of(kind, source)
+        async for outcome in outcomes:
+            if isinstance(outcome, KeyRecord):
+                found.append(outcome)
+            elif on_corrupted is None:
+                raise outcome
+            else:
+                on_corrupted(outcome)
+        return sorted(found, key=lambda record: record.issued)
+
+    async def remove(self, kind: KeyKind, key_id: KeyIdentifier, *, descendants: bool = False) -> bool:
+        """Remove a key by its key_id (an alias does not do); whether it was there.
+
+        Args:
+            kind: What the key is.
+            key_id: Its identifier.
+            descendants: Whether to remove as well everything, of any kind, whose chain of parents leads here,
+                even if the key itself is gone.
+        """
+        text = str(canonical_key_id(kind, key_id))
+
+        def remove_key(connection: Connection) -> bool:
+            removed = queries.delete_key(connection, kind.value, text)
+            if descendants:
+                queries.delete_descendants(connection, text)
+            return removed
+
+        return await self._write(remove_key)
+
+    async def purge_expired(self, now: datetime) -> int:
+        """Remove keys and registrations that ended at or before this moment (UTC); how many.
+
+        It takes a few hundred in one transaction, so that others get their turn.
+        """
+        moment = rows.microseconds(now)
+        total = 0
+        while removed := await self._write(lambda connection: queries.delete_expired(connection, moment)):
+            total += removed
+        return total
+
+    # --- client registrations -------------------------------------------------------------------------------
+
+    async def add_registration(
+        self, registration: ClientRegistration, *, now: datetime | None = None
+    ) -> None:
+        """Store a client registration; it is on the disk when this returns. An expired one gives way to it.
+
+        Raises:
+            RecordExistsError: The registration_id is taken, or the client is registered for this stakeholder.
+        """
+        moment = rows.microseconds(now or datetime.now(UTC))
+
+        def insert(connection: Connection) -> None:
+            row = rows.registration_row(registration, self._keeper.ring, self._keeper.kek_id(connection))
+            if not queries.insert_registration(connection, row, moment):
+                raise RecordExistsError(
+                    f"{shown(registration.client)} is registered for {registration.admin_fqdn} already, or "
+                    f"{shown(registration.registration_id)} is taken: update or remove that registration"
+                )
+
+        await self._write(insert)
+
+    async def find_registration(
+        self, registration_id: str, *, now: datetime | None = None
+    ) -> ClientRegistration | None:
+        """The registration of this ClientRegID, unless it is expired.
+
+        Raises:
+            RecordCorruptedError: The record does not open.
+        """
+        moment = rows.microseconds(now or datetime.now(UTC))
+        return await self._read(
+            lambda connection: self._registration(queries.registration(connection, registration_id, moment))
+        )
+
+    async def find_registration_of(
+        self, client: EntityId, admin_fqdn: Fqdn, *, now: datetime | None = None
+    ) -> ClientRegistration | None:
+        """The registration of this client for this administrating stakeholder, unless it is expired.
+
+        Raises:
+            RecordCorruptedError: The record does not open.
+        """
+        moment = rows.microseconds(now or datetime.now(UTC))
+        return await self._read(
+            lambda connection: self._registration(
+                queries.registration_of(connection, client.text, str(admin_fqdn), moment)
+            )
+        )
+
+    async def update_registration(self, registration: ClientRegistration) -> bool:
+        """Overwrite the registration of the same registration_id; False if there is none.
+
+        Raises:
+            RecordExistsError: It would be the second one of its client for its stakeholder.
+        """
+        return await self._write(
+            lambda connection: queries.update_registration(
+                connection,
+                rows.registration_row(registration, self._keeper.ring, self._keeper.kek_id(connection)),
+            )
+        )
+
+    async def remove_registration(self, registration_id: str) -> bool:
+        """Remove a registration; whether it was there."""
+        return await self._write(lambda connection: queries.delete_registration(connection, registration_id))
+
+    # --- the key ring ---------------------------------------------------------------------------------------
+
+    async def rekey(self) -> int:
+        """Seal every record anew under a new KEK and drop the old ones; the number of records.
+
+        It may be interrupted at any moment: the ring holds the new KEK before anything is sealed under it,
+        all records change in one transaction, and the old KEKs go last; calling it again completes it.
+        Others cannot write meanwhile.
+
+        Raises:
+            RecordCorruptedError: A record does not open; nothing was changed.
+        """
+        count = await self._write(self._keeper.reseal_all)
+        await self._write(self._keeper.retire_keks)
+        return count
+
+    # --- in the worker's thread -----------------------------------------------------------------------------
+
+    def _find_all(
+        self, connection: Connection, lookups: Sequence[_Lookup]
+    ) -> list[KeyRecord | RecordCorruptedError | None]:
+        by_kind: defaultdict[KeyKind, list[int]] = defaultdict(list)
+        for position, (kind, _, _) in enumerate(lookups):
+            by_kind[kind].append(position)
+        results: list[KeyRecord | RecordCorruptedError | None] = [None] * len(lookups)
+        for kind, positions in by_kind.items():
+            found = self._by_key_id(connection, kind, {lookups[at][1] for at in positions})
+            for at in positions:
+                results[at] = _unless_expired(found.get(lookups[at][1]), lookups[at][2])
+            missing = [at for at in positions if results[at] is None]
+            if missing:
+                self._find_by_alias(connection, kind, missing, lookups, results)
+        return results
+
+    def _by_key_id(
+        self, connection: Connection, kind: KeyKind, texts: set[str]
+    ) -> dict[str, KeyRecord | RecordCorruptedError]:
+        found = queries.keys_by_key_id(connection, kind.value, list(texts))
+        return {row.key_id: self._opened(row) for row in found}
+
+    def _find_by_alias(
+        self,
+        connection: Connection,
+        kind: KeyKind,
+        positions: list[int],
+        lookups: Sequence[_Lookup],
+        results: list[KeyRecord | RecordCorruptedError | None],
+    ) -> None:
+        texts = list({lookups[at][1] for at in positions})
+        earliest = min(lookups[at][2] for at in positions)
+        candidates: defaultdict[str, list[Row[Any]]] = defaultdict(list)
+        for row in queries.keys_by_alias(connection, kind.value, texts, rows.microseconds(earliest)):
+            candidates[row.alias].append(row)
+        for at in positions:
+            _, text, now = lookups[at]
+            live = (_unless_expired(self._opened(row), now) for row in candidates.get(text, ()))
+            results[at] = next((record for record in live if record is not None), None)
+
+    def _add_all(
+        self, connection: Connection, additions: Sequence[_Addition]
+    ) -> list[RecordExistsError | None]:
+        kek_id = self._keeper.kek_id(connection)
+        results: list[RecordExistsError | None] = []
+        for replace, run in _runs(additions):
+            new = [rows.key_row(record, self._keeper.ring, kek_id) for record in run]
+            if replace:
+                queries.put_keys(connection, new, replace=True)
+                results += [None] * len(new)
+            else:
+                added = queries.add_keys(connection, new)
+                results += (None if (row["kind"], row["key_id"]) in added else _exists(row) for row in new)
+        return results
+
+    def _put_batches(self, connection: Connection, batches: Sequence[Sequence[_Addition]]) -> list[None]:
+        kek_id = self._keeper.kek_id(connection)
+        for batch in batches:
+            new = [rows.key_row(record, self._keeper.ring, kek_id) for record, _ in batch]
+            queries.put_keys(connection, new, replace=batch[0][1])
+        return [None] * len(batches)
+
+    def _add_batches(self, connection: Connection, batches: Sequence[Sequence[_Addition]]) -> list[None]:
+        for batch in batches:
+            for error in self._add_all(connection, batch):
+                if error is not None:
+                    raise error  # and so the whole batch is rolled back
+        return [None] * len(batches)
+
+    def _opened(self, row: Row[Any]) -> KeyRecord | RecordCorruptedError:
+        try:
+            return rows.key_record(row, self._keeper.ring)
+        except RecordCorruptedError as error:
+            return error
+
+    def _registration(self, row: Row[Any] | None) -> ClientRegistration | None:
+        return None if row is None else rows.client_registration(row, self._keeper.ring)
+
+    async def _each_record(self, kind: KeyKind) -> AsyncIterator[KeyRecord | RecordCorruptedError]:
+        after = ""
+
+        def page(connection: Connection) -> list[tuple[str, KeyRecord | RecordCorruptedError]]:
+            found = queries.key_page(connection, kind.value, after)
+            return [(row.key_id, self._opened(row)) for row in found]
+
+        while outcomes := await self._read(page):
+            for _, outcome in outcomes:
+                yield outcome
+            after = outcomes[-1][0]
+
+    async def _each_record_of(
+        self, kind: KeyKind, source: EntityId
+    ) -> AsyncIterator[KeyRecord | RecordCorruptedError]:
+        def key_ids(connection: Connection) -> Sequence[str]:
+            return queries.key_ids_of_source(connection, kind.value, source.text)
+
+        remaining = iter(await self._read(key_ids))
+        while texts := set(itertools.islice(remaining, queries.PAGE)):
+
+            def page(
+                connection: Connection, texts: set[str] = texts
+            ) -> list[KeyRecord | RecordCorruptedError]:
+                return list(self._by_key_id(connection, kind, texts).values())
+
+            for outcome in await self._read(page):
+                yield outcome
+
+    async def _read(self, function: Callable[[Connection], _Result]) -> _Result:
+        return await self._worker.submit(_call_each, function)
+
+    async def _write(self, function: Callable[[Connection], _Result]) -> _Result:
+        return await self._worker.submit(_call_each, function, write=True)
+
+
+def _call_each(connection: Connection, functions: Sequence[Callable[[Connection], _Result]]) -> list[_Result]:
+    return [function(connection) for function in functions]
+
+
+def _unless_expired(
+    outcome: KeyRecord | RecordCorruptedError | None, now: datetime
+) -> KeyRecord | RecordCorruptedError | None:
+    return None if isinstance(outcome, KeyRecord) and outcome.expired(now) else outcome
+
+
+def _exists(row: dict[str, Any]) -> RecordExistsError:
+    return RecordExistsError(f"{row['kind']} {shown(row['key_id'])} is stored already: remove or replace it")
+
+
+def _runs(additions: Sequence[_Addition]) -> Iterable[tuple[bool, list[KeyRecord]]]:
+    """Cut additions into runs that one INSERT can take: all plain or all replacing, and no key twice."""
+    run: dict[tuple[KeyKind, KeyIdentifier], KeyRecord] = {}
+    replacing = False
+    for record, replace in additions:
+        key = (record.kind, record.key_id)
+        if run and (replace is not replacing or key in run):
+            yield replacing, list(run.values())
+            run = {}
+        replacing = replace
+        run[key] = record
+    if run:
+        yield replacing, list(run.values())

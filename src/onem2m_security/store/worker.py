@@ -1,0 +1,202 @@
+"""The one thread that talks to the database, so that the event loop never waits for a disk.
+
+What is asked while the thread is busy is taken up together: reads of one sort become one query, all writes
+one transaction with one commit (group commit), and one call brings all the answers back to the event loop.
+So the cost of a sync to disk is shared by everybody who waits for it. A write that fails fails alone: its
+group is rolled back and its members are done one by one. The worker knows nothing of keys.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine
+
+from ..errors import StoreError, StoreUnavailableError
+from .database import begin_writing, is_locked, is_unavailable, translated
+
+GROUP_MAX = 1000
+"""The most jobs in one transaction."""
+
+_Argument = TypeVar("_Argument")
+_Result = TypeVar("_Result")
+
+Handler = Callable[[Connection, Sequence[_Argument]], Sequence[_Result | StoreError]]
+"""Does several jobs of one sort; gives a result, or the error of that one job, for each in order."""
+
+
+@dataclass(slots=True, eq=False)
+class _Job:
+    handler: Handler[Any, Any]
+    argument: Any
+    write: bool
+    deadline: float
+    future: asyncio.Future[Any]
+
+
+_Outcome = tuple[_Job, object, BaseException | None]
+
+
+class Worker:
+    """Runs handlers in a thread of its own, on behalf of the event loop that made it.
+
+    Args:
+        engine: The database.
+        patience: Seconds that a job waits for a locked database before it fails.
+    """
+
+    def __init__(self, engine: Engine, patience: float) -> None:
+        self._engine = engine
+        self._patience = patience
+        self._loop = asyncio.get_running_loop()
+        self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._closed = False
+        self._stopped = self._loop.create_future()
+        self._reader: Connection | None = None
+        self._writer: Connection | None = None
+        self._thread = threading.Thread(target=self._run, name="onem2m-store", daemon=True)
+        self._thread.start()
+
+    def submit(
+        self, handler: Handler[_Argument, _Result], argument: _Argument, *, write: bool = False
+    ) -> asyncio.Future[_Result]:
+        """Have a handler called with this argument, among others that wait for the same handler.
+
+        A job whose future is cancelled may be done all the same.
+
+        Raises:
+            StoreUnavailableError: The worker is closed; through the future: the database is locked, full,
+                read-only or out of reach.
+        """
+        if self._closed:
+            raise StoreUnavailableError("the store is closed")
+        future: asyncio.Future[_Result] = self._loop.create_future()
+        self._queue.put(_Job(handler, argument, write, time.monotonic() + self._patience, future))
+        return future
+
+    async def close(self) -> None:
+        """Finish what was submitted, close the connections, end the thread."""
+        if not self._closed:
+            self._closed = True
+            self._queue.put(None)
+        await asyncio.shield(self._stopped)
+        self._thread.join()
+
+    def _run(self) -> None:
+        waiting: list[_Job] = []
+        stopping = False
+        while waiting or not stopping:
+            jobs, stop = self._take(block=not waiting and not stopping)
+            stopping |= stop
+            jobs = waiting + jobs
+            waiting = self._do([job for job in jobs if not job.write], self._read)
+            waiting += self._do([job for job in jobs if job.write], self._write)
+        self._drop_connections()
+        self._engine.dispose()
+        self._to_loop(self._say_stopped)
+
+    def _say_stopped(self) -> None:
+        if not self._stopped.done():
+            self._stopped.set_result(None)
+
+    def _take(self, *, block: bool) -> tuple[list[_Job], bool]:
+        """What is in the queue, and whether its end was reached; waits for the first if asked to."""
+        jobs: list[_Job] = []
+        with contextlib.suppress(queue.Empty):
+            while len(jobs) < GROUP_MAX:
+                job = self._queue.get(block=block and not jobs)
+                if job is None:
+                    return jobs, True
+                jobs.append(job)
+        return jobs, False
+
+    def _do(self, jobs: list[_Job], attempt: Callable[[list[_Job]], list[_Outcome]]) -> list[_Job]:
+        """Do the jobs together; give back those to try again because the database is locked."""
+        if not jobs:
+            return []
+        try:
+            outcomes = attempt(jobs)
+        except Exception as error:  # noqa: BLE001 - whatever it is goes to those who wait; the thread goes on
+            return self._failed(jobs, error, attempt)
+        self._settle(outcomes)
+        return []
+
+    def _failed(
+        self, jobs: list[_Job], error: Exception, attempt: Callable[[list[_Job]], list[_Outcome]]
+    ) -> list[_Job]:
+        if is_locked(error):
+            now = time.monotonic()
+            self._settle((job, None, self._out_of_patience()) for job in jobs if job.deadline <= now)
+            return [job for job in jobs if job.deadline > now]
+        self._drop_connections()
+        if len(jobs) > 1 and not is_unavailable(error):
+            return [again for job in jobs for again in self._do([job], attempt)]
+        self._settle((job, None, translated(error)) for job in jobs)
+        return []
+
+    def _out_of_patience(self) -> StoreUnavailableError:
+        return StoreUnavailableError(
+            f"the database was locked by another program for {self._patience:g} seconds: try again later"
+        )
+
+    def _read(self, jobs: list[_Job]) -> list[_Outcome]:
+        if self._reader is None:
+            self._reader = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        jobs = sorted(jobs, key=lambda job: hash(job.handler))  # reads may be done in any order
+        try:
+            return _perform(self._reader, jobs)
+        finally:
+            self._reader.rollback()
+
+    def _write(self, jobs: list[_Job]) -> list[_Outcome]:
+        if self._writer is None:
+            self._writer = self._engine.connect()
+        with self._writer.begin():
+            begin_writing(self._writer)
+            return _perform(self._writer, jobs)
+
+    def _drop_connections(self) -> None:
+        """Close the connections; the next job makes new ones, which mends a lost one."""
+        for connection in (self._reader, self._writer):
+            if connection is not None:
+                with contextlib.suppress(Exception):  # it may be lost already: there is nothing to save
+                    connection.close()
+        self._reader = self._writer = None
+
+    def _settle(self, outcomes: Iterable[_Outcome]) -> None:
+        settled = list(outcomes)
+        self._to_loop(lambda: _resolve(settled))
+
+    def _to_loop(self, callback: Callable[[], object]) -> None:
+        with contextlib.suppress(RuntimeError):  # the event loop is closed: nobody waits any more
+            self._loop.call_soon_threadsafe(callback)
+
+
+def _perform(connection: Connection, jobs: list[_Job]) -> list[_Outcome]:
+    outcomes: list[_Outcome] = []
+    for handler, group in itertools.groupby(jobs, key=attrgetter("handler")):
+        alike = list(group)
+        results = handler(connection, [job.argument for job in alike])
+        for job, result in zip(alike, results, strict=True):
+            error = result if isinstance(result, StoreError) else None
+            outcomes.append((job, result, error))
+    return outcomes
+
+
+def _resolve(outcomes: list[_Outcome]) -> None:
+    for job, result, error in outcomes:
+        if job.future.done():
+            continue
+        if error is None:
+            job.future.set_result(result)
+        else:
+            job.future.set_exception(error)
