@@ -14,6 +14,7 @@ from typing import Self
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.utils import CryptographyDeprecationWarning
 from OpenSSL import crypto
 
 from onem2m_security.errors import CertificateRejectedError
@@ -36,9 +37,10 @@ MALFORMED = (
     x509.DuplicateExtension,
     x509.UnsupportedGeneralNameType,
     UnsupportedAlgorithm,
+    CryptographyDeprecationWarning,  # where warnings are errors
     crypto.Error,
 )
-"""What the two libraries raise for octets that are no certificate."""
+"""What the two libraries raise for octets that are no certificate of RFC 5280."""
 
 _FLAGS = crypto.X509StoreFlags.PARTIAL_CHAIN | crypto.X509StoreFlags.CHECK_SS_SIGNATURE
 
@@ -70,6 +72,10 @@ class PresentedCertificate:
             native = crypto.load_certificate(crypto.FILETYPE_ASN1, der)
         except MALFORMED as error:
             raise CertificateRejectedError("a certificate is malformed", alert="bad_certificate") from error
+        if parsed.serial_number <= 0:  # RFC 5280 clause 4.1.2.2
+            raise CertificateRejectedError(
+                "a certificate's serial number is not positive", alert="bad_certificate"
+            )
         return cls(der, parsed, native)
 
     @classmethod

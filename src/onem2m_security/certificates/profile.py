@@ -37,7 +37,7 @@ def algorithm_findings(certificate: x509.Certificate) -> list[str]:
         if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
             findings.append("its key is on another curve: secp256r1 (P-256) is required")
         elif subject_public_key_info(certificate) not in certificate.tbs_certificate_bytes:
-            findings.append("its public key is not in uncompressed form")
+            findings.append("its public key is no named curve with an uncompressed point")
     if certificate.signature_algorithm_oid != SignatureAlgorithmOID.ECDSA_WITH_SHA256:
         findings.append("it is not signed with ECDSA and SHA-256")
     return findings
