@@ -7,8 +7,9 @@ holds values only: change one here and it changes everywhere.
 from __future__ import annotations
 
 import enum
-from typing import Final
+from typing import Final, Self
 
+from .errors import ConfigurationError
 from .identifiers import KeyIdentifier
 
 
@@ -17,6 +18,18 @@ class Release(enum.Enum):
 
     R1 = 1
     R3 = 3
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Parse ``1`` or ``3``.
+
+        Raises:
+            ConfigurationError: It is neither.
+        """
+        try:
+            return cls(int(text))
+        except ValueError:
+            raise ConfigurationError(f"{text[:20]!r} is not a release: 1 or 3 is expected") from None
 
     def wire(self, key_id: KeyIdentifier) -> str:
         """KeId or KcId as this release writes it: base64 (10.3.4, Release 1) or hexBinary (Release 3)."""

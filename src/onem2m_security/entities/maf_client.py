@@ -1,4 +1,4 @@
-"""A MAF client: the MAF Handshake, key registration, key retrieval (TS-0003 clauses 8.8.2.2, 8.8.2.7 to 10)."""
+"""A MAF client: MAF Handshake, key registration and retrieval (TS-0003 clauses 8.8.2.2, 8.8.2.7 to 10)."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from ..frameworks.saef_maf import ConnectionKey, connection_key, export_connecti
 from ..functions.primitives import Operation, RefusedError, Rsc, parse_timestamp
 from ..functions.resources import encode
 from ..identifiers import EntityId, Fqdn, KeyIdentifier, Suid
+from ..net.address import Address
 from ..net.channel import open_channel
 from ..net.http import HttpClient, expect
 from ..net.limits import Limits
@@ -33,8 +34,7 @@ class MafClient:
     def __init__(
         self,
         maf: Fqdn,
-        host: str,
-        port: int,
+        address: Address,
         *,
         local: EntityId,
         km: ResolvedKey,
@@ -45,18 +45,17 @@ class MafClient:
 
         Args:
             maf: The MAF-ID.
-            host: Where the MAF listens.
-            port: Its TCP port.
+            address: Where the MAF listens.
             local: Our CSE-ID or AE-ID.
             km: The Master Credential.
             identity: The psk_identity to show instead of KmId: a KeId in its wire form.
             limits: Bounds on time and size.
         """
         self.maf = maf
-        self._address = (host, port)
+        self._address = address
         self._limits = limits or Limits()
         self._initiator = initiate_maf_handshake(local, maf, km, identity)
-        self._client = HttpClient(self._initiator, host, port, limits=self._limits)
+        self._client = HttpClient(self._initiator, address, limits=self._limits)
 
     async def handshake(self) -> ConnectionKey:
         """The MAF Handshake of Release 1: afterwards we and the MAF hold a new Kc.
@@ -66,7 +65,7 @@ class MafClient:
         Raises:
             HandshakeError: The MAF cannot be reached, or it does not know us by this key.
         """
-        async with await open_channel(self._initiator, *self._address, limits=self._limits) as channel:
+        async with await open_channel(self._initiator, self._address, limits=self._limits) as channel:
             return export_connection_key(channel.established, self.maf)
 
     async def register_key(
@@ -101,7 +100,7 @@ class MafClient:
             targetIDs=(target,),
             keyValue=key,
         )
-        client = HttpClient(self._initiator, *self._address, limits=self._limits)
+        client = HttpClient(self._initiator, self._address, limits=self._limits)
         try:
             response = await client.request(
                 Operation.CREATE, _PATH, content=content, resource_type=RESOURCE_TYPE_SYMM_KEY_REG

@@ -108,12 +108,16 @@ class Initiator:
     identity: bytes | None = None
     server_name: Fqdn | None = None
 
-    def session(self) -> Session:
-        """A client session that shows our credential; its first flight is ready to send."""
+    def session(self, host: str | None = None) -> Session:
+        """A client session that shows our credential; its first flight is ready to send.
+
+        Args:
+            host: Where the peer is reached: its name serves as SNI when the peer's identity gives none.
+        """
         offer = None
         if self.credential is not None and self.identity is not None:
             offer = PskOffer(self.identity, self.credential.key)
-        name = self.server_name or self.peer.domain_name
+        name = self.server_name or self.peer.domain_name or _host_name(host)
         return Session(self.endpoint, offer=offer, server_name=None if name is None else str(name))
 
     def establish(self, session: Session) -> Established:
@@ -132,6 +136,16 @@ class Initiator:
             server_name=session.server_name,
         )
         return Established(association, proven, session)
+
+
+def _host_name(host: str | None) -> Fqdn | None:
+    """A host as an SNI host name; None for an IP address (RFC 6066 clause 3)."""
+    if host is None or ":" in host or host.replace(".", "").isdigit():
+        return None
+    try:
+        return Fqdn.parse(host)
+    except IdentifierError:
+        return None
 
 
 async def _nothing(established: Established) -> None:
@@ -251,8 +265,8 @@ class RemoteKeys:
     """Asks the party that the identifier names, in the middle of the handshake, and keeps what it learns.
 
     Only configured FQDNs are asked: a client cannot make us call a host of its choice. Handshakes with
-    one identifier share one request. Keys are kept for their lifetime, at most ``capacity`` of them; what a party
-    does not know is not remembered.
+    one identifier share one request. Keys are kept for their lifetime, at most ``capacity`` of them; what a
+    party does not know is not remembered.
     """
 
     def __init__(

@@ -9,6 +9,7 @@ from typing import Self
 
 from ..association import Association
 from ..frameworks.base import Established, Initiator
+from .address import Address
 from .limits import Limits
 from .tcp import SecureTransport, open_transport
 
@@ -104,15 +105,13 @@ def channel_protocol(handler: ChannelHandler) -> Callable[[Established], asyncio
     return lambda _: _ChannelProtocol(handler)
 
 
-async def open_channel(
-    initiator: Initiator, host: str, port: int, *, limits: Limits | None = None
-) -> Channel:
+async def open_channel(initiator: Initiator, address: Address, *, limits: Limits | None = None) -> Channel:
     """Connect and complete the handshake as an initiator.
 
     Raises:
         HandshakeError: The peer cannot be reached, or the handshake failed.
     """
-    transport, _ = await open_transport(initiator, host, port, lambda _: _ChannelProtocol(), limits=limits)
+    transport, _ = await open_transport(initiator, address, lambda _: _ChannelProtocol(), limits=limits)
     protocol = transport.get_protocol()
     assert isinstance(protocol, _ChannelProtocol)  # noqa: S101 - made two lines above
     assert protocol.channel is not None  # noqa: S101 - connection_made came with the handshake

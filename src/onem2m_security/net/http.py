@@ -26,6 +26,7 @@ from uvicorn.server import ServerState
 from ..errors import HandshakeError, PeerRefusedError, ResolverUnavailableError
 from ..frameworks.base import Established, Initiator
 from ..functions.primitives import Operation, RefusedError, Request, Response, Rsc
+from .address import Address
 from .channel import Channel, open_channel
 from .limits import Limits
 from .tcp import ProtocolFactory
@@ -253,8 +254,10 @@ class _Stream(httpcore.AsyncNetworkStream):
 class _Backend(httpcore.AsyncNetworkBackend):
     """Opens secured connections to one peer, whatever host httpcore names."""
 
-    def __init__(self, initiator: Initiator, host: str, port: int, limits: Limits) -> None:
-        self._open = lambda: open_channel(initiator, host, port, limits=limits)
+    def __init__(self, initiator: Initiator, address: Address, limits: Limits) -> None:
+        self._initiator = initiator
+        self._address = address
+        self._limits = limits
         self.established: Established | None = None
 
     async def connect_tcp(
@@ -267,7 +270,7 @@ class _Backend(httpcore.AsyncNetworkBackend):
     ) -> httpcore.AsyncNetworkStream:
         del host, port, timeout, local_address, socket_options
         try:
-            channel = await self._open()
+            channel = await open_channel(self._initiator, self._address, limits=self._limits)
         except HandshakeError as error:
             raise httpcore.ConnectError(str(error)) from error
         self.established = channel.established
@@ -277,11 +280,11 @@ class _Backend(httpcore.AsyncNetworkBackend):
 class HttpClient:
     """Sends request primitives to one peer, over connections that one initiator makes and that are reused."""
 
-    def __init__(self, initiator: Initiator, host: str, port: int, *, limits: Limits | None = None) -> None:
+    def __init__(self, initiator: Initiator, address: Address, *, limits: Limits | None = None) -> None:
         self._limits = limits or Limits()
-        self._authority = (initiator.server_name and str(initiator.server_name)) or host
+        self._authority = (initiator.server_name and str(initiator.server_name)) or address.host
         self._originator = str(initiator.local)
-        self._backend = _Backend(initiator, host, port, self._limits)
+        self._backend = _Backend(initiator, address, self._limits)
         self._pool = httpcore.AsyncConnectionPool(
             max_connections=32,
             max_keepalive_connections=4,
@@ -322,7 +325,7 @@ class HttpClient:
                 (b"Content-Type", f"application/json{type_part}".encode()),
                 (b"Content-Length", str(len(body)).encode()),
             ]
-        url = httpcore.URL(  # type: ignore[no-untyped-call]
+        url = httpcore.URL(
             scheme=b"http",
             host=self._authority.encode("ascii"),
             port=None,

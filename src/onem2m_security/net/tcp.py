@@ -14,12 +14,19 @@ from typing import Any, cast
 
 from ..association import Association
 from ..credentials import ResolvedKey
-from ..errors import HandshakeError, HandshakeTimeoutError, ResolverUnavailableError, SecurityFrameworkError
+from ..errors import (
+    ConfigurationError,
+    HandshakeError,
+    HandshakeTimeoutError,
+    ResolverUnavailableError,
+    SecurityFrameworkError,
+)
 from ..frameworks.base import Acceptor, Authorities, Established, Initiator
 from ..identifiers import shown
 from ..telemetry import HANDSHAKES, LOG
 from ..tls.alerts import describe
 from ..tls.session import DataReceived, Event, HandshakeCompleted, PskIdentityOffered, Session, SessionEnded
+from .address import Address
 from .limits import HalfOpen, Limits
 
 ProtocolFactory = Callable[[Established], asyncio.Protocol]
@@ -352,12 +359,19 @@ class Listener:
         self._empty = asyncio.Event()
         self._empty.set()
 
-    async def start(self, host: str, port: int, *, backlog: int = 2048) -> tuple[str, int]:
-        """Listen; returns the address and port in use (for port 0 the one that was chosen)."""
+    async def start(self, address: Address, *, backlog: int = 2048) -> Address:
+        """Listen; returns the address in use (for port 0 with the port that was chosen).
+
+        Raises:
+            ConfigurationError: The address cannot be listened on.
+        """
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._accept, host, port, backlog=backlog)
+        try:
+            self._server = await loop.create_server(self._accept, address.host, address.port, backlog=backlog)
+        except OSError as error:
+            raise ConfigurationError(f"cannot listen on {address}: {error.strerror or error}") from error
         name = self._server.sockets[0].getsockname()
-        return name[0], name[1]
+        return Address(name[0], name[1])
 
     def _accept(self) -> asyncio.Protocol:
         return SecureTransport(self.authorities.session(), self._make_upper, self._limits, listener=self)
@@ -404,8 +418,7 @@ class Listener:
 
 async def open_transport(
     initiator: Initiator,
-    host: str,
-    port: int,
+    address: Address,
     make_upper: ProtocolFactory,
     *,
     limits: Limits | None = None,
@@ -417,24 +430,26 @@ async def open_transport(
     """
     limits = limits or Limits()
     loop = asyncio.get_running_loop()
-    session = initiator.session()
+    session = initiator.session(address.host)
     try:
         async with asyncio.timeout(limits.handshake_seconds):
             _, transport = await loop.create_connection(
-                lambda: SecureTransport(session, make_upper, limits, initiator=initiator), host, port
+                lambda: SecureTransport(session, make_upper, limits, initiator=initiator),
+                address.host,
+                address.port,
             )
     except TimeoutError:
         raise HandshakeTimeoutError(
-            f"{host}:{port} did not answer within {limits.handshake_seconds:g} s"
+            f"{address} did not answer within {limits.handshake_seconds:g} s"
         ) from None
     except OSError as error:
-        raise HandshakeError(f"{host}:{port} cannot be reached: {error.strerror or error}") from error
+        raise HandshakeError(f"{address} cannot be reached: {error.strerror or error}") from error
     try:
         return transport, await transport.handshake
     except HandshakeError as error:
         transport.abort()
         told = "" if error.alert is None or error.alert in str(error) else f" [{describe(error.alert)}]"
-        raise type(error)(f"{initiator.peer} at {host}:{port}: {error}{told}", alert=error.alert) from None
+        raise type(error)(f"{initiator.peer} at {address}: {error}{told}", alert=error.alert) from None
     except asyncio.CancelledError:
         transport.abort()
         raise

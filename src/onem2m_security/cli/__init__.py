@@ -1,0 +1,43 @@
+"""The ``m2msec`` command: one file per group of commands, all mounted here."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from ..errors import SecurityFrameworkError
+from ..version import __version__
+from . import connect, demo, maf, store, vectors
+
+app = typer.Typer(
+    name="m2msec",
+    help="The oneM2M security frameworks (TS-0003): servers, associations, known answers.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,  # a traceback's local variables could hold keys
+    rich_markup_mode=None,
+    add_completion=False,
+)
+app.add_typer(maf.app, name="maf")
+app.add_typer(store.app, name="store")
+app.command("connect")(connect.connect)
+app.command("listen")(connect.listen)
+app.command("vectors")(vectors.vectors)
+app.command("demo")(demo.demo)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    print(__version__)
+
+
+def main() -> None:
+    """Run the command; an error of ours ends it with one line on standard error and status 1."""
+    try:
+        app()
+    except SecurityFrameworkError as error:
+        print(f"m2msec: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,249 @@
+"""``m2msec connect`` and ``m2msec listen``: to the frameworks what s_client and s_server are to TLS."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import stat
+import sys
+from typing import Annotated
+
+import typer
+
+from ..association import Association
+from ..credentials import ResolvedKey
+from ..entities.entity_a import associate, associate_through_maf
+from ..entities.entity_b import EntityB
+from ..entities.maf_client import MafClient
+from ..errors import ConfigurationError
+from ..frameworks.saef_maf import master_credential
+from ..frameworks.saef_psk import provisioned_key
+from ..identifiers import EntityId, Fqdn, KeyIdentifier
+from ..net.address import Address
+from ..net.channel import Channel
+from ..net.limits import Limits
+from ..release import DEFAULT_RELEASE
+from ..servers import run, until_signalled
+from .common import (
+    JsonOption,
+    KmFileOption,
+    KmIdOption,
+    KpsaFileOption,
+    KpsaIdOption,
+    ListenOption,
+    MafOption,
+    ReleaseOption,
+    VerboseOption,
+    entity_parser,
+    log_to_stderr,
+    parsed,
+    read_key,
+)
+
+TimeoutOption = Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds for a handshake.")]
+
+
+def connect(
+    address: Annotated[Address, typer.Argument(parser=Address.parse, metavar="HOST:PORT", help="Entity B.")],
+    peer: Annotated[EntityId, parsed(entity_parser, "--peer", metavar="IDB", help="Entity B's CSE-ID.")],
+    entity: Annotated[
+        EntityId | None,
+        parsed(
+            entity_parser,
+            "--entity",
+            metavar="IDA",
+            help="Our own CSE-ID or AE-ID; default: from KmId or KpsaId.",
+        ),
+    ] = None,
+    maf: MafOption = None,
+    km_id: KmIdOption = None,
+    km_file: KmFileOption = None,
+    kpsa_id: KpsaIdOption = None,
+    kpsa_file: KpsaFileOption = None,
+    server_name: Annotated[
+        Fqdn | None,
+        parsed(Fqdn.parse, "--server-name", metavar="FQDN", help="SNI host name to send to Entity B."),
+    ] = None,
+    release: ReleaseOption = DEFAULT_RELEASE,
+    wait: Annotated[
+        float, typer.Option("--wait", min=0, help="Seconds to wait for answers after input ends.")
+    ] = 1.0,
+    timeout: TimeoutOption = 10.0,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Be Entity A: associate with Entity B, then carry standard input and output through the session.
+
+    Give --maf, --km-id and --km-file for the MAF-based framework, or --kpsa-id and --kpsa-file for a
+    provisioned key. With --json the first line of output is the association; otherwise it goes to standard
+    error.
+    """
+    log_to_stderr(verbose=verbose)
+    limits = Limits(handshake_seconds=timeout)
+    key_id, key = _credential(km_id, km_file, kpsa_id, kpsa_file)
+    local = entity or EntityId.parse(key_id.relative)
+
+    async def main() -> None:
+        if kpsa_id is not None:
+            kpsa = provisioned_key(key_id, key.key, peer=peer)
+            channel = await associate(
+                address, local=local, peer=peer, kpsa=kpsa, server_name=server_name, limits=limits
+            )
+        else:
+            client = _maf_client(maf, key, local, limits)
+            channel = await associate_through_maf(
+                address,
+                local=local,
+                peer=peer,
+                maf=client,
+                release=release,
+                server_name=server_name,
+                limits=limits,
+            )
+            await client.close()
+        _report(channel.association, as_json=as_json)
+        await _carry(channel, wait)
+
+    run(main())
+
+
+def listen(
+    listen: ListenOption,
+    cse_id: Annotated[EntityId, parsed(entity_parser, "--cse-id", metavar="IDB", help="Our own CSE-ID.")],
+    maf: MafOption = None,
+    km_id: KmIdOption = None,
+    km_file: KmFileOption = None,
+    kpsa_id: KpsaIdOption = None,
+    kpsa_file: KpsaFileOption = None,
+    kpsa_peer: Annotated[
+        EntityId | None,
+        parsed(entity_parser, "--kpsa-peer", metavar="IDA", help="Whom the provisioned key authenticates."),
+    ] = None,
+    once: Annotated[bool, typer.Option("--once", help="End after the first association.")] = False,
+    timeout: TimeoutOption = 10.0,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Be Entity B: accept associations, and carry standard input and output through the newest session.
+
+    Give --maf, --km-id and --km-file to retrieve Kc from a MAF, --kpsa-id and --kpsa-file for a provisioned
+    key, or both. Prints one line to standard error when it accepts clients. With --json each association is a
+    line of output; otherwise it goes to standard error.
+    """
+    log_to_stderr(verbose=verbose)
+    limits = Limits(handshake_seconds=timeout)
+    keys, mafs = [], []
+    if kpsa_id is not None or kpsa_file is not None:
+        key_id, key = _credential(None, None, kpsa_id, kpsa_file)
+        keys.append(provisioned_key(key_id, key.key, peer=kpsa_peer))
+    if km_id is not None or km_file is not None:
+        mafs.append(_maf_client(maf, _credential(km_id, km_file, None, None)[1], cse_id, limits))
+    if not keys and not mafs:
+        raise ConfigurationError(
+            "nobody could associate: give --maf, --km-id, --km-file, or --kpsa-id, --kpsa-file"
+        )
+
+    async def main() -> None:
+        finished = asyncio.Event()
+        newest: list[Channel] = []
+
+        async def accepted(channel: Channel) -> None:
+            _report(channel.association, as_json=as_json)
+            newest[:] = [channel]
+            with contextlib.suppress(OSError):
+                while data := await channel.read():
+                    _write(data)
+            finished.set()
+
+        async with EntityB(cse_id, keys=keys, mafs=mafs, limits=limits) as entity_b:
+            bound = await entity_b.listen(listen, accepted)
+            print(f"{cse_id} listening on {bound} (TLS)", file=sys.stderr, flush=True)
+            forwarding = asyncio.create_task(_forward_to(newest))
+            signalled = asyncio.create_task(until_signalled())
+            ends = [signalled, asyncio.create_task(finished.wait())] if once else [signalled]
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            for task in (forwarding, *ends):
+                task.cancel()
+
+    run(main())
+
+
+def _credential(
+    km_id: KeyIdentifier | None, km_file: str | None, kpsa_id: KeyIdentifier | None, kpsa_file: str | None
+) -> tuple[KeyIdentifier, ResolvedKey]:
+    """The one key that the options name."""
+    if kpsa_id is not None and kpsa_file is not None and km_id is None:
+        return kpsa_id, provisioned_key(kpsa_id, read_key(kpsa_file))
+    if km_id is not None and km_file is not None and kpsa_id is None:
+        return km_id, master_credential(km_id, read_key(km_file))
+    raise ConfigurationError("give --km-id with --km-file (and --maf), or --kpsa-id with --kpsa-file")
+
+
+def _maf_client(maf: Address | None, km: ResolvedKey, local: EntityId, limits: Limits) -> MafClient:
+    """The MAF that the KmId names, at the address of --maf."""
+    if maf is None:
+        raise ConfigurationError("--maf HOST:PORT is missing: where the MAF of --km-id listens")
+    return MafClient(km.key_id.fqdn, maf, local=local, km=km, limits=limits)
+
+
+def _report(association: Association, *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(association.as_dict()), flush=True)
+        return
+    until = "" if association.expires is None else f", until {association.expires.isoformat()}"
+    print(
+        f"associated with {association.peer or association.credential_id} by {association.framework.value} "
+        f"({association.protocol}, {association.cipher_suite}){until}",
+        file=sys.stderr,
+        flush=True,
+    )
+
+
+def _write(data: bytes) -> None:
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+
+
+async def _standard_input() -> asyncio.StreamReader:
+    reader = asyncio.StreamReader()
+    protocol = asyncio.StreamReaderProtocol(reader)
+    kind = os.fstat(sys.stdin.fileno()).st_mode
+    if stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind) or sys.stdin.isatty():
+        await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, sys.stdin.buffer)
+    else:  # a plain file cannot be waited for: it is there already
+        reader.feed_data(await asyncio.to_thread(sys.stdin.buffer.read))
+        reader.feed_eof()
+    return reader
+
+
+async def _carry(channel: Channel, wait: float) -> None:
+    """Standard input to the peer, the peer to standard output, until either ends."""
+
+    async def outward() -> None:
+        source = await _standard_input()
+        while data := await source.read(1 << 16):
+            await channel.write(data)
+
+    async def inward() -> None:
+        while data := await channel.read():
+            _write(data)
+
+    sending, receiving = asyncio.create_task(outward()), asyncio.create_task(inward())
+    await asyncio.wait([sending, receiving], return_when=asyncio.FIRST_COMPLETED)
+    if not receiving.done():
+        await asyncio.wait([receiving], timeout=wait)
+    for task in (sending, receiving):
+        task.cancel()
+    await channel.close()
+    for task in (sending, receiving):
+        if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+            raise error
+
+
+async def _forward_to(newest: list[Channel]) -> None:
+    source = await _standard_input()
+    while data := await source.read(1 << 16):
+        if newest and not newest[0].closing:
+            await newest[0].write(data)

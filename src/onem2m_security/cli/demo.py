@@ -1,0 +1,5 @@
+"""``m2msec demo``."""
+
+
+def demo() -> None:
+    """Run the main job."""

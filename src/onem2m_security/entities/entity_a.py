@@ -1,0 +1,86 @@
+"""Entity A: the initiating side of an association (TS-0003 clause 8.2.2)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from ..credentials import ResolvedKey
+from ..frameworks import saef_maf, saef_psk
+from ..frameworks.saef_maf import ConnectionKey
+from ..identifiers import EntityId, Fqdn
+from ..net.address import Address
+from ..net.channel import Channel, open_channel
+from ..net.limits import Limits
+from ..release import DEFAULT_RELEASE, Release
+from .maf_client import MafClient
+
+PROPOSED_LIFETIME = timedelta(hours=24)
+"""What Release 3 proposes to the MAF as the lifetime of Kc; the MAF decides."""
+
+
+async def associate(
+    address: Address,
+    *,
+    local: EntityId,
+    peer: EntityId,
+    kpsa: ResolvedKey,
+    server_name: Fqdn | None = None,
+    limits: Limits | None = None,
+) -> Channel:
+    """Associate with Entity B by a key that both hold (8.2.2.1).
+
+    Args:
+        address: Where Entity B listens.
+        local: IdA, the identity that we assume.
+        peer: IdB, whom we mean to reach.
+        kpsa: Kpsa with its KpsaId.
+        server_name: SNI host name; by default the FQDN representation of an absolute IdB.
+        limits: Bounds on time.
+
+    Raises:
+        HandshakeError: Entity B cannot be reached, or does not hold this key.
+    """
+    initiator = saef_psk.initiate(local, peer, kpsa, server_name=server_name)
+    return await open_channel(initiator, address, limits=limits)
+
+
+async def obtain_connection_key(maf: MafClient, peer: EntityId, *, release: Release) -> ConnectionKey:
+    """A new Kc for this peer: Release 1 by the handshake alone, Release 3 by registration (8.8.2.7).
+
+    Raises:
+        HandshakeError: The MAF cannot be reached, or does not know us.
+        PeerRefusedError: Release 3: the MAF does not allow us this peer.
+    """
+    if release is Release.R1:
+        return await maf.handshake()
+    return await maf.register_key(expires=datetime.now(UTC) + PROPOSED_LIFETIME, target=peer, admin=maf.maf)
+
+
+async def associate_through_maf(
+    address: Address,
+    *,
+    local: EntityId,
+    peer: EntityId,
+    maf: MafClient,
+    release: Release = DEFAULT_RELEASE,
+    server_name: Fqdn | None = None,
+    limits: Limits | None = None,
+) -> Channel:
+    """Associate with Entity B through a MAF that both trust (8.2.2.3).
+
+    Args:
+        address: Where Entity B listens.
+        local: IdA, the identity that the MAF knows us by.
+        peer: IdB, whom we mean to reach.
+        maf: Our MAF.
+        release: Whose messages and identifiers to use.
+        server_name: SNI host name; by default the FQDN representation of an absolute IdB.
+        limits: Bounds on time.
+
+    Raises:
+        HandshakeError: The MAF or Entity B cannot be reached, or refuses us.
+        PeerRefusedError: Release 3: the MAF does not allow us this peer.
+    """
+    key = await obtain_connection_key(maf, peer, release=release)
+    initiator = saef_maf.initiate(local, peer, key, release=release, server_name=server_name)
+    return await open_channel(initiator, address, limits=limits)

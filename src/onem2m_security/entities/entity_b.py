@@ -1,0 +1,87 @@
+"""Entity B: the accepting side of associations (TS-0003 clause 8.2.2).
+
+Keys come from what was provisioned, and from the MAFs that a client's KcId may name; those are asked in the
+middle of the handshake.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Self
+
+from ..credentials import ResolvedKey
+from ..frameworks import saef_maf
+from ..frameworks.base import Acceptor, Authorities, ProvisionedKeys, Resolver, ResolverChain
+from ..identifiers import EntityId
+from ..net.address import Address
+from ..net.channel import ChannelHandler, channel_protocol
+from ..net.http import RequestHandler, http_protocol
+from ..net.limits import Limits
+from ..net.tcp import Listener, ProtocolFactory
+from ..tls.endpoint import Endpoint
+from .maf_client import MafClient
+
+
+class EntityB:
+    """A CSE that accepts associations; an asynchronous context manager that stops listening.
+
+    Attributes:
+        acceptor: What a client meets.
+    """
+
+    def __init__(
+        self,
+        local: EntityId,
+        *,
+        keys: Iterable[ResolvedKey] = (),
+        mafs: Iterable[MafClient] = (),
+        resolvers: Iterable[Resolver] = (),
+        endpoint: Endpoint | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        """An Entity B with this identity.
+
+        Args:
+            local: IdB, our CSE-ID.
+            keys: Provisioned keys (Kpsa), each with the peer that it authenticates.
+            mafs: Our clients of the MAFs that may be asked for Kc.
+            resolvers: Further places where keys come from, such as an MEF or a BSF.
+            endpoint: The (D)TLS configuration; by default pre-shared keys only.
+            limits: Bounds on time, size and number.
+        """
+        self._limits = limits or Limits()
+        self._mafs = {maf.maf: maf for maf in mafs}
+        through_mafs = saef_maf.resolver({fqdn: maf.retrieve for fqdn, maf in self._mafs.items()})
+        chain: list[Resolver] = [ProvisionedKeys(keys), through_mafs, *resolvers]
+        self.acceptor = Acceptor(local, endpoint or Endpoint(server=True), ResolverChain(chain))
+        self._listeners: list[Listener] = []
+
+    async def listen(self, address: Address, handler: ChannelHandler) -> Address:
+        """Accept associations here; the handler runs for each. Returns the address in use."""
+        return await self._start(address, channel_protocol(handler))
+
+    async def listen_http(self, address: Address, handler: RequestHandler) -> Address:
+        """Accept associations here and answer oneM2M requests over HTTP. Returns the address in use."""
+        return await self._start(address, http_protocol(handler, self._limits))
+
+    async def _start(self, address: Address, make_upper: ProtocolFactory) -> Address:
+        authorities = Authorities({}, default=self.acceptor)
+        listener = Listener(authorities, make_upper, self._limits)
+        self._listeners.append(listener)
+        return await listener.start(address)
+
+    async def stop(self) -> None:
+        """Accept nobody more, let what is under way finish, and close."""
+        for listener in self._listeners:
+            await listener.stop()
+        for maf in self._mafs.values():
+            await maf.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
