@@ -24,6 +24,7 @@ __all__ = [
     "Flavour",
     "Issued",
     "chain_of",
+    "common_name",
     "constrained",
     "der",
     "forge",

@@ -17,6 +17,7 @@ from certs import (
     P256,
     Authority,
     chain_of,
+    common_name,
     constrained,
     der,
     forge,
@@ -127,25 +128,32 @@ def test_a_self_signed_certificate_is_accepted_by_its_key_hash_in_any_form(form)
     assert verifier(configuration).verify(chain_of(issued, with_root=True)).peer == EntityId("Cae")
 
 
-@pytest.mark.parametrize("text", [lambda d: str(PublicKeyIdentifier("sha-256", d))])
-def test_a_self_signed_certificate_may_hold_its_key_hash_as_an_ni_uri(text):
+def test_a_self_signed_certificate_may_hold_its_key_hash_as_an_ni_uri():
     key = P256()
-    spki = key.public_key()
-    bare, _ = forge((x509.Name([]), key), key=key)
-    digest = key_hash(bare)
-    subject = x509.Name([])
-    builder = forge(
-        (x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "device")]), key),
-        subject="device",
-        key=key,
-        names=[x509.UniformResourceIdentifier(text(digest))],
-    )
-    assert spki == builder[0].public_key()
-    assert subject.rdns == []
+    digest = key_hash(forge((x509.Name([]), key), key=key)[0])
+    name = x509.UniformResourceIdentifier(str(PublicKeyIdentifier("sha-256", digest)))
+    certificate, _ = forge((common_name("device"), key), subject="device", key=key, names=[name])
     configuration = AssociationConfiguration.release1(
         certificate_name=digest.hex(), root_of_trust=digest, peer="Cae"
     )
-    assert verifier(configuration).verify([der(builder[0])]).configuration is configuration
+    assert verifier(configuration).verify([der(certificate)]).configuration is configuration
+
+
+def test_of_two_configured_names_in_one_certificate_the_first_configured_counts():
+    chain = r1_leaf(names=[x509.DNSName("a.sp.example"), x509.DNSName(NAME)])
+    for first, second in (("a.sp.example", NAME), (NAME, "a.sp.example")):
+        found = verifier(named(first), named(second, peer="/other")).verify(chain)
+        assert found.configuration.certificate_name == first
+
+
+def test_an_issuer_that_was_accepted_before_is_judged_again_each_time(tmp_path):
+    chain = chain_of(CA.issue(None, NAME), with_root=True)
+    crls = crl_file(tmp_path, ROOT.crl())
+    verify = verifier(named(), crls=crls)
+    assert verify.verify(chain).peer == EntityId("/cse1")
+    assert refusal(verify, chain, now=datetime.now(UTC) + timedelta(days=3000)) == "certificate_expired"
+    crl_file(tmp_path, ROOT.crl([CA.certificate]))
+    assert refusal(verify, chain) == "certificate_revoked"
 
 
 def test_two_alternative_names_of_which_one_is_identical_are_accepted():
@@ -225,7 +233,6 @@ def test_a_certificate_that_another_key_signed_is_not_self_signed():
 def test_a_root_certificate_forged_around_the_trusted_public_key_is_refused():
     """Only the key hash is configured: the certificate around it counts only if that key signed it."""
     constrained_root = Authority.root(path_length=0)
-    below = Authority.root("below").issued
     key, attacker = constrained_root.certificate.public_key(), P256()
 
     class Borrowed:
@@ -240,7 +247,6 @@ def test_a_root_certificate_forged_around_the_trusted_public_key_is_refused():
         key_usage=usage(digital_signature=True, key_cert_sign=True),
     )
     leaf, _ = forge((forged.subject, attacker), names=[x509.DNSName(NAME)])
-    assert below is not None
     assert refusal(verifier(named(root=constrained_root)), [der(leaf), der(forged)]) == "bad_certificate"
 
 

@@ -42,7 +42,7 @@ MALFORMED = (
 )
 """What the two libraries raise for octets that are no certificate of RFC 5280."""
 
-_FLAGS = crypto.X509StoreFlags.PARTIAL_CHAIN | crypto.X509StoreFlags.CHECK_SS_SIGNATURE
+_FLAGS = crypto.X509StoreFlags.PARTIAL_CHAIN
 
 
 @dataclass(frozen=True, slots=True)

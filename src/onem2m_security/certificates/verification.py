@@ -40,6 +40,7 @@ CHAIN_MAX_OCTETS = 16 * 1024
 """The default for the size of a chain in octets: one TLS record's worth, several times what P-256 needs."""
 
 _ROOTS_KEPT = 32
+_ISSUERS_KEPT = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +110,12 @@ class PeerVerifier:
         self._require_crl = require_crl
         self._require_name_constraints = require_name_constraints
         self._chain_max = (chain_max_certificates, chain_max_octets)
-        self._by_root: dict[bytes, list[AssociationConfiguration]] = {}
-        self._by_name: dict[tuple[bytes, str | Fqdn | bytes], AssociationConfiguration] = {}
+        self._roots_of_trust: set[bytes] = set()
+        self._by_name: dict[tuple[bytes, str | Fqdn | bytes], tuple[int, AssociationConfiguration]] = {}
         self._by_identifier: dict[tuple[Flavour, str | None], list[_Candidate]] = {}
         self._validators: dict[frozenset[x509.Certificate], PathValidator] = {}
         self._roots: OrderedDict[bytes, PathValidator] = OrderedDict()
+        self._issuers: OrderedDict[bytes, PresentedCertificate] = OrderedDict()
         for rank, configuration in enumerate(configurations):
             self._index(rank, configuration)
         self._flavours = tuple(dict.fromkeys(flavour for flavour, _ in self._by_identifier))
@@ -133,7 +135,17 @@ class PeerVerifier:
             names = CertificateNames.of(presented[0].parsed)
         except (ValueError, x509.UnsupportedGeneralNameType) as error:
             raise _bad("a name in the certificate is malformed") from error
-        _check_algorithms(presented)
+        for certificate in presented:
+            if certificate.der not in self._issuers:
+                _refuse(algorithm_findings(certificate.parsed))
+        peer = self._match(presented, names, now)
+        for issuer in presented[1:]:
+            self._remember(issuer)
+        return peer
+
+    def _match(
+        self, presented: list[PresentedCertificate], names: CertificateNames, now: datetime | None
+    ) -> VerifiedPeer:
         first_rejection: CertificateRejectedError | None = None
         paths = _Paths(presented, now)
         for candidate in self._candidates(names):
@@ -141,7 +153,7 @@ class PeerVerifier:
                 return self._verify_flavoured(candidate, names, paths, now)
             except CertificateRejectedError as rejection:
                 first_rejection = first_rejection or rejection
-        if self._by_root:
+        if self._roots_of_trust:
             try:
                 return self._verify_named(presented, names, now)
             except CertificateRejectedError as rejection:
@@ -155,7 +167,7 @@ class PeerVerifier:
     ) -> VerifiedPeer:
         root = chain[-1].parsed
         root_of_trust = key_hash(root)
-        if root_of_trust not in self._by_root:
+        if root_of_trust not in self._roots_of_trust:
             raise CertificateRejectedError(
                 "the chain does not end in a certificate whose key is a configured Root of Trust",
                 alert="unknown_ca",
@@ -176,12 +188,12 @@ class PeerVerifier:
         self, root_of_trust: bytes, names: CertificateNames, own: bytes | None
     ) -> AssociationConfiguration | None:
         """The configuration whose Certificate Name is identical to a value in a name field."""
+        values: set[str | Fqdn | bytes] = {*names.domain_names, *names.texts}
         if own is not None:
-            is_in_it = own in names.key_hashes()
-            return self._by_name.get((root_of_trust, own)) if is_in_it else None
-        values: list[str | Fqdn] = [*names.domain_names, *names.texts]
-        matches = {self._by_name[key] for value in values if (key := (root_of_trust, value)) in self._by_name}
-        return next((one for one in self._by_root[root_of_trust] if one in matches), None)
+            values = {own} if own in names.key_hashes() else set()
+        keys = [(root_of_trust, value) for value in values]
+        matches = [self._by_name[key] for key in keys if key in self._by_name]
+        return min(matches, key=lambda match: match[0])[1] if matches else None
 
     def _root_validator(self, root: PresentedCertificate) -> PathValidator:
         """A validator for a root's certificate as presented; the few that are in use are kept."""
@@ -256,14 +268,14 @@ class PeerVerifier:
             self._by_identifier.setdefault(key, []).append(candidate)
             return
         root_of_trust, name = configuration.root_of_trust or b"", configuration.certificate_name or ""
-        self._by_root.setdefault(root_of_trust, []).append(configuration)
+        self._roots_of_trust.add(root_of_trust)
         names: list[str | Fqdn | bytes] = [nfc(name)]
         with contextlib.suppress(IdentifierError):
             names.append(Fqdn.parse(name))
         if configuration.key_hash == root_of_trust:
             names.append(root_of_trust)
         for one in names:
-            if self._by_name.setdefault((root_of_trust, one), configuration) is not configuration:
+            if self._by_name.setdefault((root_of_trust, one), (rank, configuration))[0] != rank:
                 raise ConfigurationError(
                     f"two associations for the Certificate Name {name!r} under one Root of Trust"
                 )
@@ -276,7 +288,13 @@ class PeerVerifier:
             raise _bad(f"the chain has {len(chain)} certificates: {most} are allowed")
         if sum(map(len, chain)) > octets:
             raise _bad(f"the chain is longer than {octets} octets")
-        return [PresentedCertificate.parse(der) for der in chain]
+        return [self._issuers.get(der) or PresentedCertificate.parse(der) for der in chain]
+
+    def _remember(self, issuer: PresentedCertificate) -> None:
+        """Keep an issuer of an accepted chain, parsed: its other certificates come with it again."""
+        self._issuers[issuer.der] = issuer
+        while len(self._issuers) > _ISSUERS_KEPT:
+            self._issuers.popitem(last=False)
 
     def _check_revocation(self, path: list[x509.Certificate], now: datetime | None) -> None:
         if self._crls is None:
@@ -313,11 +331,6 @@ class _Paths:
         if isinstance(result, CertificateRejectedError):
             raise result
         return result
-
-
-def _check_algorithms(chain: list[PresentedCertificate]) -> None:
-    for certificate in chain:
-        _refuse(algorithm_findings(certificate.parsed))
 
 
 def _check_constrained(path: list[x509.Certificate], flavour: Flavour, identifier: str) -> None:
