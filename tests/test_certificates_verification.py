@@ -557,10 +557,11 @@ def test_a_uri_that_is_not_exactly_the_ae_id_is_refused(uri):
 
 
 def test_a_trailing_dot_does_not_slip_past_an_excluded_name():
-    ca = ROOT.intermediate(
-        permitted=permitted_names(dns=["example"]), excluded=permitted_names(dns=["evil.example"])
-    )
-    verify = verifier(flavoured("cse-id"), flavoured("cse-id", "cse1.evil.example"))
+    ca = ROOT.intermediate(excluded=permitted_names(dns=["evil.example"]))
+    configurations = (flavoured("cse-id"), flavoured("cse-id", "cse1.evil.example"))
+    verify = verifier(*configurations, require_name_constraints=False)
+    good = r3_leaf(ca, names=[x509.DNSName("cse1.good.example")])
+    assert verify.verify(good).peer == EntityId("//good.example/cse1")
     for name in ("cse1.evil.example", "cse1.evil.example."):
         assert refusal(verify, r3_leaf(ca, names=[x509.DNSName(name)])) == "bad_certificate"
 
@@ -625,6 +626,29 @@ def test_an_extra_certificate_beside_a_constrained_device_path_is_refused():
     assert verify.verify([leaf, der(top.certificate)]).flavour is Flavour.DEVICE
     for chain in ([leaf, der(top.certificate), der(twin)], [leaf, der(twin), der(top.certificate)]):
         assert refusal(verify, chain) in {"bad_certificate", "unknown_ca"}
+
+
+def test_of_two_paths_for_a_constrained_device_the_presented_one_must_be_valid():
+    """OpenSSL sees the shorter path to a trust anchor; the longer one that was sent breaks a path length."""
+    arcs = permitted_names(devices=["0.2.481.1.100"])
+    top = ROOT.intermediate("top", permitted=arcs, path_length=None)
+    below = top.intermediate("below")
+    twin, _ = forge(
+        issuer_of(ROOT),
+        subject="top",
+        key=top.issued.private_key,
+        ca=True,
+        path_length=0,
+        key_usage=CA_USAGE,
+    )
+    both = (top.certificate, ROOT.certificate)
+    verify = verifier(
+        AssociationConfiguration.release3(flavour="device", peer_id=DEVICE_ID, trust_anchors=both)
+    )
+    leaf = below.issue(Flavour.DEVICE, DEVICE_ID).certificate
+    assert verify.verify([der(leaf), der(below.certificate)]).flavour is Flavour.DEVICE
+    longer = [der(leaf), der(below.certificate), der(twin), der(ROOT.certificate)]
+    assert refusal(verify, longer) == "unknown_ca"
 
 
 # --- revocation ---

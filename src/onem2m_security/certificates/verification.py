@@ -30,7 +30,7 @@ from .crl import CrlSource
 from .flavours import Flavour, credential_id, nfc
 from .names import CertificateNames
 from .path import PathValidator, PresentedCertificate
-from .profile import algorithm_findings, authority_findings, usage_findings
+from .profile import algorithm_findings, usage_findings
 from .public_key_id import key_hash
 
 CHAIN_MAX_CERTIFICATES = 5
@@ -177,8 +177,6 @@ class PeerVerifier:
         if configuration is None:
             raise _bad("no name field of the certificate holds the Certificate Name configured for its root")
         _refuse(usage_findings(chain[0].parsed, required=self._release is Release.R3))
-        for authority in chain[1:]:
-            _refuse(authority_findings(authority.parsed))
         # Only the root's key is configured: its certificate is believed because that key signed it.
         path = self._root_validator(chain[-1]).validate(chain, now=now)
         self._check_revocation(path, now)
@@ -240,8 +238,6 @@ class PeerVerifier:
             raise CertificateRejectedError("a trust anchor does not authenticate itself", alert="unknown_ca")
         if names.wildcards:
             raise _bad("a name in the certificate holds a wildcard")
-        for authority in path[1:]:
-            _refuse(authority_findings(authority))
         for certificate in path[:-1]:
             _refuse(usage_findings(certificate, required=True))
         if self._require_name_constraints:
