@@ -26,13 +26,18 @@ from ..keys import EXPORT_OCTETS, ExportedKey, ExportLabel
 from ..telemetry import FETCHES
 from ..tls.endpoint import Endpoint, PskOffer
 from ..tls.session import Session
+from ..tls.suites import Suite
 
 
 class Resolver(Protocol):
     """Turns the psk_identity that a client showed into a key."""
 
-    async def resolve(self, identity: bytes) -> ResolvedKey | None:
+    async def resolve(self, identity: bytes, suite: Suite) -> ResolvedKey | None:
         """The key, or None when this resolver has none for the identity.
+
+        Args:
+            identity: The psk_identity, as the client sent it.
+            suite: The negotiated cipher suite; the keys of GBA depend on it.
 
         Raises:
             ResolverUnavailableError: Whoever knows could not be asked.
@@ -236,10 +241,10 @@ class ResolverChain:
     def __init__(self, resolvers: Iterable[Resolver]) -> None:
         self._resolvers: Sequence[Resolver] = tuple(resolvers)
 
-    async def resolve(self, identity: bytes) -> ResolvedKey | None:
+    async def resolve(self, identity: bytes, suite: Suite) -> ResolvedKey | None:
         """The first key that any of them has."""
         for resolver in self._resolvers:
-            found = await resolver.resolve(identity)
+            found = await resolver.resolve(identity, suite)
             if found is not None:
                 return found
         return None
@@ -251,8 +256,9 @@ class ProvisionedKeys:
     def __init__(self, keys: Iterable[ResolvedKey]) -> None:
         self._keys = {key.key_id: key for key in keys}
 
-    async def resolve(self, identity: bytes) -> ResolvedKey | None:
+    async def resolve(self, identity: bytes, suite: Suite) -> ResolvedKey | None:
         """The configured key, unless it has expired."""
+        del suite
         key_id = parse_identity(identity)
         found = None if key_id is None else self._keys.get(key_id)
         return found if found is not None and not has_expired(found) else None
@@ -292,8 +298,9 @@ class RemoteKeys:
         self._under_way: dict[KeyIdentifier, asyncio.Task[ResolvedKey | None]] = {}
         self._places = asyncio.Semaphore(concurrency)
 
-    async def resolve(self, identity: bytes) -> ResolvedKey | None:
+    async def resolve(self, identity: bytes, suite: Suite) -> ResolvedKey | None:
         """The key, from memory or from the party at the identifier's FQDN."""
+        del suite
         key_id = parse_identity(identity)
         if key_id is None or key_id.fqdn not in self._sources:
             return None

@@ -19,6 +19,7 @@ from ..release import MAF_BASE
 from ..store.records import KeyKind, KeyRecord
 from ..store.store import Store
 from ..tls.endpoint import Endpoint
+from ..tls.suites import Suite
 from .function import Function
 from .key_registration import KeyRegistrations
 
@@ -63,7 +64,7 @@ class Maf(Function):
             established=self.established,
         )
 
-    async def resolve(self, identity: bytes) -> ResolvedKey | None:
+    async def resolve(self, identity: bytes, suite: Suite) -> ResolvedKey | None:
         """Km for a KmId, or for a KeId by which the Km is known too."""
         try:
             key_id = KeyIdentifier.parse_km_id(identity)
@@ -72,7 +73,7 @@ class Maf(Function):
         record = await self._store.find(KeyKind.KM, key_id)
         if record is not None:
             return _as_credential(record, key_id)
-        return None if self._elsewhere is None else await self._elsewhere.resolve(identity)
+        return None if self._elsewhere is None else await self._elsewhere.resolve(identity, suite)
 
     async def established(self, established: Established) -> None:
         """Release 1: register Kc for the one target of the client, durably, before it can believe in it."""

@@ -26,6 +26,7 @@ from ..identifiers import shown
 from ..telemetry import HANDSHAKES, LOG
 from ..tls.alerts import describe
 from ..tls.session import DataReceived, Event, HandshakeCompleted, PskIdentityOffered, Session, SessionEnded
+from ..tls.suites import Suite
 from .address import Address
 from .limits import HalfOpen, Limits
 
@@ -185,8 +186,8 @@ class SecureTransport(asyncio.Protocol, asyncio.Transport):
     def _handle(self, events: list[Event]) -> None:
         for event in events:
             match event:
-                case PskIdentityOffered(identity):
-                    self._await(self._resolve(identity))
+                case PskIdentityOffered(identity, suite):
+                    self._await(self._resolve(identity, suite))
                 case HandshakeCompleted() if self._initiator is not None:
                     self._established(self._initiator.establish(self.session))
                 case HandshakeCompleted():
@@ -213,9 +214,9 @@ class SecureTransport(asyncio.Protocol, asyncio.Transport):
         if self._lower is not None and self._reading and not self._closing:
             self._lower.resume_reading()
 
-    async def _resolve(self, identity: bytes) -> None:
+    async def _resolve(self, identity: bytes, suite: Suite) -> None:
         try:
-            self._resolved = await self._acceptor.resolver.resolve(identity)
+            self._resolved = await self._acceptor.resolver.resolve(identity, suite)
         except SecurityFrameworkError as error:
             self._refuse("the key for an identity could not be found", error, identity=shown(identity))
             return

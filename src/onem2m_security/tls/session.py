@@ -22,7 +22,7 @@ from ..credentials import Secret
 from ..errors import CertificateRejectedError, HandshakeError
 from . import alerts, binding
 from .endpoint import Endpoint, PskOffer
-from .psk_identity import CONTENT_ALERT, PskIdentityReader, take_record
+from .framing import DatagramFraming, Framing, StreamFraming
 from .suites import BY_OPENSSL_NAME, Suite
 
 _CHUNK = 1 << 16
@@ -30,9 +30,10 @@ _CHUNK = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class PskIdentityOffered:
-    """The client showed this psk_identity; the session waits for ``answer``."""
+    """The client showed this psk_identity, under this suite; the session waits for ``answer``."""
 
     identity: bytes
+    suite: Suite
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ class State(enum.Enum):
 
 
 class Session:
-    """One end of a TLS 1.2 session.
+    """One end of a TLS 1.2 or DTLS 1.2 session.
 
     Attributes:
         state: Where it stands.
@@ -83,6 +84,7 @@ class Session:
         offer: PskOffer | None = None,
         server_name: str | None = None,
         select: Callable[[str | None], Endpoint | None] | None = None,
+        framing: Framing | None = None,
     ) -> None:
         """A new session; a client's first flight is at once ready to send.
 
@@ -91,6 +93,7 @@ class Session:
             offer: Client only: the identity and key to show.
             server_name: Client only: the SNI host name (an FQDN in A-labels).
             select: Server only: chooses the endpoint for a received SNI host name; None refuses the name.
+            framing: How octets travel: StreamFraming (TLS, the default) or DatagramFraming (DTLS).
         """
         self.endpoint = endpoint
         self.state = State.HANDSHAKE
@@ -101,11 +104,10 @@ class Session:
         self._received_chain: Sequence[bytes] = ()
         self._rejection: CertificateRejectedError | None = None
         self._failure: HandshakeError | None = None
-        self._inbox = bytearray()
-        self._outbox = bytearray()
-        self._reader = PskIdentityReader() if endpoint.server else None
-        context = endpoint.context(datagram=False)
-        self._connection = SSL.Connection(context, None)
+        self._framing = framing or StreamFraming()
+        self._connection = SSL.Connection(endpoint.context(datagram=self._framing.datagram), None)
+        if isinstance(self._framing, DatagramFraming):
+            self._connection.set_ciphertext_mtu(self._framing.mtu)
         binding.register(self._connection, self)
         if endpoint.server:
             self._connection.set_accept_state()
@@ -118,22 +120,40 @@ class Session:
     # --- octets and events ------------------------------------------------------------------------------
 
     def receive(self, data: bytes) -> list[Event]:
-        """Take octets from the peer; any cut is allowed."""
+        """Take octets from the peer: over TLS cut anywhere, over DTLS one datagram."""
         if self.state is State.ENDED or not data:
             return []
         if self.state is State.OPEN:
             self._connection.bio_write(data)
             return self._read()
-        self._inbox += data
+        self._framing.push(data)
         return self._proceed()
 
     def data_to_send(self) -> bytes:
         """Octets for the peer, once; empty while the last flight is withheld."""
-        if self.state is State.WITHHOLDING:
-            return b""
-        data = bytes(self._outbox)
-        self._outbox.clear()
-        return data
+        return b"".join(self.datagrams_to_send())
+
+    def datagrams_to_send(self) -> list[bytes]:
+        """The same, as the datagrams that DTLS sends."""
+        return [] if self.state is State.WITHHOLDING else self._framing.collect()
+
+    def retransmit_in(self) -> float | None:
+        """DTLS: after how many seconds of silence ``retransmit`` is due; None when nothing is under way."""
+        if not self._framing.datagram or self.state is not State.HANDSHAKE:
+            return None
+        return self._connection.DTLSv1_get_timeout()
+
+    def retransmit(self) -> list[Event]:
+        """DTLS: the peer was silent for too long: send the last flight again (RFC 6347 clause 4.2.4)."""
+        if self.state is not State.HANDSHAKE:
+            return []
+        binding.clear_errors()
+        try:
+            self._connection.DTLSv1_handle_timeout()
+        except SSL.Error:
+            return [self._end(HandshakeError("the peer is silent: the last flight was repeated in vain"))]
+        self._drain()
+        return []
 
     def answer(self, key: Secret | None) -> list[Event]:
         """Go on after PskIdentityOffered, with the key for the identity; None when there is none."""
@@ -155,7 +175,7 @@ class Session:
         """End an unfinished handshake with this alert instead of whatever was waiting to be sent."""
         if self.state in {State.OPEN, State.ENDED}:
             return []
-        self._outbox[:] = bytes((CONTENT_ALERT, 3, 3, 0, 2, alerts.FATAL, alerts.CODES[alert]))
+        self._framing.alert_instead(alerts.CODES[alert])
         return [self._end(HandshakeError(f"the handshake was ended with {alert}", alert=alert))]
 
     def send(self, data: bytes) -> None:
@@ -192,7 +212,7 @@ class Session:
 
     @property
     def protocol(self) -> str:
-        """``TLSv1.2``."""
+        """``TLSv1.2`` or ``DTLSv1.2``."""
         return self._connection.get_protocol_version_name()
 
     @property
@@ -260,28 +280,25 @@ class Session:
             )
         elif chosen is not self.endpoint:
             self.endpoint = chosen
-            connection.set_context(chosen.context(datagram=False))
+            connection.set_context(chosen.context(datagram=self._framing.datagram))
 
     # --- inside -----------------------------------------------------------------------------------------
 
     def _proceed(self) -> list[Event]:
-        """Feed the engine record by record, until the handshake waits for somebody."""
+        """Feed the engine unit by unit, until the handshake waits for somebody."""
         events: list[Event] = []
-        while self.state is State.HANDSHAKE and self._inbox:
-            if self._answer is None or self._answer[1] is None:
-                record = take_record(self._inbox)
-                if record is None:
-                    break
-                identity = None if self._reader is None else self._reader.read(record)
-                if identity is not None:
-                    self._inbox[:0] = record
+        while self.state is State.HANDSHAKE:
+            unit = self._framing.take()
+            if unit is None:
+                break
+            if self.endpoint.server and self._answer is None:
+                identity = self._framing.identity(unit)
+                if identity is not None and self._framing.reader.suite is not None:
+                    self._framing.put_back(unit)
                     self._answer = (identity, None)
                     self.state = State.RESOLVING
-                    return [*events, PskIdentityOffered(identity)]
-            else:
-                record = bytes(self._inbox)
-                self._inbox.clear()
-            self._connection.bio_write(record)
+                    return [*events, PskIdentityOffered(identity, self._framing.reader.suite)]
+            self._connection.bio_write(unit)
             events += self._handshake()
         return events
 
@@ -306,10 +323,12 @@ class Session:
     def _open(self) -> list[Event]:
         """The handshake is behind us: whatever came after it is application data."""
         self.state = State.OPEN
-        if self._inbox:
-            self._connection.bio_write(bytes(self._inbox))
-            self._inbox.clear()
-        return self._read()
+        events: list[Event] = []
+        for unit in self._framing.take_all():
+            if self.state is State.OPEN:
+                self._connection.bio_write(unit)
+                events += self._read()
+        return events
 
     def _read(self) -> list[Event]:
         """Everything that the engine can decrypt now."""
@@ -333,14 +352,12 @@ class Session:
                 data = self._connection.bio_read(_CHUNK)
             except SSL.WantReadError:
                 return
-            if self._reader is not None:
-                self._reader.wrote(data)
-            self._outbox += data
+            self._framing.write(data)
 
     def _end(self, error: HandshakeError | None) -> SessionEnded:
         self.state = State.ENDED
         self._answer = None
-        self._inbox.clear()
+        self._framing.take_all()
         return SessionEnded(error)
 
     def _handshake_error(self, error: SSL.Error) -> HandshakeError:
@@ -355,13 +372,8 @@ class Session:
             alert = alerts.from_engine_reason(reason)
             if alert is not None:
                 return HandshakeError(f"the peer answered with {alerts.describe(alert)}", alert=alert)
-        alert = self._alert_sent()
+        alert = self._framing.alert_sent()
         reason = reasons[0] if reasons else "unknown reason"
         if alert in {"bad_record_mac", "decrypt_error"}:
             reason = "the peer holds another key for the identity, or the identity is unknown here"
         return HandshakeError(f"the handshake failed: {reason}", alert=alert)
-
-    def _alert_sent(self) -> str | None:
-        """The alert with which our pending octets end, if they end with one in the clear."""
-        tail = self._outbox[-7:]
-        return alerts.NAMES.get(tail[6]) if len(tail) == 7 and tail[0] == CONTENT_ALERT else None

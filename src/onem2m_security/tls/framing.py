@@ -1,0 +1,191 @@
+"""How octets travel: as a stream of TLS records, or as DTLS datagrams; a session is the same over either."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final, Protocol
+
+from . import alerts
+from .psk_identity import DatagramIdentityReader, PskIdentityReader, StreamIdentityReader
+from .records import (
+    CONTENT_ALERT,
+    DATAGRAM_RECORD_HEADER_OCTETS,
+    RECORD_HEADER_OCTETS,
+    alert_record,
+    datagram_alert,
+    epoch_of,
+    sequence_of,
+    split_datagram,
+    take_record,
+)
+
+DEFAULT_MTU: Final = 1280
+"""Octets of a datagram, after IP and UDP headers were taken off generously: every IPv6 path carries it."""
+
+_QUEUED_DATAGRAMS: Final = 32
+"""How many datagrams are kept while the handshake waits; UDP may lose the rest."""
+
+
+class Framing(Protocol):
+    """What a session needs to know of how its octets travel."""
+
+    datagram: bool
+
+    def push(self, data: bytes) -> None:
+        """Octets arrived."""
+
+    def take(self) -> bytes | None:
+        """The next unit to look at: a whole record, or a datagram; None when there is none."""
+
+    def take_all(self) -> list[bytes]:
+        """Everything that has arrived, in the units in which the engine takes it."""
+
+    def put_back(self, unit: bytes) -> None:
+        """Not yet: ``take`` returns it again."""
+
+    @property
+    def reader(self) -> PskIdentityReader:
+        """Knows the chosen suite."""
+
+    def identity(self, unit: bytes) -> bytes | None:
+        """The psk_identity, when this unit completes it."""
+
+    def write(self, octets: bytes) -> None:
+        """Octets that the engine made."""
+
+    def alert_instead(self, code: int) -> None:
+        """Send this alert in the clear, and nothing of what waits to be sent."""
+
+    def alert_sent(self) -> str | None:
+        """The alert with which the waiting octets end, if they end with one in the clear."""
+
+    def collect(self) -> list[bytes]:
+        """What is to be sent, once; datagrams one by one."""
+
+
+class StreamFraming:
+    """TLS over TCP."""
+
+    datagram = False
+
+    def __init__(self) -> None:
+        self.reader = StreamIdentityReader()
+        self._inbox = bytearray()
+        self._outbox = bytearray()
+
+    def push(self, data: bytes) -> None:
+        """Octets arrived, cut anywhere."""
+        self._inbox += data
+
+    def take(self) -> bytes | None:
+        """The next whole record."""
+        return take_record(self._inbox)
+
+    def take_all(self) -> list[bytes]:
+        """Everything, in one piece."""
+        data = bytes(self._inbox)
+        self._inbox.clear()
+        return [data] if data else []
+
+    def put_back(self, unit: bytes) -> None:
+        """Not yet."""
+        self._inbox[:0] = unit
+
+    def identity(self, unit: bytes) -> bytes | None:
+        """The psk_identity, when this record completes it."""
+        return self.reader.read(unit)
+
+    def write(self, octets: bytes) -> None:
+        """Octets that the engine made."""
+        self.reader.wrote(octets, datagram=False)
+        self._outbox += octets
+
+    def alert_instead(self, code: int) -> None:
+        """Send this alert only."""
+        self._outbox[:] = alert_record(code)
+
+    def alert_sent(self) -> str | None:
+        """The alert at the end of what waits."""
+        return _alert_in(bytes(self._outbox[-(RECORD_HEADER_OCTETS + 2) :]), RECORD_HEADER_OCTETS)
+
+    def collect(self) -> list[bytes]:
+        """What is to be sent, in one piece."""
+        data = bytes(self._outbox)
+        self._outbox.clear()
+        return [data] if data else []
+
+
+class DatagramFraming:
+    """DTLS over UDP.
+
+    The engine writes records into one run of octets; they are packed into datagrams of at most the MTU here.
+    """
+
+    datagram = True
+
+    def __init__(self, mtu: int = DEFAULT_MTU) -> None:
+        """Datagrams of at most ``mtu`` octets."""
+        self.reader = DatagramIdentityReader()
+        self.mtu = mtu
+        self._inbox: deque[bytes] = deque()
+        self._outbox = bytearray()
+        self._next_sequence = 0
+
+    def push(self, data: bytes) -> None:
+        """A datagram arrived."""
+        if len(self._inbox) < _QUEUED_DATAGRAMS:
+            self._inbox.append(data)
+
+    def take(self) -> bytes | None:
+        """The next datagram."""
+        return self._inbox.popleft() if self._inbox else None
+
+    def take_all(self) -> list[bytes]:
+        """All datagrams."""
+        data = list(self._inbox)
+        self._inbox.clear()
+        return data
+
+    def put_back(self, unit: bytes) -> None:
+        """Not yet."""
+        self._inbox.appendleft(unit)
+
+    def identity(self, unit: bytes) -> bytes | None:
+        """The psk_identity, when this datagram completes it."""
+        return self.reader.read(unit)
+
+    def write(self, octets: bytes) -> None:
+        """Octets that the engine made: whole records."""
+        self.reader.wrote(octets, datagram=True)
+        if not self._outbox or epoch_of(octets) == 0:
+            for record in split_datagram(octets):
+                if epoch_of(record) == 0:
+                    self._next_sequence = max(self._next_sequence, sequence_of(record) + 1)
+        self._outbox += octets
+
+    def alert_instead(self, code: int) -> None:
+        """Send this alert only; its sequence number was never used, so that the peer takes it."""
+        self._outbox[:] = datagram_alert(code, self._next_sequence)
+        self._next_sequence += 1
+
+    def alert_sent(self) -> str | None:
+        """The alert at the end of what waits."""
+        octets = DATAGRAM_RECORD_HEADER_OCTETS + 2
+        return _alert_in(bytes(self._outbox[-octets:]), DATAGRAM_RECORD_HEADER_OCTETS)
+
+    def collect(self) -> list[bytes]:
+        """Datagrams to be sent, each with as many records as the MTU allows."""
+        datagrams: list[bytes] = []
+        current = b""
+        for record in split_datagram(bytes(self._outbox)):
+            if current and len(current) + len(record) > self.mtu:
+                datagrams.append(current)
+                current = b""
+            current += record
+        self._outbox.clear()
+        return [*datagrams, current] if current else datagrams
+
+
+def _alert_in(tail: bytes, header: int) -> str | None:
+    is_alert = len(tail) == header + 2 and tail[0] == CONTENT_ALERT and tail[header - 1] == 2
+    return alerts.NAMES.get(tail[-1]) if is_alert else None

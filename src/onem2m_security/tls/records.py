@@ -1,0 +1,148 @@
+"""TLS and DTLS records and handshake messages, as far as they must be looked at from outside the engine.
+
+RFC 5246 clause 6.2, RFC 6347 clauses 4.1 and 4.2. Only plaintext is read here, nothing is trusted, and every
+length is checked before it is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+CONTENT_CHANGE_CIPHER_SPEC: Final = 20
+CONTENT_ALERT: Final = 21
+CONTENT_HANDSHAKE: Final = 22
+CONTENT_APPLICATION_DATA: Final = 23
+
+HANDSHAKE_CLIENT_HELLO: Final = 1
+HANDSHAKE_SERVER_HELLO: Final = 2
+HANDSHAKE_CLIENT_KEY_EXCHANGE: Final = 16
+
+RECORD_HEADER_OCTETS: Final = 5
+RECORD_MAX_OCTETS: Final = RECORD_HEADER_OCTETS + (1 << 14) + 2048
+"""The longest TLSCiphertext record (RFC 5246 clause 6.2.3), in octets."""
+
+DATAGRAM_RECORD_HEADER_OCTETS: Final = 13
+"""Type, version, epoch (2), sequence number (6), length (RFC 6347 clause 4.1)."""
+
+_MESSAGE_HEADER_OCTETS: Final = 4
+_FRAGMENT_HEADER_OCTETS: Final = 12
+_ALERT_OCTETS: Final = 2
+_FATAL: Final = 2
+_TLS_1_2: Final = b"\x03\x03"
+_DTLS_1_2: Final = b"\xfe\xfd"
+
+
+def take_record(buffer: bytearray) -> bytes | None:
+    """Remove the first whole TLS record from the buffer; None when it is not there yet.
+
+    Octets that are no TLS record (unknown content type, impossible length) are returned as they are, all of
+    them: the engine gives the right answer to those.
+    """
+    if len(buffer) < RECORD_HEADER_OCTETS:
+        return None
+    length = RECORD_HEADER_OCTETS + int.from_bytes(buffer[3:5], "big")
+    is_record = (
+        CONTENT_CHANGE_CIPHER_SPEC <= buffer[0] <= CONTENT_APPLICATION_DATA and buffer[1] == _TLS_1_2[0]
+    )
+    if not is_record or length > RECORD_MAX_OCTETS:
+        length = len(buffer)
+    if len(buffer) < length:
+        return None
+    record = bytes(buffer[:length])
+    del buffer[:length]
+    return record
+
+
+def handshake_body(record: bytes) -> bytes:
+    """What a TLS record carries."""
+    return record[RECORD_HEADER_OCTETS:]
+
+
+def alert_record(code: int) -> bytes:
+    """A fatal alert in the clear, as a TLS record."""
+    return bytes((CONTENT_ALERT, *_TLS_1_2, 0, _ALERT_OCTETS, _FATAL, code))
+
+
+def split_datagram(octets: bytes) -> Iterator[bytes]:
+    """The DTLS records in a run of octets; what is no record ends the iteration."""
+    position = 0
+    while position + DATAGRAM_RECORD_HEADER_OCTETS <= len(octets):
+        body = position + DATAGRAM_RECORD_HEADER_OCTETS
+        end = body + int.from_bytes(octets[body - 2 : body], "big")
+        if end > len(octets):
+            return
+        yield octets[position:end]
+        position = end
+
+
+def epoch_of(record: bytes) -> int:
+    """The epoch of a DTLS record: 0 in the clear, 1 after ChangeCipherSpec."""
+    return int.from_bytes(record[3:5], "big")
+
+
+def sequence_of(record: bytes) -> int:
+    """The sequence number of a DTLS record within its epoch."""
+    return int.from_bytes(record[5:11], "big")
+
+
+def datagram_alert(code: int, sequence: int) -> bytes:
+    """A fatal alert in the clear, as a DTLS record of epoch 0 with this sequence number."""
+    header = bytes((CONTENT_ALERT, *_DTLS_1_2, 0, 0)) + sequence.to_bytes(6, "big")
+    return header + bytes((0, _ALERT_OCTETS, _FATAL, code))
+
+
+@dataclass(frozen=True, slots=True)
+class DatagramFragment:
+    """A piece of a DTLS handshake message (RFC 6347 clause 4.2.2)."""
+
+    message_type: int
+    message_length: int
+    message_sequence: int
+    offset: int
+    body: bytes
+
+
+def datagram_fragments(datagram: bytes) -> Iterator[DatagramFragment]:
+    """The handshake fragments in the clear that a datagram carries."""
+    for record in split_datagram(datagram):
+        if record[0] == CONTENT_HANDSHAKE and epoch_of(record) == 0:
+            yield from _fragments(record[DATAGRAM_RECORD_HEADER_OCTETS:])
+
+
+def _fragments(body: bytes) -> Iterator[DatagramFragment]:
+    while len(body) >= _FRAGMENT_HEADER_OCTETS:
+        length = int.from_bytes(body[9:12], "big")
+        piece = body[_FRAGMENT_HEADER_OCTETS : _FRAGMENT_HEADER_OCTETS + length]
+        if len(piece) < length:
+            return
+        yield DatagramFragment(
+            message_type=body[0],
+            message_length=int.from_bytes(body[1:4], "big"),
+            message_sequence=int.from_bytes(body[4:6], "big"),
+            offset=int.from_bytes(body[6:9], "big"),
+            body=piece,
+        )
+        body = body[_FRAGMENT_HEADER_OCTETS + length :]
+
+
+def is_client_hello(datagram: bytes) -> bool:
+    """Does the datagram begin with (a fragment of) a ClientHello in the clear?"""
+    return next((f.message_type == HANDSHAKE_CLIENT_HELLO for f in datagram_fragments(datagram)), False)
+
+
+def server_hello_suite(flight: bytes, *, datagram: bool) -> int | None:
+    """The code of the suite in the ServerHello with which a flight of our own begins; None if it has none."""
+    if datagram:
+        first = next(datagram_fragments(flight), None)
+        if first is None or first.message_type != HANDSHAKE_SERVER_HELLO or first.offset:
+            return None
+        body = first.body
+    else:
+        if flight[:1] != bytes((CONTENT_HANDSHAKE,)) or flight[5:6] != bytes((HANDSHAKE_SERVER_HELLO,)):
+            return None
+        body = flight[RECORD_HEADER_OCTETS + _MESSAGE_HEADER_OCTETS :]
+    session_id_end = 35 + body[34] if len(body) > 34 else 0  # after server_version (2) and random (32)
+    code = body[session_id_end : session_id_end + 2]
+    return int.from_bytes(code, "big") if session_id_end and len(code) == 2 else None
