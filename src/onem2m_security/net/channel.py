@@ -111,7 +111,7 @@ async def open_channel(initiator: Initiator, address: Address, *, limits: Limits
     Raises:
         HandshakeError: The peer cannot be reached, or the handshake failed.
     """
-    transport, _ = await open_transport(initiator, address, lambda _: _ChannelProtocol(), limits=limits)
+    transport = await open_transport(initiator, address, lambda _: _ChannelProtocol(), limits=limits)
     protocol = transport.get_protocol()
     assert isinstance(protocol, _ChannelProtocol)  # noqa: S101 - made two lines above
     assert protocol.channel is not None  # noqa: S101 - connection_made came with the handshake

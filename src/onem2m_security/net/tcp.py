@@ -1,8 +1,7 @@
-"""TLS over TCP: an asyncio shell around one sans-IO session.
+"""TLS over TCP.
 
 ``SecureTransport`` is the protocol of the TCP connection below and the transport of the application protocol
-above, which sees the connection only once the handshake is over. On the accepting side the shell awaits the
-resolver in the middle of the handshake, and what must be durable before the last flight leaves.
+above, which sees the connection only once the handshake is over.
 """
 
 from __future__ import annotations
@@ -12,34 +11,18 @@ import contextlib
 from collections.abc import Callable
 from typing import Any, cast
 
-from ..association import Association
-from ..credentials import ResolvedKey
-from ..errors import (
-    ConfigurationError,
-    HandshakeError,
-    HandshakeTimeoutError,
-    ResolverUnavailableError,
-    SecurityFrameworkError,
-)
-from ..frameworks.base import Acceptor, Authorities, Established, Initiator
-from ..identifiers import shown
-from ..telemetry import HANDSHAKES, LOG
-from ..tls.alerts import describe
-from ..tls.session import DataReceived, Event, HandshakeCompleted, PskIdentityOffered, Session, SessionEnded
-from ..tls.suites import Suite
+from ..errors import ConfigurationError, HandshakeError, HandshakeTimeoutError
+from ..frameworks.base import Authorities, Established, Initiator
+from ..tls.session import Session
 from .address import Address
+from .connection import SecureConnection, completed
 from .limits import HalfOpen, Limits
 
 ProtocolFactory = Callable[[Established], asyncio.Protocol]
 
 
-class SecureTransport(asyncio.Protocol, asyncio.Transport):
-    """One secured TCP connection, at either end.
-
-    Attributes:
-        session: The sans-IO session.
-        handshake: Done with what the handshake established, or with the error that ended it.
-    """
+class SecureTransport(SecureConnection, asyncio.Protocol, asyncio.Transport):
+    """One secured TCP connection, at either end."""
 
     def __init__(
         self,
@@ -51,20 +34,13 @@ class SecureTransport(asyncio.Protocol, asyncio.Transport):
         listener: Listener | None = None,
     ) -> None:
         asyncio.Transport.__init__(self)
-        self.session = session
-        self._loop = asyncio.get_running_loop()
-        self.handshake: asyncio.Future[Established] = self._loop.create_future()
+        SecureConnection.__init__(self, session, limits, initiator=initiator, port=listener)
         self._make_upper = make_upper
-        self._limits = limits
-        self._initiator = initiator
         self._listener = listener
-        self._resolved: ResolvedKey | None = None
         self._lower: asyncio.Transport | None = None
         self._upper: asyncio.Protocol | None = None
-        self._task: asyncio.Task[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._active = 0.0
         self._reading = True
+        self._held = False
         self._writing_paused = False
         self._closing = False
 
@@ -73,26 +49,31 @@ class SecureTransport(asyncio.Protocol, asyncio.Transport):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """TCP is up: the handshake begins."""
         self._lower = cast("asyncio.Transport", transport)
-        self._timer = self._loop.call_later(self._limits.handshake_seconds, self._handshake_expired)
         if self._listener is not None:
             self._listener.entered(self)
-        self._flush()
+        self.begin()
 
     def data_received(self, data: bytes) -> None:
         """Octets from the peer."""
-        self._active = self._loop.time()
-        self._handle(self.session.receive(data))
+        self.touch()
+        self.handle(self.session.receive(data))
 
     def eof_received(self) -> bool:
         """The peer closed its direction."""
-        self._handle(self.session.connection_lost())
+        self.handle(self.session.connection_lost())
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         """TCP is down."""
         del exc
-        self._handle(self.session.connection_lost())
-        self._finish()
+        self.handle(self.session.connection_lost())
+        self._closing = True
+        self.finish()
+        if self._listener is not None:
+            self._listener.left(self)
+        upper, self._upper = self._upper, None
+        if upper is not None:
+            upper.connection_lost(None)
 
     def pause_writing(self) -> None:
         """The peer reads slowly: tell the application."""
@@ -120,9 +101,9 @@ class SecureTransport(asyncio.Protocol, asyncio.Transport):
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Send application data."""
         if data and not self._closing:
-            self._active = self._loop.time()
+            self.touch()
             self.session.send(bytes(data))
-            self._flush()
+            self.flush()
 
     def is_closing(self) -> bool:
         """Has it been closed, or is it about to be?"""
@@ -130,13 +111,10 @@ class SecureTransport(asyncio.Protocol, asyncio.Transport):
 
     def close(self) -> None:
         """Say close_notify, send what is buffered, and close."""
-        if self._closing:
-            return
-        self._closing = True
-        self.session.close()
-        self._flush()
-        if self._lower is not None:
-            self._lower.close()
+        if not self._closing:
+            self.session.close()
+            self.flush()
+            self.shut()
 
     def abort(self) -> None:
         """Close at once."""
@@ -151,14 +129,12 @@ class SecureTransport(asyncio.Protocol, asyncio.Transport):
     def pause_reading(self) -> None:
         """Let the peer wait."""
         self._reading = False
-        if self._lower is not None:
-            self._lower.pause_reading()
+        self._apply_reading()
 
     def resume_reading(self) -> None:
         """Go on reading."""
         self._reading = True
-        if self._lower is not None and not self._closing:
-            self._lower.resume_reading()
+        self._apply_reading()
 
     def get_write_buffer_size(self) -> int:
         """Octets not yet sent."""
@@ -181,165 +157,60 @@ class SecureTransport(asyncio.Protocol, asyncio.Transport):
         """The protocol on top."""
         return self._upper or self
 
-    # --- the handshake and what follows -------------------------------------------------------------------
+    # --- what TCP supplies to the connection ----------------------------------------------------------------
 
-    def _handle(self, events: list[Event]) -> None:
-        for event in events:
-            match event:
-                case PskIdentityOffered(identity, suite):
-                    self._await(self._resolve(identity, suite))
-                case HandshakeCompleted() if self._initiator is not None:
-                    self._established(self._initiator.establish(self.session))
-                case HandshakeCompleted():
-                    self._await(self._commit())
-                case DataReceived(data) if self._upper is not None:
-                    self._upper.data_received(data)
-                case SessionEnded(error):
-                    self._ended(error)
-                case _:
-                    pass
-        self._flush()
+    def flush(self) -> None:
+        """Send what the session has to send."""
+        data = self.session.data_to_send()
+        if data and self._lower is not None and not self._lower.is_closing():
+            self._lower.write(data)
 
-    def _await(self, step: Any) -> None:  # noqa: ANN401 - a coroutine
-        """Do a step of the handshake that takes time; nothing is read meanwhile."""
-        if self._lower is not None:
-            self._lower.pause_reading()
-        self._task = self._loop.create_task(step)
-        self._task.add_done_callback(self._step_done)
+    def hold_reading(self, *, hold: bool) -> None:
+        """Stop or go on reading during a step of the handshake."""
+        self._held = hold
+        self._apply_reading()
 
-    def _step_done(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and task.exception() is not None:
-            LOG.error("handshake step failed", error=repr(task.exception()), peer=self._peer)
-            self._handle(self.session.abort("internal_error"))
-        if self._lower is not None and self._reading and not self._closing:
+    def _apply_reading(self) -> None:
+        if self._lower is None or self._closing:
+            return
+        if self._reading and not self._held:
             self._lower.resume_reading()
-
-    async def _resolve(self, identity: bytes, suite: Suite) -> None:
-        try:
-            self._resolved = await self._acceptor.resolver.resolve(identity, suite)
-        except SecurityFrameworkError as error:
-            self._refuse("the key for an identity could not be found", error, identity=shown(identity))
-            return
-        if self._resolved is None:
-            LOG.info("unknown identity", identity=shown(identity), peer=self._peer)
-        events = self.session.answer(None if self._resolved is None else self._resolved.key)
-        if events and isinstance(events[0], HandshakeCompleted):
-            await self._commit()
         else:
-            self._handle(events)
+            self._lower.pause_reading()
 
-    async def _commit(self) -> None:
-        """Make durable what the framework exports; only then may the last flight leave."""
-        acceptor = self._acceptor
-        try:
-            established = acceptor.establish(self.session, self._resolved)
-            await acceptor.established(established)
-        except SecurityFrameworkError as error:
-            self._refuse("the handshake could not be made durable", error)
-            return
-        events = self.session.release()
-        self._flush()
-        self._established(established)
-        self._handle(events)
+    def shut(self) -> None:
+        """Close TCP once what was written has left."""
+        self._closing = True
+        if self._lower is not None:
+            self._lower.close()
 
-    def _refuse(self, what: str, error: SecurityFrameworkError, **details: str) -> None:
-        unavailable = isinstance(error, ResolverUnavailableError)
-        LOG.warning(what, error=str(error), unavailable=unavailable, peer=self._peer, **details)
-        self._handle(self.session.abort("internal_error"))
-
-    def _established(self, established: Established) -> None:
-        self._handshake_over()
-        self._log_result(established.association, None)
-        if not self.handshake.done():
-            self.handshake.set_result(established)
-        self._active = self._loop.time()
-        self._watch_idleness()
+    def begin_application(self, established: Established) -> None:
+        """Bring up the application's protocol."""
         self._upper = self._make_upper(established)
         self._upper.connection_made(self)
         if self._writing_paused:
             self._upper.pause_writing()
 
-    def _ended(self, error: HandshakeError | None) -> None:
-        if not self.handshake.done():
-            failure = error or HandshakeError("the peer closed the connection during the handshake")
-            self._log_result(None, failure)
-            self.handshake.set_exception(failure)
-            self.handshake.exception()  # whoever awaits it hears of it; nobody has to
-        self._flush()
-        self._closing = True
-        if self._lower is not None:
-            self._lower.close()
-
-    def _handshake_expired(self) -> None:
-        message = f"no complete handshake within {self._limits.handshake_seconds:g} s"
-        if not self.handshake.done():
-            self.handshake.set_exception(HandshakeTimeoutError(message, alert="internal_error"))
-            self.handshake.exception()
-            self._log_result(None, HandshakeError(message))
-        if self._task is not None:
-            self._task.cancel()
-        self._handle(self.session.abort("internal_error"))
+    def deliver(self, data: bytes) -> None:
+        """Application data."""
+        if self._upper is not None:
+            self._upper.data_received(data)
 
     def drop_half_open(self) -> None:
-        """End an unfinished handshake, to make room for another."""
-        self._handle(self.session.abort("internal_error"))
+        """End an unfinished handshake at once."""
+        super().drop_half_open()
         self.abort()
 
-    def _handshake_over(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._listener is not None:
-            self._listener.half_open.leave(self)
-
-    def _watch_idleness(self) -> None:
-        left = self._active + self._limits.idle_seconds - self._loop.time()
-        if left <= 0:
-            self.close()
-        elif not self._closing:
-            self._timer = self._loop.call_later(left, self._watch_idleness)
-
-    def _finish(self) -> None:
-        self._closing = True
-        self._handshake_over()
-        if self._task is not None:
-            self._task.cancel()
-        if self._listener is not None:
-            self._listener.left(self)
-        upper, self._upper = self._upper, None
-        if upper is not None:
-            upper.connection_lost(None)
-
-    def _flush(self) -> None:
-        data = self.session.data_to_send()
-        if data and self._lower is not None and not self._lower.is_closing():
-            self._lower.write(data)
-
     @property
-    def _acceptor(self) -> Acceptor:
-        assert self._listener is not None  # noqa: S101 - only a listener's sessions wait for an acceptor
-        return self._listener.authorities.acceptor(self.session)
-
-    @property
-    def _peer(self) -> str:
-        return address_of(self._lower)
-
-    def _log_result(self, association: Association | None, failure: HandshakeError | None) -> None:
-        local = self._initiator.local if self._initiator else self._acceptor.local
-        if association is not None:
-            framework = association.framework.value
-            HANDSHAKES.labels(str(local), framework, "established").inc()
-            LOG.info("associated", peer=str(association.peer), local=str(local), framework=framework)
-        elif failure is not None:
-            HANDSHAKES.labels(str(local), "", failure.alert or "failed").inc()
-            LOG.info(
-                "handshake failed", peer=self._peer, local=str(local), error=str(failure), alert=failure.alert
-            )
+    def peer_address(self) -> str:
+        """The peer's address and port."""
+        return str(address_of(self._lower))
 
 
-def address_of(transport: asyncio.BaseTransport | None) -> str:
-    """The peer's IP address and port, for a log line."""
+def address_of(transport: asyncio.BaseTransport | None) -> Address:
+    """The peer of a transport."""
     peer = None if transport is None else transport.get_extra_info("peername")
-    return "unknown" if not peer else f"{peer[0]}:{peer[1]}"
+    return Address(peer[0], peer[1]) if peer else Address("unknown", 0)
 
 
 class Listener:
@@ -384,8 +255,8 @@ class Listener:
             return
         self._connections.add(connection)
         self._empty.clear()
-        address = address_of(connection).rpartition(":")[0]
-        self.half_open.enter(connection, address, connection.drop_half_open)
+        host = address_of(connection).host
+        self.half_open.enter(connection, host, connection.drop_half_open)
 
     def left(self, connection: SecureTransport) -> None:
         """A client is gone."""
@@ -418,12 +289,8 @@ class Listener:
 
 
 async def open_transport(
-    initiator: Initiator,
-    address: Address,
-    make_upper: ProtocolFactory,
-    *,
-    limits: Limits | None = None,
-) -> tuple[SecureTransport, Established]:
+    initiator: Initiator, address: Address, make_upper: ProtocolFactory, *, limits: Limits | None = None
+) -> SecureTransport:
     """Connect and complete the handshake as an initiator.
 
     Raises:
@@ -445,12 +312,5 @@ async def open_transport(
         ) from None
     except OSError as error:
         raise HandshakeError(f"{address} cannot be reached: {error.strerror or error}") from error
-    try:
-        return transport, await transport.handshake
-    except HandshakeError as error:
-        transport.abort()
-        told = "" if error.alert is None or error.alert in str(error) else f" [{describe(error.alert)}]"
-        raise type(error)(f"{initiator.peer} at {address}: {error}{told}", alert=error.alert) from None
-    except asyncio.CancelledError:
-        transport.abort()
-        raise
+    await completed(transport, initiator, address)
+    return transport

@@ -10,8 +10,11 @@ object, and let no exception out into C.
 
 from __future__ import annotations
 
+import enum
+import hmac
 import weakref
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from cryptography.hazmat.bindings.openssl.binding import Binding
@@ -191,6 +194,9 @@ def make_context(
     if server:
         _lib.SSL_CTX_set_psk_server_callback(raw, _server_psk)
         context.set_tlsext_servername_callback(_server_name)
+        if datagram:
+            context.set_cookie_generate_callback(_generate_cookie)
+            context.set_cookie_verify_callback(_verify_cookie)
     else:
         _lib.SSL_CTX_set_psk_client_callback(raw, _client_psk)
     if certificate_chain:
@@ -216,3 +222,55 @@ def clear_errors() -> None:
 def has_extended_master_secret(connection: SSL.Connection) -> bool:
     """Was Extended Master Secret (RFC 7627) negotiated?"""
     return bool(_lib.SSL_get_extms_support(connection._ssl) == 1)
+
+
+class Listening(enum.Enum):
+    """What came of a datagram of an unknown client."""
+
+    ASKED = "asked"
+    """It was a ClientHello without a valid cookie; a HelloVerifyRequest may be waiting to be sent."""
+    PROVEN = "proven"
+    """The cookie is right: the session is this client's now, and must be given the datagram again."""
+    BROKEN = "broken"
+    """The engine could not make sense of it; the session is used up."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Cookies:
+    """What the engine's cookie callbacks answer while one datagram is looked at."""
+
+    generated: bytes
+    accepted: tuple[bytes, ...]
+
+
+def _generate_cookie(connection: SSL.Connection) -> bytes:
+    cookies: _Cookies = connection.get_app_data()
+    return cookies.generated
+
+
+def _verify_cookie(connection: SSL.Connection, cookie: bytes) -> bool:
+    cookies: _Cookies = connection.get_app_data()
+    return any(hmac.compare_digest(cookie, accepted) for accepted in cookies.accepted)
+
+
+def listen_once(
+    connection: SSL.Connection, datagram: bytes, generated: bytes, accepted: tuple[bytes, ...]
+) -> Listening:
+    """Look at one datagram of an unknown client (RFC 6347 clause 4.2.1).
+
+    Args:
+        connection: A DTLS server's connection that has no client yet.
+        datagram: What came.
+        generated: The cookie to ask for.
+        accepted: The cookies to take.
+    """
+    clear_errors()
+    connection.set_app_data(_Cookies(generated, accepted))
+    connection.bio_write(datagram)
+    try:
+        connection.DTLSv1_listen()
+    except SSL.WantReadError:
+        return Listening.ASKED
+    except SSL.Error:
+        return Listening.BROKEN
+    return Listening.PROVEN

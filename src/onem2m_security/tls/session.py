@@ -21,6 +21,7 @@ from OpenSSL import SSL
 from ..credentials import Secret
 from ..errors import CertificateRejectedError, HandshakeError
 from . import alerts, binding
+from .binding import Listening
 from .endpoint import Endpoint, PskOffer
 from .framing import DatagramFraming, Framing, StreamFraming
 from .suites import BY_OPENSSL_NAME, Suite
@@ -136,6 +137,18 @@ class Session:
     def datagrams_to_send(self) -> list[bytes]:
         """The same, as the datagrams that DTLS sends."""
         return [] if self.state is State.WITHHOLDING else self._framing.collect()
+
+    def listen(self, datagram: bytes, cookie: bytes, accepted: tuple[bytes, ...]) -> Listening:
+        """DTLS server without a client yet: look at a ClientHello (RFC 6347 clause 4.2.1).
+
+        Args:
+            datagram: What came.
+            cookie: The cookie to ask for.
+            accepted: The cookies to take.
+        """
+        verdict = binding.listen_once(self._connection, datagram, cookie, accepted)
+        self._drain()
+        return verdict
 
     def retransmit_in(self) -> float | None:
         """DTLS: after how many seconds of silence ``retransmit`` is due; None when nothing is under way."""

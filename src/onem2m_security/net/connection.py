@@ -1,0 +1,260 @@
+"""What a secured connection is, whatever carries it: the asyncio shell around one sans-IO session.
+
+On the accepting side it awaits the resolver in the middle of the handshake, and then what must be durable
+before the last flight leaves. TCP and UDP supply the few operations that differ.
+"""
+
+from __future__ import annotations
+
+import abc
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, Protocol
+
+from ..association import Association
+from ..credentials import ResolvedKey
+from ..errors import HandshakeError, HandshakeTimeoutError, ResolverUnavailableError, SecurityFrameworkError
+from ..frameworks.base import Acceptor, Authorities, Established, Initiator
+from ..identifiers import shown
+from ..telemetry import HANDSHAKES, LOG
+from ..tls.alerts import describe
+from ..tls.session import DataReceived, Event, HandshakeCompleted, PskIdentityOffered, Session, SessionEnded
+from ..tls.suites import Suite
+from .address import Address
+from .limits import HalfOpen, Limits
+
+
+class Port(Protocol):
+    """What a connection asks of the port that accepted it."""
+
+    authorities: Authorities
+    half_open: HalfOpen
+
+
+class SecureConnection(abc.ABC):
+    """One secured connection, at either end.
+
+    Attributes:
+        session: The sans-IO session.
+        handshake: Done with what the handshake established, or with the error that ended it.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        limits: Limits,
+        *,
+        initiator: Initiator | None = None,
+        port: Port | None = None,
+    ) -> None:
+        """A connection whose handshake is about to begin.
+
+        Args:
+            session: A new session.
+            limits: Bounds on time.
+            initiator: On the initiating side: who we are and whom we mean to reach.
+            port: On the accepting side: where the client came in.
+        """
+        self.session = session
+        self.limits = limits
+        self.loop = asyncio.get_running_loop()
+        self.handshake: asyncio.Future[Established] = self.loop.create_future()
+        self._initiator = initiator
+        self._port = port
+        self._resolved: ResolvedKey | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._last_activity = 0.0
+
+    # --- what TCP and UDP supply --------------------------------------------------------------------------
+
+    @abc.abstractmethod
+    def flush(self) -> None:
+        """Send what the session has to send."""
+
+    @abc.abstractmethod
+    def hold_reading(self, *, hold: bool) -> None:
+        """Stop or go on reading while a step of the handshake takes its time."""
+
+    @abc.abstractmethod
+    def shut(self) -> None:
+        """Close what carries the connection, after what was sent has left."""
+
+    @abc.abstractmethod
+    def begin_application(self, established: Established) -> None:
+        """The handshake is over: bring up the application on top."""
+
+    @abc.abstractmethod
+    def deliver(self, data: bytes) -> None:
+        """Application data for the application on top."""
+
+    @property
+    @abc.abstractmethod
+    def peer_address(self) -> str:
+        """The peer's address and port, for a log line."""
+
+    # --- the life of a connection ------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """The handshake begins."""
+        self._timer = self.loop.call_later(self.limits.handshake_seconds, self._handshake_expired)
+        self.flush()
+
+    def touch(self) -> None:
+        """Application data passed: the connection is not idle."""
+        self._last_activity = self.loop.time()
+
+    def handle(self, events: list[Event]) -> None:
+        """Act on what the session tells, and send what it has to send."""
+        for event in events:
+            match event:
+                case PskIdentityOffered(identity, suite):
+                    self._await(self._resolve(identity, suite))
+                case HandshakeCompleted() if self._initiator is not None:
+                    self._established(self._initiator.establish(self.session))
+                case HandshakeCompleted():
+                    self._await(self._commit())
+                case DataReceived(data):
+                    self.deliver(data)
+                case SessionEnded(error):
+                    self._ended(error)
+        self.flush()
+
+    def finish(self) -> None:
+        """Nothing carries the connection any more."""
+        self._handshake_over()
+        if self._task is not None:
+            self._task.cancel()
+
+    def drop_half_open(self) -> None:
+        """End an unfinished handshake, to make room for another."""
+        self.handle(self.session.abort("internal_error"))
+
+    # --- the handshake -------------------------------------------------------------------------------------
+
+    def _await(self, step: Coroutine[Any, Any, None]) -> None:
+        """Do a step of the handshake that takes time; nothing is read meanwhile."""
+        self.hold_reading(hold=True)
+        self._task = self.loop.create_task(step)
+        self._task.add_done_callback(self._step_done)
+
+    def _step_done(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            LOG.error("handshake step failed", error=repr(task.exception()), peer=self.peer_address)
+            self.handle(self.session.abort("internal_error"))
+        self.hold_reading(hold=False)
+
+    async def _resolve(self, identity: bytes, suite: Suite) -> None:
+        try:
+            self._resolved = await self._acceptor.resolver.resolve(identity, suite)
+        except SecurityFrameworkError as error:
+            self._refuse("the key for an identity could not be found", error, identity=shown(identity))
+            return
+        if self._resolved is None:
+            LOG.info("unknown identity", identity=shown(identity), peer=self.peer_address)
+        events = self.session.answer(None if self._resolved is None else self._resolved.key)
+        if events and isinstance(events[0], HandshakeCompleted):
+            await self._commit()
+        else:
+            self.handle(events)
+
+    async def _commit(self) -> None:
+        """Make durable what the framework exports; only then may the last flight leave."""
+        acceptor = self._acceptor
+        try:
+            established = acceptor.establish(self.session, self._resolved)
+            await acceptor.established(established)
+        except SecurityFrameworkError as error:
+            self._refuse("the handshake could not be made durable", error)
+            return
+        events = self.session.release()
+        self.flush()
+        self._established(established)
+        self.handle(events)
+
+    def _refuse(self, what: str, error: SecurityFrameworkError, **details: str) -> None:
+        unavailable = isinstance(error, ResolverUnavailableError)
+        LOG.warning(what, error=str(error), unavailable=unavailable, peer=self.peer_address, **details)
+        self.handle(self.session.abort("internal_error"))
+
+    def _established(self, established: Established) -> None:
+        self._handshake_over()
+        self._log_result(established.association, None)
+        if not self.handshake.done():
+            self.handshake.set_result(established)
+        self.touch()
+        self._watch_idleness()
+        self.begin_application(established)
+
+    def _ended(self, error: HandshakeError | None) -> None:
+        if not self.handshake.done():
+            self._fail(error or HandshakeError("the peer closed the connection during the handshake"))
+        self.flush()
+        self.shut()
+
+    def _fail(self, error: HandshakeError) -> None:
+        self._log_result(None, error)
+        self.handshake.set_exception(error)
+        self.handshake.exception()  # whoever awaits it hears of it; nobody has to
+
+    def _handshake_expired(self) -> None:
+        if not self.handshake.done():
+            seconds = self.limits.handshake_seconds
+            self._fail(
+                HandshakeTimeoutError(f"no complete handshake within {seconds:g} s", alert="internal_error")
+            )
+        if self._task is not None:
+            self._task.cancel()
+        self.handle(self.session.abort("internal_error"))
+
+    def _handshake_over(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._port is not None:
+            self._port.half_open.leave(self)
+
+    def _watch_idleness(self) -> None:
+        left = self._last_activity + self.limits.idle_seconds - self.loop.time()
+        if left <= 0:
+            self.session.close()
+            self.flush()
+            self.shut()
+        else:
+            self._timer = self.loop.call_later(left, self._watch_idleness)
+
+    @property
+    def _acceptor(self) -> Acceptor:
+        assert self._port is not None  # noqa: S101 - only a port's sessions wait for an acceptor
+        return self._port.authorities.acceptor(self.session)
+
+    def _log_result(self, association: Association | None, failure: HandshakeError | None) -> None:
+        local = str(self._initiator.local if self._initiator else self._acceptor.local)
+        if association is not None:
+            framework = association.framework.value
+            HANDSHAKES.labels(local, framework, "established").inc()
+            LOG.info("associated", peer=str(association.peer), local=local, framework=framework)
+        elif failure is not None:
+            HANDSHAKES.labels(local, "", failure.alert or "failed").inc()
+            LOG.info(
+                "handshake failed",
+                peer=self.peer_address,
+                local=local,
+                error=str(failure),
+                alert=failure.alert,
+            )
+
+
+async def completed(connection: SecureConnection, initiator: Initiator, address: Address) -> Established:
+    """Wait for an initiator's handshake; its error names the peer.
+
+    Raises:
+        HandshakeError: The handshake failed.
+    """
+    try:
+        return await connection.handshake
+    except HandshakeError as error:
+        told = "" if error.alert is None or error.alert in str(error) else f" [{describe(error.alert)}]"
+        raise type(error)(f"{initiator.peer} at {address}: {error}{told}", alert=error.alert) from None
+    except asyncio.CancelledError:
+        connection.drop_half_open()
+        raise
