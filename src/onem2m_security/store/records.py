@@ -31,6 +31,8 @@ class KeyKind(enum.Enum):
     """M2M Secure Connection Key, Entity A to Entity B through the MAF (10.3.1, 10.3.5)."""
     KE = "ke"
     """Enrolment Key, Enrolee to MEF (10.3.1, 10.3.4)."""
+    ZN = "zn"
+    """Key between a NAF and the BSF, for the reference point Zn (TS 33.220 clause 4.4.6)."""
 
 
 _PARENT_KIND = {KeyKind.KC: KeyKind.KM}
@@ -60,7 +62,8 @@ class KeyRecord:
         key_id: KpsaId, KmId, KpmId, KcId or KeId; a KmId is kept in lower case.
         key: The key itself, 1 to 256 octets.
         source: Whom the key authenticates; None when not configured.
-        targets: Kc: who may retrieve it; Km: for whom a Kc may be made; Kpm and Ke: the Enrolment Targets.
+        targets: Kc: who may retrieve it; Km: for whom a Kc may be made; Kpm and Ke: the Enrolment Targets;
+            Zn: the FQDNs for which the NAF may have keys.
         alias: A second identifier for the key, such as the KeId by which a Km is first asked for (8.3.2.1).
         suid: What the key may be used for; None when not constrained.
         issued: When the key was made or provisioned (UTC).

@@ -31,7 +31,8 @@ def microseconds(moment: datetime) -> int:
     return (moment - _EPOCH) // _MICROSECOND
 
 
-def _moment(value: int) -> datetime:
+def moment(value: int) -> datetime:
+    """The moment of a time in the database (UTC)."""
     return _EPOCH + timedelta(microseconds=value)
 
 
@@ -101,8 +102,8 @@ def key_record(row: Sequence[Any], ring: KeyRing) -> KeyRecord:
         targets=tuple(map(EntityId, json.loads(targets))) if targets else (),
         alias=None if alias is None else _key_id(alias),
         suid=None if suid is None else Suid(suid),
-        issued=_moment(issued),
-        expires=None if expires is None else _moment(expires),
+        issued=moment(issued),
+        expires=None if expires is None else moment(expires),
         parent=None if parent is None else _key_id(parent),
         admin_fqdn=None if admin_fqdn is None else Fqdn(admin_fqdn),
         labels=tuple(json.loads(labels)) if labels else (),
@@ -147,7 +148,7 @@ def client_registration(row: Sequence[Any], ring: KeyRing) -> ClientRegistration
         client=EntityId(client),
         admin_fqdn=Fqdn(admin_fqdn),
         labels=tuple(json.loads(labels)) if labels else (),
-        issued=_moment(issued),
-        expires=None if expires is None else _moment(expires),
+        issued=moment(issued),
+        expires=None if expires is None else moment(expires),
         assigned_key_id=None if assigned_key_id is None else _key_id(assigned_key_id),
     )

@@ -11,7 +11,7 @@ from typing import Final
 
 from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, Table, Text
 
-HEAD: Final = "0001"
+HEAD: Final = "0002"
 """The migration that these tables are the result of."""
 
 metadata = MetaData()
@@ -58,6 +58,40 @@ client_registrations = Table(
     sqlite_with_rowid=False,
 )
 
+gba_subscribers = Table(
+    "gba_subscribers",
+    metadata,
+    Column("impi", Text, primary_key=True),
+    Column("algorithm", Text, nullable=False),
+    Column("amf", Integer, nullable=False),
+    Column("sqn", BigInteger, nullable=False),
+    Column("barred", Integer, nullable=False),
+    Column("guss", Text, nullable=False),
+    Column("entity", Text),
+    Column("targets", Text, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""A BSF's subscribers; ``sealed`` holds K || OPc."""
+
+gba_contexts = Table(
+    "gba_contexts",
+    metadata,
+    Column("b_tid", Text, primary_key=True),
+    Column("impi", Text, nullable=False),
+    Column("issued", BigInteger, nullable=False),
+    Column("expires", BigInteger, nullable=False),
+    Column("gba_u", Integer, nullable=False),
+    Column("guss", Text, nullable=False),
+    Column("entity", Text),
+    Column("targets", Text, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Index("gba_contexts_impi", "impi"),
+    Index("gba_contexts_expires", "expires"),
+    sqlite_with_rowid=False,
+)
+"""The bootstrappings of a BSF; ``sealed`` holds Ks."""
+
 sealing_state = Table(
     "sealing_state",
     metadata,
@@ -65,3 +99,6 @@ sealing_state = Table(
     Column("kek_id", LargeBinary, nullable=False),
 )
 """One row: the KEK that seals new records. Writers read it under a lock, so that a rekey never misses one."""
+
+SEALED_TABLES: Final = (key_records, client_registrations, gba_subscribers, gba_contexts)
+"""The tables with a sealed column: those that a rekey goes through."""

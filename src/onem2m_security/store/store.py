@@ -24,6 +24,7 @@ from ..errors import (
 from ..identifiers import EntityId, Fqdn, KeyIdentifier, shown
 from . import queries, rows
 from .database import engine_for, prepare_directory
+from .gba import GbaStore
 from .keeper import RingKeeper
 from .records import ClientRegistration, KeyKind, KeyRecord, canonical_key_id
 from .worker import Worker
@@ -43,11 +44,15 @@ class Store:
     full, read-only or out of reach, and when the store is closed. Nothing is half done then, and the store
     works again once the cause is gone. If the connection to a PostgreSQL server breaks during the commit
     itself, whether the write was done is only known by looking.
+
+    Attributes:
+        gba: The subscribers and bootstrappings of a BSF.
     """
 
     def __init__(self, keeper: RingKeeper, worker: Worker) -> None:
         self._keeper = keeper
         self._worker = worker
+        self.gba = GbaStore(keeper, worker)
 
     @classmethod
     async def open(cls, data: Path, *, url: str | None = None, busy_timeout: float = BUSY_TIMEOUT) -> Self:
@@ -185,7 +190,7 @@ class Store:
         return await self._write(remove_key)
 
     async def purge_expired(self, now: datetime) -> int:
-        """Remove keys and registrations that ended at or before this moment (UTC); how many.
+        """Remove whatever ended at or before this moment (UTC); how many.
 
         It takes a few hundred in one transaction, so that others get their turn.
         """
