@@ -1,5 +1,100 @@
-"""``m2msec demo``."""
+"""``m2msec demo``: the main job as a live sequence diagram, or as JSON for machines."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from ..demo import LIFELINES, Demo, Step
+from ..release import DEFAULT_RELEASE
+from ..servers import run
+from .common import JsonOption, ReleaseOption, RevealOption, log_to_stderr
+
+COLUMN = 18
 
 
-def demo() -> None:
-    """Run the main job."""
+def demo(
+    release: ReleaseOption = DEFAULT_RELEASE, as_json: JsonOption = False, reveal: RevealOption = False
+) -> None:
+    """Run the main job on this machine: real servers, a device, a MAF, an association, a request.
+
+    Everything runs on loopback in a temporary directory and is gone afterwards. Keys appear as fingerprints
+    unless --reveal is given.
+    """
+    log_to_stderr(verbose=False)
+    started = time.monotonic()
+    steps: list[dict[str, Any]] = []
+    diagram = Diagram(Console(highlight=False, soft_wrap=True))
+
+    def report(step: Step) -> None:
+        steps.append(asdict(step) | {"seconds": round(time.monotonic() - started, 3)})
+        if not as_json:
+            diagram.draw(step)
+
+    if not as_json:
+        diagram.open()
+    association = run(Demo(report, release=release, reveal=reveal).run())
+    seconds = round(time.monotonic() - started, 3)
+    if as_json:
+        told = {"release": release.value, "seconds": seconds, "association": association.as_dict()}
+        print(json.dumps(told | {"steps": steps}, indent=2))
+    else:
+        diagram.close(f"{association.peer} and {association.local} are associated. {seconds:.1f} s in all.")
+
+
+class Diagram:
+    """A sequence diagram that grows downwards, one arrow at a time."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def open(self) -> None:
+        """The heads of the lifelines."""
+        self._console.print(
+            Text("".join(name.center(COLUMN) for name in LIFELINES).rstrip(), style="bold cyan")
+        )
+        self._console.print(self._lifelines())
+
+    def draw(self, step: Step) -> None:
+        """One arrow with its clause, and below it what is to be seen."""
+        start, end = LIFELINES.index(step.sender), LIFELINES.index(step.receiver)
+        self._console.print(self._row(_arrow(start, end), step.text, "bold", step.clause))
+        for name, value in step.facts.items():
+            self._console.print(self._row(self._lifelines().plain, f"{name} {value}", "dim"))
+
+    def close(self, text: str) -> None:
+        """The end."""
+        self._console.print(self._lifelines())
+        self._console.print(Text(text, style="bold green"))
+
+    @staticmethod
+    def _lifelines() -> Text:
+        return Text("".join("│".center(COLUMN) for _ in LIFELINES), style="cyan")
+
+    @staticmethod
+    def _row(lines: str, text: str, style: str, clause: str = "") -> Text:
+        row = Text(lines, style="cyan")
+        row.append(f"  {text}", style=style)
+        if clause:
+            row.append(f"  [{clause}]", style="yellow")
+        return row
+
+
+def _arrow(start: int, end: int) -> str:
+    """The lifelines with an arrow from one to another, or a mark on one."""
+    columns = list("".join("│".center(COLUMN) for _ in LIFELINES))
+    positions = [column for column, character in enumerate(columns) if character == "│"]
+    left, right = sorted((positions[start], positions[end]))
+    columns[left + 1 : right] = "─" * max(0, right - left - 1)
+    if start == end:
+        columns[left] = "●"
+    elif start < end:
+        columns[right - 1] = "▶"
+    else:
+        columns[left + 1] = "◀"
+    return "".join(columns)
