@@ -13,10 +13,10 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row
 
 from ..errors import ConfigurationError, StoreUnavailableError
-from . import queries, rows
+from . import gba_rows, queries, rows
 from .database import is_migrated, migrate
-from .schema import client_registrations, key_records
-from .sealing import KeyRing
+from .schema import SEALED_TABLES
+from .sealing import KEK_ID_AT, KEK_ID_OCTETS, KeyRing
 
 KEY_RING_FILE: Final = "keyring"
 
@@ -97,10 +97,7 @@ class RingKeeper:
             RecordCorruptedError: A record does not open; the transaction must be rolled back.
             StoreUnavailableError: The ring cannot be read or written.
         """
-        current = queries.kek_id(connection, change=True)
-        self.ring.refresh()
-        if current is None or not self.ring.knows(current):
-            raise StoreUnavailableError(f"{self._path} is not the key ring of this database: restore it")
+        self.retire_keks(connection)  # what a rekey that failed left over, so that the ring does not grow
         new = self.ring.rotate()
 
         def key(row: Row[Any]) -> bytes:
@@ -111,18 +108,28 @@ class RingKeeper:
             rows.client_registration(row, self.ring)
             return self.ring.seal(new, b"", rows.registration_associated(row))
 
-        count = queries.reseal(connection, key_records, key)
-        count += queries.reseal(connection, client_registrations, registration)
+        def subscriber(row: Row[Any]) -> bytes:
+            found = gba_rows.subscription(row, self.ring).subscriber
+            secret = found.k.reveal() + found.opc.reveal()
+            return self.ring.seal(new, secret, gba_rows.subscriber_associated(row))
+
+        def context(row: Row[Any]) -> bytes:
+            found = gba_rows.bootstrapping(row, self.ring).context
+            return self.ring.seal(new, found.ks.reveal(), gba_rows.context_associated(row))
+
+        resealed = (key, registration, subscriber, context)
+        count = sum(map(queries.reseal, [connection] * len(resealed), SEALED_TABLES, resealed))
         queries.set_kek_id(connection, new)
         return count
 
     def retire_keks(self, connection: Connection) -> None:
-        """Drop every KEK under which nothing is sealed any more: all but the one that the database names.
+        """Drop every KEK that neither the database names nor any record is sealed under.
 
         Raises:
-            StoreUnavailableError: The ring cannot be read or written.
+            StoreUnavailableError: The ring is not this database's, or cannot be read or written.
         """
         current = queries.kek_id(connection, change=True)
         self.ring.refresh()
-        if current is not None and self.ring.knows(current):
-            self.ring.retire(keep=current)
+        if current is None or not self.ring.knows(current):
+            raise StoreUnavailableError(f"{self._path} is not the key ring of this database: restore it")
+        self.ring.retire(keep={current} | queries.kek_ids_in_use(connection, KEK_ID_AT, KEK_ID_OCTETS))

@@ -16,6 +16,7 @@ from sqlalchemy import (
     bindparam,
     delete,
     exists,
+    func,
     insert,
     literal,
     or_,
@@ -27,7 +28,7 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.postgresql import psycopg
 
 from .database import Insert, insert_into
-from .schema import client_registrations, key_records, sealing_state
+from .schema import SEALED_TABLES, client_registrations, gba_contexts, key_records, sealing_state
 
 PAGE: Final = 500
 """Rows in one read of a long list, and identifiers in one query."""
@@ -108,7 +109,8 @@ _PUT_KEYS = {
     for replace in (False, True)
 }
 _REGISTRATION_INSERTS = {
-    name: insert_into(name, client_registrations).on_conflict_do_nothing() for name in _DIALECTS
+    name: insert_into(name, client_registrations).on_conflict_do_nothing().returning(_r.registration_id)
+    for name in _DIALECTS
 }
 
 
@@ -137,7 +139,8 @@ def delete_descendants(connection: Connection, key_id: str) -> None:
 
 
 def delete_expired(connection: Connection, now: int) -> int:
-    """Delete keys and registrations that ended at or before now, at most PAGE of each; how many."""
+    """Delete what ended at or before now, at most PAGE of each kind of record; how many."""
+    contexts = select(gba_contexts.c.b_tid).where(gba_contexts.c.expires <= now).limit(PAGE)
     keys = select(_k.kind, _k.key_id).where(_k.expires <= now).limit(PAGE)
     registrations = select(_r.registration_id).where(_r.expires <= now).limit(PAGE)
     return (
@@ -145,6 +148,7 @@ def delete_expired(connection: Connection, now: int) -> int:
         + connection.execute(
             delete(client_registrations).where(_r.registration_id.in_(registrations))
         ).rowcount
+        + connection.execute(delete(gba_contexts).where(gba_contexts.c.b_tid.in_(contexts))).rowcount
     )
 
 
@@ -167,7 +171,7 @@ def insert_registration(connection: Connection, row: dict[str, Any], now: int) -
         and_(_r.client == row["client"], _r.admin_fqdn == row["admin_fqdn"]),
     )
     connection.execute(delete(client_registrations).where(same, _r.expires <= now))
-    return connection.execute(_REGISTRATION_INSERTS[connection.dialect.name], row).rowcount > 0
+    return connection.execute(_REGISTRATION_INSERTS[connection.dialect.name], row).first() is not None
 
 
 def update_registration(connection: Connection, row: dict[str, Any]) -> bool:
@@ -201,13 +205,23 @@ def peek_kek_id(connection: Connection) -> bytes | None:
 
 def set_kek_id(connection: Connection, new: bytes) -> None:
     """Say which KEK seals new records from now on."""
-    connection.execute(delete(sealing_state))
-    connection.execute(insert(sealing_state).values(only=1, kek_id=new))
+    # The row is changed in place: in PostgreSQL, whoever waits for its lock would miss one made anew.
+    if connection.execute(update(sealing_state).values(kek_id=new)).rowcount == 0:
+        connection.execute(insert(sealing_state).values(only=1, kek_id=new))
+
+
+def kek_ids_in_use(connection: Connection, at: int, octets: int) -> set[bytes]:
+    """The KEK ids in all seals, given where they are in a seal; reads every row."""
+    used: set[bytes] = set()
+    for table in SEALED_TABLES:
+        kek_id_of_row = func.substr(table.c.sealed, at + 1, octets)  # SQL counts from 1
+        used.update(connection.execute(select(kek_id_of_row).distinct()).scalars())
+    return used
 
 
 def holds_records(connection: Connection) -> bool:
-    """Whether there is any key, any registration, or any mark that there were some."""
-    tables = (key_records, client_registrations, sealing_state)
+    """Whether there is any sealed record, or any mark that there were some."""
+    tables = (*SEALED_TABLES, sealing_state)
     return any(connection.execute(select(exists(select(table)))).scalar() for table in tables)
 
 

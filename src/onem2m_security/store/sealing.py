@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import secrets
 import stat
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from pathlib import Path
 from typing import Self
 
@@ -25,11 +25,13 @@ from ..errors import ConfigurationError, CredentialError, RecordCorruptedError, 
 
 KEK_OCTETS = 32
 KEK_ID_OCTETS = 4
-
 _VERSION = b"\x01"
+KEK_ID_AT = len(_VERSION)
+"""Where the KEK id begins in a seal, counted from 0."""
+
 _NONCE_OCTETS = 12
 _TAG_OCTETS = 16
-_HEAD_OCTETS = len(_VERSION) + KEK_ID_OCTETS
+_HEAD_OCTETS = KEK_ID_AT + KEK_ID_OCTETS
 _BODY_AT = _HEAD_OCTETS + _NONCE_OCTETS
 _SEALED_MAX_OCTETS = _BODY_AT + SECRET_MAX_OCTETS + _TAG_OCTETS
 
@@ -151,8 +153,8 @@ class KeyRing:
         if not isinstance(sealed, bytes) or not _BODY_AT + _TAG_OCTETS <= len(sealed) <= _SEALED_MAX_OCTETS:
             raise RecordCorruptedError("its seal has a wrong length")
         head = sealed[:_HEAD_OCTETS]
-        kek_id = head[len(_VERSION) :]
-        if head[: len(_VERSION)] != _VERSION:
+        kek_id = head[KEK_ID_AT:]
+        if head[:KEK_ID_AT] != _VERSION:
             raise RecordCorruptedError("its seal is of an unknown version")
         if not self.knows(kek_id):
             raise RecordCorruptedError("it is sealed under a key that the key ring does not hold")
@@ -171,10 +173,17 @@ class KeyRing:
         self._rewrite(self._keks | {kek_id: Secret.generate(KEK_OCTETS)})
         return kek_id
 
-    def retire(self, *, keep: bytes) -> None:
-        """Drop every KEK but one, durably. For when nothing is sealed under the others any more."""
-        if self.kek_ids != (keep,):
-            self._rewrite({keep: self._keks[keep]})
+    def retire(self, *, keep: Container[bytes]) -> None:
+        """Drop the other KEKs, durably: for when nothing is sealed under them any more.
+
+        Raises:
+            ConfigurationError: None would be left.
+        """
+        kept = {kek_id: kek for kek_id, kek in self._keks.items() if kek_id in keep}
+        if not kept:
+            raise ConfigurationError(f"{self._path} would be left without any key: nothing was dropped")
+        if kept.keys() != self._keks.keys():
+            self._rewrite(kept)
 
     def _rewrite(self, keks: dict[bytes, Secret]) -> None:
         _write(self._path, keks)
