@@ -20,4 +20,4 @@ def programs(tmp_path: Path) -> Iterator[Programs]:
     """Starts real m2msec servers; whatever still runs at the end is ended."""
     started = Programs(tmp_path)
     yield started
-    list(started.end_all())
+    started.end_all()

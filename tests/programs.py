@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -97,17 +97,18 @@ class Server:
         """End it as an operator does; returns its exit status."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        status = self.process.wait(PATIENCE)
-        if self.process.stdin is not None:
-            self.process.stdin.close()
-        return status
+        return self._ended()
 
     def kill(self) -> None:
         """End it as a power failure does."""
         self.process.kill()
-        self.process.wait(PATIENCE)
-        if self.process.stdin is not None:
-            self.process.stdin.close()
+        self._ended()
+
+    def _ended(self) -> int:
+        status = self.process.wait(PATIENCE)
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        return status
 
 
 class Programs:
@@ -127,11 +128,9 @@ class Programs:
             "maf", "serve", "--data", data, "--fqdn", fqdn, "--listen", "127.0.0.1:0", *arguments
         )
 
-    def end_all(self) -> Iterator[Server]:
+    def end_all(self) -> None:
         for server in self._started:
-            if server.process.poll() is None:
-                server.kill()
-                yield server
+            server.kill()
 
 
 def openssl() -> str:

@@ -1,0 +1,118 @@
+"""A MAF in the test's own process: the real functions over a real store and real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from onem2m_security.credentials import Secret
+from onem2m_security.entities.maf_client import MafClient
+from onem2m_security.frameworks.base import Initiator
+from onem2m_security.frameworks.saef_maf import initiate_maf_handshake, master_credential
+from onem2m_security.functions.maf import DEFAULT_KC_LIFETIME, Maf
+from onem2m_security.identifiers import EntityId, Fqdn, KeyIdentifier
+from onem2m_security.net.address import Address
+from onem2m_security.net.limits import Limits
+from onem2m_security.servers import Server
+from onem2m_security.store import KeyKind, KeyRecord, Store
+
+LOOPBACK = Address("127.0.0.1", 0)
+MAF = Fqdn("maf.example.com")
+ID_A = EntityId.parse("//sp.example/in-cse/Csensor")
+ID_B = EntityId.parse("//sp.example/in-cse")
+ID_C = EntityId.parse("//sp.example/other-cse")
+
+
+def key_of(name: str) -> Secret:
+    """A key that depends on the name alone, so that both sides of a test have it."""
+    return Secret(hashlib.sha256(f"test key of {name}".encode()).digest())
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """A MAF client as it is provisioned."""
+
+    name: str
+    entity: EntityId
+    targets: tuple[EntityId, ...] = ()
+    expires: datetime | None = None
+
+    @property
+    def km_id(self) -> KeyIdentifier:
+        return KeyIdentifier.parse_km_id(f"{self.name}@{MAF}")
+
+    @property
+    def km(self) -> Secret:
+        return key_of(self.name)
+
+    @property
+    def record(self) -> KeyRecord:
+        return KeyRecord(
+            KeyKind.KM,
+            self.km_id,
+            self.km,
+            datetime.now(UTC),
+            self.entity,
+            self.targets,
+            expires=self.expires,
+        )
+
+    def initiator(self, km: Secret | None = None) -> Initiator:
+        return initiate_maf_handshake(self.entity, MAF, master_credential(self.km_id, km or self.km))
+
+    def maf_client(self, address: Address, limits: Limits | None = None) -> MafClient:
+        credential = master_credential(self.km_id, self.km)
+        return MafClient(MAF, address, local=self.entity, km=credential, limits=limits)
+
+
+A = Client("a", ID_A, (ID_B,))
+A_OF_TWO = Client("a-of-two", ID_A, (ID_B, ID_C))
+B = Client("b", ID_B)
+C = Client("c", ID_C)
+EVERYBODY = (A, A_OF_TWO, B, C)
+
+
+@dataclass(frozen=True, slots=True)
+class RunningMaf:
+    """A MAF that listens."""
+
+    store: Store
+    maf: Maf
+    server: Server
+    address: Address
+
+    async def kcs(self) -> dict[KeyIdentifier, Secret]:
+        return {record.key_id: record.key for record in await self.store.records(KeyKind.KC)}
+
+
+async def provision(data: Path, clients: Iterable[Client]) -> None:
+    async with await Store.open(data) as store:
+        await store.add_many([client.record for client in clients], replace=True)
+
+
+@contextlib.asynccontextmanager
+async def running_maf(
+    data: Path,
+    *,
+    clients: Iterable[Client] = EVERYBODY,
+    limits: Limits | None = None,
+    kc_lifetime: timedelta = DEFAULT_KC_LIFETIME,
+    busy_timeout: float = 5.0,
+) -> AsyncIterator[RunningMaf]:
+    await provision(data, clients)
+    store = await Store.open(data, busy_timeout=busy_timeout)
+    maf = Maf(store, MAF, kc_lifetime=kc_lifetime)
+    async with Server(store, [maf], limits=limits) as server:
+        yield RunningMaf(store, maf, server, await server.start(LOOPBACK))
+
+
+async def eventually(condition, seconds: float = 20.0) -> None:
+    """Wait until the condition holds; the limit only says when a test counts as stuck."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - any condition, also of other programs
+            await asyncio.sleep(0.005)
