@@ -31,7 +31,7 @@ from onem2m_security.certificates.flavours import Flavour
 from onem2m_security.certificates.public_key_id import PublicKeyIdentifier, key_hash
 from onem2m_security.certificates.verification import PeerVerifier
 from onem2m_security.errors import CertificateRejectedError, ConfigurationError
-from onem2m_security.identifiers import EntityId
+from onem2m_security.identifiers import EntityId, EntityKind
 from onem2m_security.release import Release
 
 ROOT = Authority.root()
@@ -499,7 +499,8 @@ def test_an_ae_whose_identifier_reads_like_a_cse_id_is_not_taken_for_a_cse():
     verified = verifier(configuration).verify(
         chain_of(CA.issue(Flavour.AE_ID, "//sp.example/S98821"), with_root=False)
     )
-    assert verified.peer is None
+    assert verified.peer == EntityId("//sp.example/S98821")
+    assert verified.peer.kind is EntityKind.AE
     assert verified.allowed_ae_ids == (EntityId("//sp.example/S98821"),)
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from .credentials import Framework
-from .identifiers import CredentialId, EntityId, EntityKind
+from .identifiers import CredentialId, EntityId
 
 
 class Role(enum.Enum):
@@ -64,14 +64,15 @@ class Association:
     def authenticates(self, originator: str) -> bool:
         """The registrar's check (TS-0003 clause 7.2.1): may a request with this From come over this session?
 
-        Applies to AEs only: a CSE forwards the requests of others. A request refused here is answered with
-        ORIGINATOR_NOT_AUTHENTICATED.
+        Applies to AEs only: a CSE forwards the requests of others. A peer that may be either, by the form of
+        its identifier (``/Sstem``), is held to the check until its kind is declared. A request refused here
+        is answered with ORIGINATOR_NOT_AUTHENTICATED.
         """
         return self._is_cse or any(_names(ae_id, originator) for ae_id in self._ae_ids)
 
     @property
     def _is_cse(self) -> bool:
-        return self.peer is not None and self.peer.kind is EntityKind.CSE
+        return self.peer is not None and self.peer.is_surely_cse
 
     @property
     def _ae_ids(self) -> tuple[EntityId, ...]:

@@ -11,7 +11,7 @@ import base64
 import enum
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import idna
@@ -115,9 +115,14 @@ class EntityId:
 
     Accepted forms: ``/cse`` and ``//sp.example/cse`` (CSE-ID), ``Cstem``, ``Sstem``, ``/cse/Cstem`` and
     ``//sp.example/cse/Cstem`` (AE-ID), ``maf.example.com`` (a function).
+
+    Attributes:
+        text: The identifier; what is compared.
+        declared_kind: What it names, where a credential or a configuration said so; never compared.
     """
 
     text: str
+    declared_kind: EntityKind | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def parse(cls, text: str | bytes) -> Self:
@@ -148,12 +153,27 @@ class EntityId:
 
     @property
     def kind(self) -> EntityKind:
-        """CSE, AE or function. ``/Sstem`` has the form of a CSE-ID and counts as one."""
+        """CSE, AE or function: as declared, else by the form. ``/Sstem`` has the form of a CSE-ID."""
+        if self.declared_kind is not None:
+            return self.declared_kind
         if not self.text.startswith("/"):
             is_fqdn = "." in self.text and not self.text.startswith(("C", "S"))
             return EntityKind.FUNCTION if is_fqdn else EntityKind.AE
         depth = len(self.text.lstrip("/").split("/")) - self.text.startswith("//")
         return EntityKind.CSE if depth == 1 else EntityKind.AE
+
+    @property
+    def is_surely_cse(self) -> bool:
+        """Whether this can name nothing but a CSE.
+
+        ``/Sstem`` and ``//sp.example/Sstem`` can be AE-IDs (TS-0001 table 7.2-1): a declaration decides.
+        """
+        is_ambiguous = self.declared_kind is None and self.text.rpartition("/")[2].startswith("S")
+        return self.kind is EntityKind.CSE and not is_ambiguous
+
+    def known_as(self, kind: EntityKind) -> EntityId:
+        """The same identifier, with what it names declared."""
+        return replace(self, declared_kind=kind)
 
     @property
     def domain_name(self) -> Fqdn | None:

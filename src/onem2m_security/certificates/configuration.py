@@ -6,7 +6,7 @@ flavour, its globally unique identifier and trust anchors. Holds public values o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 from cryptography import x509
@@ -39,6 +39,7 @@ class AssociationConfiguration:
             known.
         allowed_ae_ids: For device and Node-ID certificates: the AEs that the credential may act for (8.2.1).
         targets: Enrolment Targets or MAF targets of this peer, for the frameworks above.
+        name: What the operator calls this configuration, to tell which one matched.
     """
 
     certificate_name: str | None = None
@@ -49,6 +50,7 @@ class AssociationConfiguration:
     peer: EntityId | None = None
     allowed_ae_ids: tuple[EntityId, ...] = ()
     targets: tuple[EntityId, ...] = ()
+    name: str | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if (self.flavour is None) == (self.certificate_name is None):
@@ -69,6 +71,7 @@ class AssociationConfiguration:
         root_of_trust: str | bytes,
         peer: EntityId | str,
         targets: tuple[EntityId, ...] = (),
+        name: str | None = None,
     ) -> Self:
         """The seeds' form (8.1.1.2.2).
 
@@ -78,6 +81,7 @@ class AssociationConfiguration:
             root_of_trust: SHA-256 over the root's SubjectPublicKeyInfo: 32 octets, hex, base64 or ni-URI.
             peer: The identity of the peer.
             targets: Its Enrolment Targets or MAF targets.
+            name: What the operator calls this configuration.
 
         Raises:
             ConfigurationError: A value is missing or malformed.
@@ -88,6 +92,7 @@ class AssociationConfiguration:
                 root_of_trust=parse_root_of_trust(root_of_trust),
                 peer=_entity(peer),
                 targets=targets,
+                name=name,
             )
         except IdentifierError as error:
             raise ConfigurationError(f"certificate association {certificate_name!r}: {error}") from error
@@ -102,6 +107,7 @@ class AssociationConfiguration:
         peer: EntityId | str | None = None,
         allowed_ae_ids: tuple[EntityId | str, ...] = (),
         targets: tuple[EntityId, ...] = (),
+        name: str | None = None,
     ) -> Self:
         """The published form (8.1.2.4).
 
@@ -112,6 +118,7 @@ class AssociationConfiguration:
             peer: The identity of the peer; for CSE-ID, AE-ID and FQDN it follows from ``peer_id``.
             allowed_ae_ids: For device and Node-ID certificates.
             targets: Its Enrolment Targets or MAF targets.
+            name: What the operator calls this configuration.
 
         Raises:
             ConfigurationError: A value is missing or malformed, or raw public keys are asked for.
@@ -133,6 +140,7 @@ class AssociationConfiguration:
                 peer=_implied_peer(flavour, peer_id) if peer is None else _entity(peer),
                 allowed_ae_ids=tuple(map(_entity, allowed_ae_ids)),
                 targets=targets,
+                name=name,
             )
         except IdentifierError as error:
             raise ConfigurationError(f"certificate association ({flavour.value}): {error}") from error

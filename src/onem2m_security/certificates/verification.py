@@ -357,9 +357,11 @@ def _verified(
     flavour = configuration.flavour
     allowed = configuration.allowed_ae_ids
     if flavour is Flavour.AE_ID and peer is not None:
-        allowed = (peer,)
         # //sp.example/Sstem reads like a CSE-ID, to which the registrar's check (7.2.1) would not apply.
-        peer = None if peer.kind is EntityKind.CSE else peer
+        peer = peer.known_as(EntityKind.AE)
+        allowed = (peer,)
+    elif flavour is Flavour.CSE_ID and peer is not None:
+        peer = peer.known_as(EntityKind.CSE)
     return VerifiedPeer(
         configuration=configuration,
         peer=peer,
