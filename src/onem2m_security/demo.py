@@ -156,7 +156,7 @@ class Demo:
             return Response(Rsc.CREATED, {"m2m:ae": {"aei": request.originator, **request.content["m2m:ae"]}})
 
         async with EntityB(ENTITY_B, mafs=[maf_of_b]) as entity_b:
-            address = await entity_b.listen_http(LOOPBACK, handle)
+            address = await entity_b.listen_requests(LOOPBACK, handle)
             self._tell("8.2.2.3", A, B, "TLS-PSK with KcId and Kc", psk_identity=self._release.wire(kc.kc_id))
             for originator, expected in (
                 (ENTITY_A, Rsc.CREATED),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -18,10 +18,9 @@ from .functions.function import Function
 from .functions.maf import DEFAULT_KC_LIFETIME, Maf
 from .functions.primitives import Request, Response
 from .identifiers import EntityId, Fqdn
-from .net.address import Address
-from .net.http import http_protocol
+from .net.address import Address, Transport
 from .net.limits import Limits
-from .net.tcp import Listener
+from .net.ports import Port, request_port
 from .store.store import Store
 from .telemetry import LOG
 
@@ -51,17 +50,25 @@ class Server:
             function.acceptor.local: function for function in functions
         }
         by_name = {function.fqdn: function.acceptor for function in functions}
-        authorities = Authorities(by_name, default=functions[0].acceptor)
-        self._listener = Listener(authorities, http_protocol(self._handle, limits), limits)
+        self._authorities = Authorities(by_name, default=functions[0].acceptor)
+        self._limits = limits
+        self._ports: list[Port] = []
         self._housekeeping: asyncio.Task[None] | None = None
 
     async def _handle(self, request: Request, established: Established) -> Response:
         return await self._functions[established.association.local].handle(request, established)
 
-    async def start(self, address: Address) -> Address:
-        """Listen; returns the address in use."""
-        self._housekeeping = asyncio.create_task(self._purge())
-        return await self._listener.start(address)
+    async def start(
+        self, address: Address, transports: Iterable[Transport] = (Transport.TLS, Transport.DTLS)
+    ) -> Address:
+        """Listen over these transports, on the same port number; returns the address in use."""
+        if self._housekeeping is None:
+            self._housekeeping = asyncio.create_task(self._purge())
+        for transport in transports:
+            port = await request_port(transport, self._authorities, self._handle, self._limits)
+            self._ports.append(port)
+            address = await port.start(address)
+        return address
 
     async def _purge(self) -> None:
         """Remove what has expired, again and again."""
@@ -80,7 +87,8 @@ class Server:
             self._housekeeping.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._housekeeping
-        await self._listener.stop()
+        for port in self._ports:
+            await port.stop()
         await self._store.close()
 
     async def __aenter__(self) -> Self:
@@ -107,6 +115,7 @@ async def serve_maf(
     ready: Callable[[Address], None],
     kc_lifetime: timedelta = DEFAULT_KC_LIFETIME,
     limits: Limits | None = None,
+    transports: Iterable[Transport] = (Transport.TLS, Transport.DTLS),
     metrics: Address | None = None,
     until: Callable[[], Awaitable[None]] = until_signalled,
 ) -> None:
@@ -119,6 +128,7 @@ async def serve_maf(
         ready: Told the address in use once clients are accepted.
         kc_lifetime: How long Kc may be used.
         limits: Bounds on time, size and number.
+        transports: Over what to listen.
         metrics: Where to offer Prometheus metrics, in the clear; None for nowhere.
         until: Awaited before stopping.
 
@@ -128,7 +138,7 @@ async def serve_maf(
     """
     store = await Store.open(data)
     async with Server(store, [Maf(store, fqdn, kc_lifetime=kc_lifetime)], limits=limits) as server:
-        bound = await server.start(address)
+        bound = await server.start(address, transports)
         if metrics is not None:
             start_http_server(metrics.port, metrics.host)
         ready(bound)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -16,7 +16,7 @@ import typer
 from ..credentials import Secret
 from ..errors import ConfigurationError, CredentialError, IdentifierError
 from ..identifiers import EntityId, Fqdn, KeyIdentifier
-from ..net.address import Address
+from ..net.address import Address, Transport
 from ..release import Release
 
 KEY_FILE_MAX_OCTETS = 4096
@@ -87,6 +87,13 @@ MafOption = Annotated[
     Address | None,
     parsed(Address.parse, "--maf", metavar="HOST:PORT", help="Where the MAF of --km-id listens."),
 ]
+TransportOption = Annotated[
+    Transport, typer.Option("--transport", help="What carries the session: TLS over TCP or DTLS over UDP.")
+]
+TransportsOption = Annotated[
+    list[Transport], typer.Option("--transport", help="What to listen on; repeat for several, default: all.")
+]
+ALL_TRANSPORTS = [Transport.TLS, Transport.DTLS]
 entity_parser = EntityId.parse
 
 
@@ -122,6 +129,11 @@ def parse_duration(text: str) -> timedelta:
     if unit not in units or not number.isascii() or not number.isdigit() or not 0 < int(number) < 10**6:
         raise ConfigurationError(f"{text[:40]!r} is not a duration: 30s, 15m, 24h or 7d is expected")
     return timedelta(**{units[unit]: int(number)})
+
+
+def over(transports: Iterable[Transport]) -> str:
+    """Transports, for a line that people read."""
+    return " and ".join(transport.value.upper() for transport in transports)
 
 
 def log_to_stderr(*, verbose: bool) -> None:

@@ -21,7 +21,7 @@ from ..errors import ConfigurationError
 from ..frameworks.saef_maf import master_credential
 from ..frameworks.saef_psk import provisioned_key
 from ..identifiers import EntityId, Fqdn, KeyIdentifier
-from ..net.address import Address
+from ..net.address import Address, Transport
 from ..net.channel import Channel
 from ..net.limits import Limits
 from ..release import DEFAULT_RELEASE
@@ -35,6 +35,7 @@ from .common import (
     ListenOption,
     MafOption,
     ReleaseOption,
+    TransportOption,
     VerboseOption,
     entity_parser,
     log_to_stderr,
@@ -71,6 +72,7 @@ def connect(
         float, typer.Option("--wait", min=0, help="Seconds to wait for answers after input ends.")
     ] = 1.0,
     timeout: TimeoutOption = 10.0,
+    transport: TransportOption = Transport.TLS,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
@@ -89,10 +91,16 @@ def connect(
         if kpsa_id is not None:
             kpsa = provisioned_key(key_id, key.key, peer=peer)
             channel = await associate(
-                address, local=local, peer=peer, kpsa=kpsa, server_name=server_name, limits=limits
+                address,
+                local=local,
+                peer=peer,
+                kpsa=kpsa,
+                server_name=server_name,
+                transport=transport,
+                limits=limits,
             )
         else:
-            client = _maf_client(maf, key, local, limits)
+            client = _maf_client(maf, key, local, transport, limits)
             channel = await associate_through_maf(
                 address,
                 local=local,
@@ -100,6 +108,7 @@ def connect(
                 maf=client,
                 release=release,
                 server_name=server_name,
+                transport=transport,
                 limits=limits,
             )
             await client.close()
@@ -123,6 +132,7 @@ def listen(
     ] = None,
     once: Annotated[bool, typer.Option("--once", help="End after the first association.")] = False,
     timeout: TimeoutOption = 10.0,
+    transport: TransportOption = Transport.TLS,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
@@ -139,7 +149,7 @@ def listen(
         key_id, key = _credential(None, None, kpsa_id, kpsa_file)
         keys.append(provisioned_key(key_id, key.key, peer=kpsa_peer))
     if km_id is not None or km_file is not None:
-        mafs.append(_maf_client(maf, _credential(km_id, km_file, None, None)[1], cse_id, limits))
+        mafs.append(_maf_client(maf, _credential(km_id, km_file, None, None)[1], cse_id, transport, limits))
     if not keys and not mafs:
         raise ConfigurationError(
             "nobody could associate: give --maf, --km-id, --km-file, or --kpsa-id, --kpsa-file"
@@ -158,8 +168,8 @@ def listen(
             finished.set()
 
         async with EntityB(cse_id, keys=keys, mafs=mafs, limits=limits) as entity_b:
-            bound = await entity_b.listen(listen, accepted)
-            print(f"{cse_id} listening on {bound} (TLS)", file=sys.stderr, flush=True)
+            bound = await entity_b.listen(listen, accepted, transport=transport)
+            print(f"{cse_id} listening on {bound} ({transport.value.upper()})", file=sys.stderr, flush=True)
             forwarding = asyncio.create_task(_forward_to(newest))
             signalled = asyncio.create_task(until_signalled())
             ends = [signalled, asyncio.create_task(finished.wait())] if once else [signalled]
@@ -181,11 +191,13 @@ def _credential(
     raise ConfigurationError("give --km-id with --km-file (and --maf), or --kpsa-id with --kpsa-file")
 
 
-def _maf_client(maf: Address | None, km: ResolvedKey, local: EntityId, limits: Limits) -> MafClient:
+def _maf_client(
+    maf: Address | None, km: ResolvedKey, local: EntityId, transport: Transport, limits: Limits
+) -> MafClient:
     """The MAF that the KmId names, at the address of --maf."""
     if maf is None:
         raise ConfigurationError("--maf HOST:PORT is missing: where the MAF of --km-id listens")
-    return MafClient(km.key_id.fqdn, maf, local=local, km=km, limits=limits)
+    return MafClient(km.key_id.fqdn, maf, local=local, km=km, transport=transport, limits=limits)
 
 
 def _report(association: Association, *, as_json: bool) -> None:
@@ -223,7 +235,7 @@ async def _carry(channel: Channel, wait: float) -> None:
 
     async def outward() -> None:
         source = await _standard_input()
-        while data := await source.read(1 << 16):
+        while data := await source.read(channel.max_write):
             await channel.write(data)
 
     async def inward() -> None:
@@ -244,6 +256,6 @@ async def _carry(channel: Channel, wait: float) -> None:
 
 async def _forward_to(newest: list[Channel]) -> None:
     source = await _standard_input()
-    while data := await source.read(1 << 16):
+    while data := await source.read(newest[0].max_write if newest else 1024):
         if newest and not newest[0].closing:
-            await newest[0].write(data)
+            await newest[0].write(data[: newest[0].max_write])

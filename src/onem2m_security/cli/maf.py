@@ -21,15 +21,18 @@ from ..servers import run, serve_maf
 from ..store.records import KeyKind, KeyRecord
 from ..store.store import Store
 from .common import (
+    ALL_TRANSPORTS,
     KEY_FORMAT,
     DataOption,
     FqdnOption,
     JsonOption,
     ListenOption,
     RevealOption,
+    TransportsOption,
     VerboseOption,
     entity_parser,
     log_to_stderr,
+    over,
     parse_duration,
     parsed,
     read_key,
@@ -66,15 +69,20 @@ def serve(
             help="Offer Prometheus metrics here, in the clear.",
         ),
     ] = None,
+    transport: TransportsOption = ALL_TRANSPORTS,
     verbose: VerboseOption = False,
 ) -> None:
     """Run a MAF until SIGTERM or SIGINT; prints one line when it accepts clients."""
     log_to_stderr(verbose=verbose)
 
     def ready(address: Address) -> None:
-        print(f"MAF {fqdn} listening on {address} (TLS)", flush=True)
+        print(f"MAF {fqdn} listening on {address} ({over(transport)})", flush=True)
 
-    run(serve_maf(data, fqdn, listen, ready=ready, kc_lifetime=kc_lifetime, metrics=metrics))
+    run(
+        serve_maf(
+            data, fqdn, listen, ready=ready, kc_lifetime=kc_lifetime, transports=transport, metrics=metrics
+        )
+    )
 
 
 @app.command("add-client")

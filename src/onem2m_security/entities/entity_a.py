@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from ..certificates.configuration import AssociationConfiguration
+from ..certificates.crl import CrlSource
+from ..certificates.local import LocalCertificate
 from ..credentials import ResolvedKey
-from ..frameworks import saef_maf, saef_psk
+from ..frameworks import saef_certificate, saef_maf, saef_psk
 from ..frameworks.saef_maf import ConnectionKey
 from ..identifiers import EntityId, Fqdn
-from ..net.address import Address
+from ..net.address import Address, Transport
 from ..net.channel import Channel, open_channel
 from ..net.limits import Limits
 from ..release import DEFAULT_RELEASE, Release
@@ -25,6 +28,7 @@ async def associate(
     peer: EntityId,
     kpsa: ResolvedKey,
     server_name: Fqdn | None = None,
+    transport: Transport = Transport.TLS,
     limits: Limits | None = None,
 ) -> Channel:
     """Associate with Entity B by a key that both hold (8.2.2.1).
@@ -35,13 +39,49 @@ async def associate(
         peer: IdB, whom we mean to reach.
         kpsa: Kpsa with its KpsaId.
         server_name: SNI host name; by default the FQDN representation of an absolute IdB.
+        transport: TLS or DTLS.
         limits: Bounds on time.
 
     Raises:
         HandshakeError: Entity B cannot be reached, or does not hold this key.
     """
     initiator = saef_psk.initiate(local, peer, kpsa, server_name=server_name)
-    return await open_channel(initiator, address, limits=limits)
+    return await open_channel(initiator, address, transport=transport, limits=limits)
+
+
+async def associate_by_certificate(
+    address: Address,
+    *,
+    local: EntityId,
+    certificate: LocalCertificate,
+    configuration: AssociationConfiguration,
+    release: Release = DEFAULT_RELEASE,
+    crls: CrlSource | None = None,
+    server_name: Fqdn | None = None,
+    transport: Transport = Transport.TLS,
+    limits: Limits | None = None,
+) -> Channel:
+    """Associate with Entity B by certificates at both ends (8.2.2.2).
+
+    Args:
+        address: Where Entity B listens.
+        local: IdA, the identity that we assume.
+        certificate: Our certificate, chain and private signing key.
+        configuration: IdB, and what its certificate must prove.
+        release: Whose rules to hold the certificate to.
+        crls: Where Certificate Revocation Lists are.
+        server_name: SNI host name; by default the FQDN representation of an absolute IdB.
+        transport: TLS or DTLS.
+        limits: Bounds on time.
+
+    Raises:
+        ConfigurationError: The configuration does not say who Entity B is.
+        HandshakeError: Entity B cannot be reached, does not prove what is configured, or refuses us.
+    """
+    initiator = saef_certificate.initiate(
+        local, certificate, configuration, release=release, crls=crls, server_name=server_name
+    )
+    return await open_channel(initiator, address, transport=transport, limits=limits)
 
 
 async def obtain_connection_key(maf: MafClient, peer: EntityId, *, release: Release) -> ConnectionKey:
@@ -64,6 +104,7 @@ async def associate_through_maf(
     maf: MafClient,
     release: Release = DEFAULT_RELEASE,
     server_name: Fqdn | None = None,
+    transport: Transport = Transport.TLS,
     limits: Limits | None = None,
 ) -> Channel:
     """Associate with Entity B through a MAF that both trust (8.2.2.3).
@@ -75,6 +116,7 @@ async def associate_through_maf(
         maf: Our MAF.
         release: Whose messages and identifiers to use.
         server_name: SNI host name; by default the FQDN representation of an absolute IdB.
+        transport: TLS or DTLS.
         limits: Bounds on time.
 
     Raises:
@@ -83,4 +125,4 @@ async def associate_through_maf(
     """
     key = await obtain_connection_key(maf, peer, release=release)
     initiator = saef_maf.initiate(local, peer, key, release=release, server_name=server_name)
-    return await open_channel(initiator, address, limits=limits)
+    return await open_channel(initiator, address, transport=transport, limits=limits)

@@ -14,11 +14,10 @@ from ..credentials import ResolvedKey
 from ..frameworks import saef_maf
 from ..frameworks.base import Acceptor, Authorities, ProvisionedKeys, Resolver, ResolverChain
 from ..identifiers import EntityId
-from ..net.address import Address
-from ..net.channel import ChannelHandler, channel_protocol
-from ..net.http import RequestHandler, http_protocol
+from ..net.address import Address, Transport
+from ..net.channel import ChannelHandler
 from ..net.limits import Limits
-from ..net.tcp import Listener, ProtocolFactory
+from ..net.ports import Port, RequestHandler, channel_port, request_port
 from ..tls.endpoint import Endpoint
 from .maf_client import MafClient
 
@@ -55,26 +54,34 @@ class EntityB:
         through_mafs = saef_maf.resolver({fqdn: maf.retrieve for fqdn, maf in self._mafs.items()})
         chain: list[Resolver] = [ProvisionedKeys(keys), through_mafs, *resolvers]
         self.acceptor = Acceptor(local, endpoint or Endpoint(server=True), ResolverChain(chain))
-        self._listeners: list[Listener] = []
+        self._authorities = Authorities({}, default=self.acceptor)
+        self._ports: list[Port] = []
 
-    async def listen(self, address: Address, handler: ChannelHandler) -> Address:
+    async def listen(
+        self, address: Address, handler: ChannelHandler, *, transport: Transport = Transport.TLS
+    ) -> Address:
         """Accept associations here; the handler runs for each. Returns the address in use."""
-        return await self._start(address, channel_protocol(handler))
+        return await self._start(address, channel_port(transport, self._authorities, handler, self._limits))
 
-    async def listen_http(self, address: Address, handler: RequestHandler) -> Address:
-        """Accept associations here and answer oneM2M requests over HTTP. Returns the address in use."""
-        return await self._start(address, http_protocol(handler, self._limits))
+    async def listen_requests(
+        self, address: Address, handler: RequestHandler, *, transport: Transport = Transport.TLS
+    ) -> Address:
+        """Accept associations here and answer oneM2M requests: HTTP over TLS, CoAP over DTLS.
 
-    async def _start(self, address: Address, make_upper: ProtocolFactory) -> Address:
-        authorities = Authorities({}, default=self.acceptor)
-        listener = Listener(authorities, make_upper, self._limits)
-        self._listeners.append(listener)
-        return await listener.start(address)
+        Returns:
+            The address in use.
+        """
+        port = await request_port(transport, self._authorities, handler, self._limits)
+        return await self._start(address, port)
+
+    async def _start(self, address: Address, port: Port) -> Address:
+        self._ports.append(port)
+        return await port.start(address)
 
     async def stop(self) -> None:
         """Accept nobody more, let what is under way finish, and close."""
-        for listener in self._listeners:
-            await listener.stop()
+        for port in self._ports:
+            await port.stop()
         for maf in self._mafs.values():
             await maf.close()
 

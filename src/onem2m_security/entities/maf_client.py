@@ -13,10 +13,10 @@ from ..frameworks.saef_maf import ConnectionKey, connection_key, export_connecti
 from ..functions.primitives import Operation, RefusedError, Rsc, parse_timestamp
 from ..functions.resources import encode
 from ..identifiers import EntityId, Fqdn, KeyIdentifier, Suid
-from ..net.address import Address
+from ..net.address import Address, Transport
 from ..net.channel import open_channel
-from ..net.http import HttpClient, expect
 from ..net.limits import Limits
+from ..net.ports import RequestClient, expect, request_client
 from ..release import (
     MAF_BASE,
     RESOURCE_NAME_SYMM_KEY_REG,
@@ -39,6 +39,7 @@ class MafClient:
         local: EntityId,
         km: ResolvedKey,
         identity: str | None = None,
+        transport: Transport = Transport.TLS,
         limits: Limits | None = None,
     ) -> None:
         """A client of the MAF at this address.
@@ -49,13 +50,15 @@ class MafClient:
             local: Our CSE-ID or AE-ID.
             km: The Master Credential.
             identity: The psk_identity to show instead of KmId: a KeId in its wire form.
+            transport: TLS with HTTP, or DTLS with CoAP.
             limits: Bounds on time and size.
         """
         self.maf = maf
+        self._transport = transport
         self._address = address
         self._limits = limits or Limits()
         self._initiator = initiate_maf_handshake(local, maf, km, identity)
-        self._client = HttpClient(self._initiator, address, limits=self._limits)
+        self._client = self._new_client()
 
     async def handshake(self) -> ConnectionKey:
         """The MAF Handshake of Release 1: afterwards we and the MAF hold a new Kc.
@@ -65,7 +68,9 @@ class MafClient:
         Raises:
             HandshakeError: The MAF cannot be reached, or it does not know us by this key.
         """
-        async with await open_channel(self._initiator, self._address, limits=self._limits) as channel:
+        async with await open_channel(
+            self._initiator, self._address, transport=self._transport, limits=self._limits
+        ) as channel:
             return export_connection_key(channel.established, self.maf)
 
     async def register_key(
@@ -100,7 +105,7 @@ class MafClient:
             targetIDs=(target,),
             keyValue=key,
         )
-        client = HttpClient(self._initiator, self._address, limits=self._limits)
+        client = self._new_client()
         try:
             response = await client.request(
                 Operation.CREATE, _PATH, content=content, resource_type=RESOURCE_TYPE_SYMM_KEY_REG
@@ -154,6 +159,9 @@ class MafClient:
     async def close(self) -> None:
         """Close the kept connections."""
         await self._client.close()
+
+    def _new_client(self) -> RequestClient:
+        return request_client(self._transport, self._initiator, self._address, limits=self._limits)
 
     def _kc_id(self, body: dict[str, Any]) -> KeyIdentifier:
         try:

@@ -25,6 +25,7 @@ from ..identifiers import CredentialId, EntityId, Fqdn, KeyIdentifier
 from ..keys import EXPORT_OCTETS, ExportedKey, ExportLabel
 from ..telemetry import FETCHES
 from ..tls.endpoint import Endpoint, PskOffer
+from ..tls.framing import Framing
 from ..tls.session import Session
 from ..tls.suites import Suite
 
@@ -113,17 +114,20 @@ class Initiator:
     identity: bytes | None = None
     server_name: Fqdn | None = None
 
-    def session(self, host: str | None = None) -> Session:
+    def session(self, host: str | None = None, *, framing: Framing | None = None) -> Session:
         """A client session that shows our credential; its first flight is ready to send.
 
         Args:
             host: Where the peer is reached: its name serves as SNI when the peer's identity gives none.
+            framing: How octets travel; by default TLS.
         """
         offer = None
         if self.credential is not None and self.identity is not None:
             offer = PskOffer(self.identity, self.credential.key)
         name = self.server_name or self.peer.domain_name or _host_name(host)
-        return Session(self.endpoint, offer=offer, server_name=None if name is None else str(name))
+        return Session(
+            self.endpoint, offer=offer, server_name=None if name is None else str(name), framing=framing
+        )
 
     def establish(self, session: Session) -> Established:
         """What the finished session means to us."""
@@ -210,9 +214,9 @@ class Authorities:
         everyone = [*by_name.values(), *([default] if default else [])]
         self._by_endpoint = {id(acceptor.endpoint): acceptor for acceptor in everyone}
 
-    def session(self) -> Session:
-        """A server session for a new client."""
-        return Session(self._first.endpoint, select=self._select)
+    def session(self, framing: Framing | None = None) -> Session:
+        """A server session for a new client, over TLS or over the given framing."""
+        return Session(self._first.endpoint, select=self._select, framing=framing)
 
     def acceptor(self, session: Session) -> Acceptor:
         """The acceptor that the session's client chose."""

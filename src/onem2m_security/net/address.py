@@ -1,11 +1,19 @@
-"""Where a peer listens: host and port, as people write them."""
+"""Where a peer listens, as people write it, and over what."""
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass
 from typing import Self
 
 from ..errors import ConfigurationError
+
+
+class Transport(enum.Enum):
+    """What carries a session: TLS over TCP, or DTLS over UDP (TS-0003 clause 10.2.1)."""
+
+    TLS = "tls"
+    DTLS = "dtls"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,35 +1,37 @@
-"""A secured byte stream with its association: what Entity A and Entity B read from and write to."""
+"""A secured channel with its association: what Entity A and Entity B read from and write to.
+
+Over TLS it is a stream of octets; over DTLS each write is one datagram and each read returns one.
+"""
 
 from __future__ import annotations
 
+import abc
 import asyncio
 from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from ..association import Association
 from ..frameworks.base import Established, Initiator
-from .address import Address
+from .address import Address, Transport
 from .limits import Limits
 from .tcp import SecureTransport, open_transport
+from .udp import DatagramApplication, DatagramConnection, MakeApplication, open_datagram_connection
 
-READ_LIMIT = 1 << 16
+READ_LIMIT: Final = 1 << 16
+_QUEUED_DATAGRAMS: Final = 256
 
 
-class Channel:
+class Channel(abc.ABC):
     """One secured connection; an asynchronous context manager that closes it.
 
     Attributes:
-        established: What the handshake established; ``association`` is part of it.
+        established: What the handshake established.
+        max_write: The most octets that one ``write`` takes.
     """
 
-    def __init__(
-        self, reader: asyncio.StreamReader, transport: SecureTransport, protocol: asyncio.StreamReaderProtocol
-    ) -> None:
-        self._reader = reader
-        self._transport = transport
-        self._writer = asyncio.StreamWriter(transport, protocol, reader, asyncio.get_running_loop())
-        self.established = transport.handshake.result()
+    established: Established
+    max_write: int
 
     @property
     def association(self) -> Association:
@@ -37,31 +39,21 @@ class Channel:
         return self.established.association
 
     @property
+    @abc.abstractmethod
     def closing(self) -> bool:
         """Has either side closed the connection?"""
-        return self._transport.is_closing() or self._reader.at_eof()
 
+    @abc.abstractmethod
     async def read(self, limit: int = READ_LIMIT) -> bytes:
-        """At most ``limit`` octets of application data; empty at the end."""
-        return await self._reader.read(limit)
+        """At most ``limit`` octets of application data, or one datagram; empty at the end."""
 
-    async def read_exactly(self, octets: int) -> bytes:
-        """Exactly so many octets of application data."""
-        return await self._reader.readexactly(octets)
-
-    async def read_line(self) -> bytes:
-        """Application data up to and with the next line feed; less at the end."""
-        return await self._reader.readline()
-
+    @abc.abstractmethod
     async def write(self, data: bytes) -> None:
         """Send application data; waits while the peer reads slowly."""
-        self._writer.write(data)
-        await self._writer.drain()
 
+    @abc.abstractmethod
     async def close(self) -> None:
         """Say close_notify and close."""
-        self._transport.close()
-        await asyncio.sleep(0)
 
     async def __aenter__(self) -> Self:
         return self
@@ -75,44 +67,150 @@ class Channel:
 ChannelHandler = Callable[[Channel], Awaitable[None]]
 
 
+class StreamChannel(Channel):
+    """A channel over TLS."""
+
+    max_write = READ_LIMIT
+
+    def __init__(
+        self, reader: asyncio.StreamReader, transport: SecureTransport, protocol: asyncio.StreamReaderProtocol
+    ) -> None:
+        self._reader = reader
+        self._transport = transport
+        self._writer = asyncio.StreamWriter(transport, protocol, reader, asyncio.get_running_loop())
+        self.established = transport.handshake.result()
+
+    @property
+    def closing(self) -> bool:
+        """Has either side closed the connection?"""
+        return self._transport.is_closing() or self._reader.at_eof()
+
+    async def read(self, limit: int = READ_LIMIT) -> bytes:
+        """At most ``limit`` octets of application data; empty at the end."""
+        return await self._reader.read(limit)
+
+    async def write(self, data: bytes) -> None:
+        """Send application data; waits while the peer reads slowly."""
+        self._writer.write(data)
+        await self._writer.drain()
+
+    async def close(self) -> None:
+        """Say close_notify and close."""
+        self._transport.close()
+        await asyncio.sleep(0)
+
+
+class DatagramChannel(Channel):
+    """A channel over DTLS."""
+
+    def __init__(self, connection: DatagramConnection) -> None:
+        self._connection = connection
+        self._received: asyncio.Queue[bytes] = asyncio.Queue()
+        self.established = connection.handshake.result()
+        self.max_write = connection.max_payload
+
+    def datagram_received(self, data: bytes) -> None:
+        """A datagram for the reader; when nobody reads, UDP may lose it."""
+        if data and self._received.qsize() < _QUEUED_DATAGRAMS:
+            self._received.put_nowait(data)
+
+    def ended(self) -> None:
+        """The reader hears of the end."""
+        self._received.put_nowait(b"")
+
+    @property
+    def closing(self) -> bool:
+        """Has either side closed the connection?"""
+        return self._connection.closed
+
+    async def read(self, limit: int = READ_LIMIT) -> bytes:
+        """One datagram, cut at ``limit`` octets; empty at the end."""
+        data = await self._received.get()
+        if not data:
+            self._received.put_nowait(data)
+        return data[:limit]
+
+    async def write(self, data: bytes) -> None:
+        """Send one datagram.
+
+        Raises:
+            ConfigurationError: It is longer than ``max_write``.
+        """
+        self._connection.send(data)
+
+    async def close(self) -> None:
+        """Say close_notify and close."""
+        self._connection.close()
+        await asyncio.sleep(0)
+
+
 class _ChannelProtocol(asyncio.StreamReaderProtocol):
-    """Feeds a channel's reader, and runs a handler for it on the accepting side."""
+    """Feeds a stream channel's reader, and runs a handler for it on the accepting side."""
 
     def __init__(self, handler: ChannelHandler | None = None) -> None:
         self.reader = asyncio.StreamReader(limit=READ_LIMIT)
         super().__init__(self.reader)
-        self.channel: Channel | None = None
+        self.channel: StreamChannel | None = None
         self._handler = handler
         self._running: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         assert isinstance(transport, SecureTransport)  # noqa: S101 - nothing else makes this protocol
-        self.channel = Channel(self.reader, transport, self)
+        self.channel = StreamChannel(self.reader, transport, self)
         if self._handler is not None:
-            self._running = asyncio.get_running_loop().create_task(self._run(self._handler, self.channel))
+            self._running = asyncio.get_running_loop().create_task(_run(self._handler, self.channel))
 
-    @staticmethod
-    async def _run(handler: ChannelHandler, channel: Channel) -> None:
-        try:
-            await handler(channel)
-        finally:
-            await channel.close()
+
+async def _run(handler: ChannelHandler, channel: Channel) -> None:
+    try:
+        await handler(channel)
+    finally:
+        await channel.close()
 
 
 def channel_protocol(handler: ChannelHandler) -> Callable[[Established], asyncio.Protocol]:
-    """A protocol factory for a listener: each client gets a channel, and the handler runs for it."""
+    """For a TLS listener: each client gets a channel, and the handler runs for it."""
     return lambda _: _ChannelProtocol(handler)
 
 
-async def open_channel(initiator: Initiator, address: Address, *, limits: Limits | None = None) -> Channel:
+def datagram_channels(handler: ChannelHandler) -> MakeApplication:
+    """For a DTLS listener: each client gets a channel, and the handler runs for it."""
+    running: set[asyncio.Task[None]] = set()
+
+    def make(connection: DatagramConnection) -> DatagramApplication:
+        channel = DatagramChannel(connection)
+        task = asyncio.get_running_loop().create_task(_run(handler, channel))
+        running.add(task)
+        task.add_done_callback(running.discard)
+        return channel
+
+    return make
+
+
+async def open_channel(
+    initiator: Initiator,
+    address: Address,
+    *,
+    transport: Transport = Transport.TLS,
+    limits: Limits | None = None,
+) -> Channel:
     """Connect and complete the handshake as an initiator.
 
     Raises:
         HandshakeError: The peer cannot be reached, or the handshake failed.
     """
-    transport = await open_transport(initiator, address, lambda _: _ChannelProtocol(), limits=limits)
-    protocol = transport.get_protocol()
+    if transport is Transport.DTLS:
+        made: list[DatagramChannel] = []
+
+        def make(connection: DatagramConnection) -> DatagramApplication:
+            made.append(DatagramChannel(connection))
+            return made[0]
+
+        await open_datagram_connection(initiator, address, make, limits=limits)
+        return made[0]
+    secured = await open_transport(initiator, address, lambda _: _ChannelProtocol(), limits=limits)
+    protocol = secured.get_protocol()
     assert isinstance(protocol, _ChannelProtocol)  # noqa: S101 - made two lines above
     assert protocol.channel is not None  # noqa: S101 - connection_made came with the handshake
     return protocol.channel

@@ -64,7 +64,10 @@ class SecureConnection(abc.ABC):
         self._resolved: ResolvedKey | None = None
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._last_activity = 0.0
+        self.last_activity = 0.0
+
+    silence_means = ""
+    """What a peer's silence may mean, for the message of a handshake that ran out of time."""
 
     # --- what TCP and UDP supply --------------------------------------------------------------------------
 
@@ -102,7 +105,7 @@ class SecureConnection(abc.ABC):
 
     def touch(self) -> None:
         """Application data passed: the connection is not idle."""
-        self._last_activity = self.loop.time()
+        self.last_activity = self.loop.time()
 
     def handle(self, events: list[Event]) -> None:
         """Act on what the session tells, and send what it has to send."""
@@ -214,7 +217,7 @@ class SecureConnection(abc.ABC):
             self._port.half_open.leave(self)
 
     def _watch_idleness(self) -> None:
-        left = self._last_activity + self.limits.idle_seconds - self.loop.time()
+        left = self.last_activity + self.limits.idle_seconds - self.loop.time()
         if left <= 0:
             self.session.close()
             self.flush()

@@ -23,7 +23,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from ..errors import HandshakeError, PeerRefusedError, ResolverUnavailableError
+from ..errors import HandshakeError, ResolverUnavailableError
 from ..frameworks.base import Established, Initiator
 from ..functions.primitives import Operation, RefusedError, Request, Response, Rsc
 from .address import Address
@@ -378,15 +378,3 @@ def _response(answer: httpcore.Response, body: bytes) -> Response:
     if content is not None and not isinstance(content, dict):
         raise ResolverUnavailableError("the content of the answer is not a JSON object")
     return Response(rsc, content)
-
-
-def expect(response: Response, *accepted: Rsc) -> Mapping[str, Any]:
-    """The content of a response with an accepted status.
-
-    Raises:
-        PeerRefusedError: Any other status; the message carries the peer's own words.
-    """
-    if response.rsc not in accepted:
-        told = (response.content or {}).get("m2m:dbg", "")
-        raise PeerRefusedError(f"{response.rsc.name}: {str(told)[:200]}", rsc=int(response.rsc))
-    return response.content or {}

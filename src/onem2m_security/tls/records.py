@@ -78,7 +78,7 @@ def split_datagram(octets: bytes) -> Iterator[bytes]:
 
 
 def epoch_of(record: bytes) -> int:
-    """The epoch of a DTLS record: 0 in the clear, 1 after ChangeCipherSpec."""
+    """The epoch of a DTLS record: 0 in the clear, 1 after ChangeCipherSpec; 0 for less than a header."""
     return int.from_bytes(record[3:5], "big")
 
 
@@ -130,6 +130,17 @@ def _fragments(body: bytes) -> Iterator[DatagramFragment]:
 def is_client_hello(datagram: bytes) -> bool:
     """Does the datagram begin with (a fragment of) a ClientHello in the clear?"""
     return next((f.message_type == HANDSHAKE_CLIENT_HELLO for f in datagram_fragments(datagram)), False)
+
+
+def client_random(datagram: bytes) -> bytes | None:
+    """The 32 random octets of the whole ClientHello that a datagram begins with; None if it begins otherwise.
+
+    A ClientHello and its repetition with a cookie have the same (RFC 6347 clause 4.2.1).
+    """
+    first = next(datagram_fragments(datagram), None)
+    if first is None or first.message_type != HANDSHAKE_CLIENT_HELLO or first.offset or len(first.body) < 34:
+        return None
+    return first.body[2:34]
 
 
 def server_hello_suite(flight: bytes, *, datagram: bool) -> int | None:

@@ -1,0 +1,387 @@
+"""DTLS over UDP: one socket, many peers.
+
+An unknown sender costs no memory until it has returned a cookie. A peer that crashed and comes back from the
+same address and port gets a session of its own beside the old one, which it replaces only when its handshake
+is complete (RFC 6347 clause 4.2.8): a forged ClientHello ends nobody's session.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, Final, Protocol, cast
+
+from ..errors import ConfigurationError, HandshakeError
+from ..frameworks.base import Authorities, Established, Initiator
+from ..telemetry import LOG
+from ..tls.cookies import CookieGate
+from ..tls.framing import DEFAULT_MTU, DatagramFraming
+from ..tls.records import client_random, epoch_of
+from ..tls.session import Session, State
+from .address import Address
+from .connection import SecureConnection, completed
+from .limits import HalfOpen, Limits
+
+_COOKIE_SECRET_SECONDS: Final = 60.0
+_RECEIVE_BUFFER_OCTETS: Final = 4 << 20
+_PROTECTION_OCTETS: Final = 13 + 16 + 16 + 32
+"""The most that a record adds to its content: header, explicit IV, padding, MAC."""
+
+
+class DatagramApplication(Protocol):
+    """What sits on top of a DTLS connection."""
+
+    def datagram_received(self, data: bytes) -> None:
+        """The content of one record."""
+
+    def ended(self) -> None:
+        """Nothing more will come."""
+
+
+MakeApplication = Callable[["DatagramConnection"], DatagramApplication]
+
+
+class DatagramConnection(SecureConnection):
+    """One DTLS peer.
+
+    Attributes:
+        address: The peer's host and port.
+        key: The peer's address as the socket gave it.
+        max_payload: The most octets that one ``send`` takes.
+        client_random: What tells the client's handshake from its next one; None on the initiating side.
+    """
+
+    silence_means = "; over DTLS an unknown identity or a wrong key is met with silence"
+
+    def __init__(
+        self,
+        session: Session,
+        limits: Limits,
+        address: Address,
+        transmit: Callable[[bytes], None],
+        make_application: MakeApplication,
+        *,
+        initiator: Initiator | None = None,
+        listener: DatagramListener | None = None,
+        key: tuple[Any, ...] = (),
+        random: bytes | None = None,
+        mtu: int = DEFAULT_MTU,
+    ) -> None:
+        super().__init__(session, limits, initiator=initiator, port=listener)
+        self.address = address
+        self.key = key
+        self.client_random = random
+        self.max_payload = mtu - _PROTECTION_OCTETS
+        self.network_error: OSError | None = None
+        self._transmit = transmit
+        self._make_application = make_application
+        self._listener = listener
+        self._closers: list[Callable[[], None]] = []
+        self._application: DatagramApplication | None = None
+        self._retransmission: asyncio.TimerHandle | None = None
+        self._shut = False
+
+    def received(self, datagram: bytes) -> None:
+        """A datagram of the peer."""
+        self.touch()
+        self.handle(self.session.receive(datagram))
+
+    def send(self, data: bytes) -> None:
+        """Send application data in one datagram.
+
+        Raises:
+            ConfigurationError: It does not fit.
+        """
+        if len(data) > self.max_payload:
+            raise ConfigurationError(
+                f"{len(data)} octets do not fit one datagram: at most {self.max_payload}"
+            )
+        if not self._shut:
+            self.touch()
+            self.session.send(data)
+            self.flush()
+
+    def close(self) -> None:
+        """Say close_notify and forget the peer."""
+        if not self._shut:
+            self.session.close()
+            self.flush()
+            self.shut()
+
+    def on_shut(self, close: Callable[[], None]) -> None:
+        """Call this when the connection is over."""
+        self._closers.append(close)
+
+    @property
+    def closed(self) -> bool:
+        """Is it over?"""
+        return self._shut
+
+    # --- what UDP supplies to the connection ----------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Send what the session has to send, and set the clock for an answer."""
+        for datagram in self.session.datagrams_to_send():
+            self._transmit(datagram)
+        if self._retransmission is not None:
+            self._retransmission.cancel()
+            self._retransmission = None
+        seconds = None if self._shut else self.session.retransmit_in()
+        if seconds is not None:
+            self._retransmission = self.loop.call_later(max(seconds, 0.001), self._retransmit)
+
+    def _retransmit(self) -> None:
+        self._retransmission = None
+        self.handle(self.session.retransmit())
+
+    def hold_reading(self, *, hold: bool) -> None:
+        """Datagrams cannot be held back; the session keeps a few and UDP may lose the rest."""
+
+    def shut(self) -> None:
+        """Forget the peer."""
+        if self._shut:
+            return
+        self._shut = True
+        if self._retransmission is not None:
+            self._retransmission.cancel()
+        self.finish()
+        if self._listener is not None:
+            self._listener.left(self)
+        for close in self._closers:
+            close()
+        application, self._application = self._application, None
+        if application is not None:
+            application.ended()
+
+    def begin_application(self, established: Established) -> None:
+        """Bring up the application."""
+        del established
+        if self._listener is not None:
+            self._listener.associated(self)
+        self._application = self._make_application(self)
+
+    def deliver(self, data: bytes) -> None:
+        """Application data."""
+        if self._application is not None:
+            self._application.datagram_received(data)
+
+    @property
+    def peer_address(self) -> str:
+        """The peer's address and port."""
+        return str(self.address)
+
+
+class DatagramListener(asyncio.DatagramProtocol):
+    """A UDP port on which DTLS clients are accepted.
+
+    Attributes:
+        authorities: Who is served here.
+        half_open: The unfinished handshakes.
+    """
+
+    def __init__(
+        self,
+        authorities: Authorities,
+        make_application: MakeApplication,
+        limits: Limits,
+        *,
+        mtu: int = DEFAULT_MTU,
+    ) -> None:
+        self.authorities = authorities
+        self.half_open = HalfOpen(limits)
+        self._make_application = make_application
+        self._limits = limits
+        self._mtu = mtu
+        self._gate = CookieGate(lambda: authorities.session(DatagramFraming(mtu)))
+        self._peers: OrderedDict[tuple[Any, ...], DatagramConnection] = OrderedDict()
+        self._returning: dict[tuple[Any, ...], DatagramConnection] = {}
+        self._transport: asyncio.DatagramTransport | None = None
+        self._rotation: asyncio.TimerHandle | None = None
+
+    async def start(self, address: Address) -> Address:
+        """Listen; returns the address in use (for port 0 with the port that was chosen).
+
+        Raises:
+            ConfigurationError: The address cannot be listened on.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            transport, _ = await loop.create_datagram_endpoint(
+                lambda: self, local_addr=(address.host, address.port)
+            )
+        except OSError as error:
+            raise ConfigurationError(
+                f"cannot listen on {address} (UDP): {error.strerror or error}"
+            ) from error
+        with contextlib.suppress(OSError):  # the system may allow less
+            transport.get_extra_info("socket").setsockopt(
+                socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_OCTETS
+            )
+        self._rotate()
+        name = transport.get_extra_info("sockname")
+        return Address(name[0], name[1])
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The socket is there."""
+        self._transport = cast("asyncio.DatagramTransport", transport)
+
+    def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
+        """A datagram from anybody."""
+        random = client_random(data)
+        current, returning = self._peers.get(addr), self._returning.get(addr)
+        if random is not None and not _is_known(random, current, returning):
+            self._unknown(data, addr, random)
+            return
+        if returning is not None and random is None and epoch_of(data) > 0 and current is not None:
+            current.received(data)  # protected records may belong to either; the wrong session drops them
+        target = returning or current
+        if target is not None:
+            target.received(data)
+
+    def error_received(self, exc: Exception) -> None:
+        """An ICMP error: anybody can forge one, so nothing depends on it."""
+        LOG.debug("network error", error=str(exc))
+
+    def _unknown(self, data: bytes, addr: tuple[Any, ...], random: bytes) -> None:
+        """A ClientHello that belongs to no session: the sender must prove its address first."""
+        session, answers = self._gate.receive(data, f"{addr[0]} {addr[1]}".encode())
+        for answer in answers:
+            self._transmit(answer, addr)
+        if session is None:
+            return
+        connection = DatagramConnection(
+            session,
+            self._limits,
+            Address(addr[0], addr[1]),
+            lambda datagram: self._transmit(datagram, addr),
+            self._make_application,
+            listener=self,
+            key=addr,
+            random=random,
+            mtu=self._mtu,
+        )
+        replaced = self._returning.pop(addr, None)
+        if replaced is not None:
+            replaced.shut()
+        if addr in self._peers:
+            self._returning[addr] = connection
+        else:
+            self._peers[addr] = connection
+            self._make_room()
+        self.half_open.enter(connection, addr[0], connection.drop_half_open)
+        connection.begin()
+        connection.received(data)
+
+    def _transmit(self, datagram: bytes, addr: tuple[Any, ...]) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.sendto(datagram, addr)
+
+    def _make_room(self) -> None:
+        """Beyond the limit, the peer that was silent for longest goes."""
+        while len(self._peers) > self._limits.connections:
+            oldest = min(self._peers.values(), key=lambda peer: peer.last_activity)
+            oldest.close()
+
+    def associated(self, connection: DatagramConnection) -> None:
+        """A handshake is complete: a peer that came back takes the place of its old session."""
+        addr = connection.key
+        if self._returning.get(addr) is connection:
+            del self._returning[addr]
+            old = self._peers.get(addr)
+            self._peers[addr] = connection
+            if old is not None:
+                old.shut()
+
+    def left(self, connection: DatagramConnection) -> None:
+        """A peer is gone."""
+        self.half_open.leave(connection)
+        for table in (self._peers, self._returning):
+            if table.get(connection.key) is connection:
+                del table[connection.key]
+
+    @property
+    def connections(self) -> int:
+        """Peers with a session or a handshake."""
+        return len(self._peers) + len(self._returning)
+
+    def _rotate(self) -> None:
+        self._gate.rotate()
+        self._rotation = asyncio.get_running_loop().call_later(_COOKIE_SECRET_SECONDS, self._rotate)
+
+    async def stop(self) -> None:
+        """Say close_notify to every peer and close the socket."""
+        if self._rotation is not None:
+            self._rotation.cancel()
+        for connection in [*self._peers.values(), *self._returning.values()]:
+            connection.close()
+        if self._transport is not None:
+            self._transport.close()
+        await asyncio.sleep(0)
+
+
+def _is_known(random: bytes, *connections: DatagramConnection | None) -> bool:
+    """Is this ClientHello one that a session has seen already?"""
+    return any(connection is not None and connection.client_random == random for connection in connections)
+
+
+class _ClientProtocol(asyncio.DatagramProtocol):
+    """A connected UDP socket with one DTLS session."""
+
+    def __init__(self) -> None:
+        self.connection: DatagramConnection | None = None
+
+    def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
+        del addr
+        if self.connection is not None:
+            self.connection.received(data)
+
+    def error_received(self, exc: Exception) -> None:
+        if self.connection is not None and isinstance(exc, OSError):
+            self.connection.network_error = exc
+
+
+async def open_datagram_connection(
+    initiator: Initiator,
+    address: Address,
+    make_application: MakeApplication,
+    *,
+    limits: Limits | None = None,
+    mtu: int = DEFAULT_MTU,
+) -> DatagramConnection:
+    """Complete a DTLS handshake as an initiator.
+
+    Raises:
+        HandshakeError: The peer cannot be reached, or the handshake failed.
+    """
+    limits = limits or Limits()
+    loop = asyncio.get_running_loop()
+    try:
+        transport, protocol = await loop.create_datagram_endpoint(
+            _ClientProtocol, remote_addr=(address.host, address.port)
+        )
+    except OSError as error:
+        raise HandshakeError(f"{address} cannot be reached: {error.strerror or error}") from error
+    session = initiator.session(address.host, framing=DatagramFraming(mtu))
+    connection = DatagramConnection(
+        session,
+        limits,
+        address,
+        lambda datagram: None if transport.is_closing() else transport.sendto(datagram),
+        make_application,
+        initiator=initiator,
+        mtu=mtu,
+    )
+    connection.on_shut(transport.close)
+    protocol.connection = connection
+    connection.begin()
+    try:
+        await completed(connection, initiator, address)
+    except HandshakeError as error:
+        transport.close()
+        if connection.network_error is not None and connection.session.state is State.ENDED:
+            raise type(error)(f"{error} ({connection.network_error.strerror})", alert=error.alert) from None
+        raise
+    return connection
