@@ -52,6 +52,11 @@ def _utf8(text: str | bytes) -> str:
         raise IdentifierError(f"{shown(text)} is not UTF-8") from error
 
 
+def _require_length(text: str, given: str | bytes) -> None:
+    if not 1 <= len(text.encode("utf-8", "surrogatepass")) <= IDENTITY_MAX_OCTETS:
+        raise IdentifierError(f"{shown(given)} has not 1 to {IDENTITY_MAX_OCTETS} octets")
+
+
 @dataclass(frozen=True, slots=True)
 class Fqdn:
     """A fully qualified domain name in canonical form: IDNA A-labels, lower case, no trailing dot.
@@ -133,8 +138,7 @@ class EntityId:
         """
         given = text
         text = nfkc(_utf8(text))
-        if not 1 <= len(text.encode("utf-8", "surrogatepass")) <= IDENTITY_MAX_OCTETS:
-            raise IdentifierError(f"{shown(given)} is not an entity identifier: 1 to 255 octets are allowed")
+        _require_length(text, given)
         if text.startswith("//"):
             sp_id, *segments = text[2:].split("/")
             text = "//" + "/".join([str(Fqdn.parse(sp_id)), *segments])
@@ -149,6 +153,7 @@ class EntityId:
                 f"{shown(given)} is not an entity identifier: give a CSE-ID (/cse, //sp.example/cse), "
                 "an AE-ID (Cstem, /cse/Cstem, //sp.example/cse/Cstem) or an FQDN"
             )
+        _require_length(text, given)  # A-labels are longer than what was given
         return cls(text)
 
     @property
@@ -219,9 +224,9 @@ class KeyIdentifier:
                 ``.``, ``_`` and ``-`` (clauses 10.5, 10.6), or be 16 octets in base64 or hex.
         """
         given = text
-        if len(text) > IDENTITY_MAX_OCTETS:
-            raise IdentifierError(f"{shown(given)}… is longer than {IDENTITY_MAX_OCTETS} octets")
-        relative, at, domain = _utf8(text).partition("@")
+        text = _utf8(text)
+        _require_length(text, given)
+        relative, at, domain = text.partition("@")
         if not at:
             raise IdentifierError(f"{shown(given)} is not a key identifier: relative@FQDN is expected")
         if _BASE64_RELATIVE.fullmatch(relative):
@@ -236,7 +241,9 @@ class KeyIdentifier:
                 f"{shown(given)} is not a key identifier: before the @ only letters, digits, '.', '_' "
                 "and '-', or 16 octets in base64 or hex"
             )
-        return cls(relative, Fqdn.parse(domain))
+        parsed = cls(relative, Fqdn.parse(domain))
+        _require_length(str(parsed), given)  # A-labels are longer than what was given
+        return parsed
 
     @classmethod
     def parse_km_id(cls, text: str | bytes) -> Self:
