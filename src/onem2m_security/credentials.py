@@ -103,6 +103,8 @@ class Framework(enum.Enum):
     SAEF_MAF = "saef-maf"
     SAEF_GBA = "saef-gba"
     MAF_HANDSHAKE = "maf-handshake"
+    MEF_HANDSHAKE = "mef-handshake"
+    """An Enrolment Target or an MEF client with its own key, TS-0003 clause 8.3.5.2.2."""
     BOOTSTRAP_PSK = "bootstrap-psk"
     BOOTSTRAP_CERTIFICATE = "bootstrap-certificate"
     BOOTSTRAP_GBA = "bootstrap-gba"

@@ -29,6 +29,7 @@ def master_credential(
     targets: tuple[EntityId, ...] = (),
     expires: datetime | None = None,
     credential: KeyIdentifier | None = None,
+    suid: Suid = Suid.PRE_PROVISIONED_MAF,
 ) -> ResolvedKey:
     """Km as a MAF and its client hold it.
 
@@ -39,6 +40,7 @@ def master_credential(
         targets: For whom the client may have keys made.
         expires: When it ends (UTC), if it does.
         credential: KmId, where km_id is a KeId.
+        suid: 11 for a pre-provisioned Km, 21 for one that an MEF provided.
     """
     return ResolvedKey(
         km_id,
@@ -47,7 +49,7 @@ def master_credential(
         CredentialType.KM_ID,
         client,
         expires,
-        Suid.PRE_PROVISIONED_MAF,
+        suid,
         targets,
         credential,
     )

@@ -1,6 +1,7 @@
 """The M2M Authentication Function: the MAF Handshake and the keys that it distributes (TS-0003 clause 8.8).
 
-As a resolver it turns a KmId into Km; as a function it answers key registration and retrieval. In Release 1
+As a resolver it turns a KmId into Km, and a KeId into the Km that an MEF provides (8.3.1.2); as a function it
+answers client registration, key registration and key retrieval. In Release 1
 every handshake of a client that was configured with exactly one target registers Kc for it, before the last
 flight leaves; a client with several targets says which in a key registration request (Release 3), since one
 Kc that two of them hold would let either pass for the client at the other.
@@ -8,18 +9,21 @@ Kc that two of them hold would let either pass for the client at the other.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 
 from ..credentials import Framework, ResolvedKey
 from ..errors import IdentifierError
-from ..frameworks.base import Acceptor, Established, Resolver
+from ..frameworks.base import Acceptor, Established, Fetch, Resolver, ResolverChain
 from ..frameworks.saef_maf import master_credential
 from ..identifiers import EntityId, Fqdn, KeyIdentifier
-from ..release import MAF_BASE
+from ..release import MAF_BASE, RESOURCE_NAME_MAF_CLIENT_REG
 from ..store.records import KeyKind, KeyRecord
 from ..store.store import Store
 from ..tls.endpoint import Endpoint
 from ..tls.suites import Suite
+from .client_registration import ClientRegistrations
+from .enrolees import FETCH_SECONDS, AssociationPolicy, Enrolees, is_provisioned
 from .function import Function
 from .key_registration import KeyRegistrations
 
@@ -39,6 +43,9 @@ class Maf(Function):
         fqdn: Fqdn,
         *,
         kc_lifetime: timedelta = DEFAULT_KC_LIFETIME,
+        mefs: Mapping[Fqdn, Fetch] | None = None,
+        policy: AssociationPolicy | None = None,
+        fetch_timeout: float = FETCH_SECONDS,
         elsewhere: Resolver | None = None,
         endpoint: Endpoint | None = None,
     ) -> None:
@@ -48,14 +55,20 @@ class Maf(Function):
             store: Where Km and Kc are kept.
             fqdn: The MAF-ID.
             kc_lifetime: How long Kc may be used; never longer than the Km it came from.
-            elsewhere: Asked for identities that the store does not know: the MEFs.
+            mefs: MEF-ID to the function that asks that MEF for Km (``MefClient.fetch_km``).
+            policy: Whom the clients that these MEFs provision may have keys for; by default nobody.
+            fetch_timeout: Seconds that an MEF may take to answer.
+            elsewhere: Asked for identities that neither the store nor an MEF knows, such as a BSF.
             endpoint: The (D)TLS configuration; by default pre-shared keys only.
         """
         super().__init__(fqdn)
         self.keys = KeyRegistrations(store, fqdn, lifetime=kc_lifetime)
-        self.routes |= self.keys.routes(MAF_BASE)
+        registrations = ClientRegistrations(store, fqdn, RESOURCE_NAME_MAF_CLIENT_REG)
+        self.routes |= self.keys.routes(MAF_BASE) | registrations.routes(MAF_BASE)
         self._store = store
-        self._elsewhere = elsewhere
+        self._enrolees = Enrolees(store, fqdn, policy or AssociationPolicy())
+        through_mefs = self._enrolees.resolver(mefs or {}, timeout=fetch_timeout)
+        self._elsewhere = ResolverChain([through_mefs, *([elsewhere] if elsewhere else [])])
         self.acceptor = Acceptor(
             local=EntityId(str(fqdn)),
             endpoint=endpoint or Endpoint(server=True),
@@ -71,9 +84,11 @@ class Maf(Function):
         except IdentifierError:
             return None
         record = await self._store.find(KeyKind.KM, key_id)
-        if record is not None:
-            return _as_credential(record, key_id)
-        return None if self._elsewhere is None else await self._elsewhere.resolve(identity, suite)
+        if record is None:
+            return await self._elsewhere.resolve(identity, suite)
+        if is_provisioned(record):
+            return self._enrolees.as_credential(record, key_id)
+        return _as_credential(record, key_id)
 
     async def established(self, established: Established) -> None:
         """Release 1: register Kc for the one target of the client, durably, before it can believe in it."""

@@ -1,0 +1,118 @@
+"""A MAF's Enrolees: clients whose Master Credential an MEF provides (TS-0003 clauses 8.3.1.2, 8.2.2.3).
+
+A first handshake shows a KeId; the MEF that it names is asked for Km in the middle of it. Km is durable,
+under its KmId with the KeId as a second name, before that handshake goes on, so that both identifiers work
+from then on, without the MEF. A newer Km of the same Enrolee from the same MEF replaces the older one and the
+keys that came from it.
+
+The MEF's answer says who the Enrolee is, not whom it may reach: that is the MAF's own Association
+Configuration (8.2.2.3), kept here as a policy. It holds at each handshake, not from the day of enrolment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+
+from ..credentials import ResolvedKey
+from ..errors import ResolverUnavailableError
+from ..frameworks.base import Fetch, RemoteKeys, Resolver, ResolverChain
+from ..frameworks.saef_maf import master_credential
+from ..identifiers import EntityId, Fqdn, KeyIdentifier, Suid
+from ..keys import km_id_of
+from ..store.records import KeyKind, KeyRecord
+from ..store.store import Store
+from ..telemetry import KEYS_STORED, LOG
+
+FETCH_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class AssociationPolicy:
+    """Whom remotely provisioned clients may have keys for.
+
+    Attributes:
+        everyone: Entities B for every Enrolee that is not named below.
+        by_enrolee: Entities B for one Enrolee.
+    """
+
+    everyone: tuple[EntityId, ...] = ()
+    by_enrolee: Mapping[EntityId, tuple[EntityId, ...]] = field(default_factory=dict)
+
+    def targets(self, enrolee: EntityId | None) -> tuple[EntityId, ...]:
+        """The Entities B for which this Enrolee may have keys made."""
+        return () if enrolee is None else self.by_enrolee.get(enrolee, self.everyone)
+
+
+class Enrolees:
+    """The remotely provisioned clients of one MAF."""
+
+    def __init__(self, store: Store, fqdn: Fqdn, policy: AssociationPolicy) -> None:
+        self._store = store
+        self._fqdn = fqdn
+        self._policy = policy
+
+    def resolver(self, mefs: Mapping[Fqdn, Fetch], *, timeout: float = FETCH_SECONDS) -> Resolver:
+        """Asks the MEF that a KeId names; what it answers is durable before the handshake goes on.
+
+        Handshakes with one KeId share one request. Each MEF has its own places, so that one that hangs does
+        not hold up another. Nothing is kept in memory: the store is where it is looked up.
+        """
+        return ResolverChain(
+            RemoteKeys({mef: partial(self._provision, fetch)}, timeout=timeout, capacity=0)
+            for mef, fetch in mefs.items()
+        )
+
+    async def _provision(self, fetch: Fetch, ke_id: KeyIdentifier) -> ResolvedKey | None:
+        fetched = await fetch(ke_id)
+        if fetched is None:
+            return None
+        if fetched.peer is None:
+            raise ResolverUnavailableError(f"{ke_id.fqdn} did not say whose {ke_id} is")
+        record = KeyRecord(
+            kind=KeyKind.KM,
+            key_id=km_id_of(fetched.key, self._fqdn),
+            key=fetched.key,
+            issued=datetime.now(UTC),
+            source=fetched.peer,
+            alias=ke_id,
+            suid=Suid.PROVISIONED_MAF,
+            expires=fetched.expires,
+            parent=ke_id,
+        )
+        await self._store.add(record, replace=True)
+        await self._replace_older(record, ke_id)
+        KEYS_STORED.labels(KeyKind.KM.value).inc()
+        LOG.info(
+            "remotely provisioned",
+            enrolee=str(record.source),
+            ke_id=str(ke_id),
+            km_id=str(record.key_id),
+            fingerprint=record.key.fingerprint,
+        )
+        return self.as_credential(record, ke_id)
+
+    async def _replace_older(self, new: KeyRecord, ke_id: KeyIdentifier) -> None:
+        for record in await self._store.records(KeyKind.KM, source=new.source):
+            from_there = record.parent is not None and record.parent.fqdn == ke_id.fqdn
+            if is_provisioned(record) and from_there and record.key_id != new.key_id:
+                await self._store.remove(KeyKind.KM, record.key_id, descendants=True)
+
+    def as_credential(self, record: KeyRecord, key_id: KeyIdentifier) -> ResolvedKey:
+        """A remotely provisioned Km, as it was asked for, with the targets that the policy allows now."""
+        return master_credential(
+            key_id,
+            record.key,
+            client=record.source,
+            targets=self._policy.targets(record.source),
+            expires=record.expires,
+            credential=record.key_id,
+            suid=Suid.PROVISIONED_MAF,
+        )
+
+
+def is_provisioned(record: KeyRecord) -> bool:
+    """Did an MEF provide this Km?"""
+    return record.suid is Suid.PROVISIONED_MAF

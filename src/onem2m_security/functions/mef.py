@@ -1,0 +1,89 @@
+"""The M2M Enrolment Function: bootstrap, and credentials for Enrolment Targets (TS-0003 clause 8.3).
+
+As a resolver it turns a KpmId into Kpm. When the handshake of an Enrolee is done it exports Ke and makes it
+durable before the last flight leaves; from then on an Enrolment Target of that Enrolee may fetch Km or Kpsa.
+A client without Enrolment Targets is itself an Enrolment Target: nothing is exported from its session.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from ..credentials import Framework, ResolvedKey
+from ..errors import AuthenticationError
+from ..frameworks.base import Acceptor, Established, parse_identity
+from ..identifiers import EntityId, Fqdn
+from ..release import MEF_BASE, RESOURCE_NAME_MEF_CLIENT_REG
+from ..store.records import KeyKind
+from ..store.store import Store
+from ..tls.endpoint import Endpoint
+from ..tls.suites import Suite
+from .client_registration import ClientRegistrations
+from .enrolments import Enrolments
+from .function import Function
+from .instructions import DEFAULT_ENROLMENT_EXPIRY, BootstrapInstruction, as_credential
+
+
+class Mef(Function):
+    """An MEF over a store.
+
+    Attributes:
+        enrolments: The Enrolment Keys that it made.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        fqdn: Fqdn,
+        *,
+        enrolment_expiry: timedelta = DEFAULT_ENROLMENT_EXPIRY,
+        endpoint: Endpoint | None = None,
+    ) -> None:
+        """An MEF at this FQDN.
+
+        Args:
+            store: Where Kpm with its instructions and Ke are kept.
+            fqdn: The MEF-ID.
+            enrolment_expiry: How long Ke may be used by an Enrolee whose credential does not say it.
+            endpoint: The (D)TLS configuration; by default pre-shared keys only.
+        """
+        super().__init__(fqdn)
+        self.enrolments = Enrolments(store, fqdn)
+        registrations = ClientRegistrations(store, fqdn, RESOURCE_NAME_MEF_CLIENT_REG)
+        self.routes |= self.enrolments.routes() | registrations.routes(MEF_BASE)
+        self._store = store
+        self._enrolment_expiry = enrolment_expiry
+        self.acceptor = Acceptor(
+            local=EntityId(str(fqdn)),
+            endpoint=endpoint or Endpoint(server=True),
+            resolver=self,
+            certificate_framework=Framework.BOOTSTRAP_CERTIFICATE,
+            established=self.established,
+        )
+
+    async def resolve(self, identity: bytes, suite: Suite) -> ResolvedKey | None:
+        """Kpm for a KpmId, or an Enrolment Target's own key for its identifier."""
+        del suite
+        key_id = parse_identity(identity)
+        record = None if key_id is None else await self._store.find(KeyKind.KPM, key_id)
+        return None if record is None else as_credential(record)
+
+    async def established(self, established: Established) -> None:
+        """Make Ke durable before the Enrolee can believe in it; an Enrolment Target has none.
+
+        Raises:
+            AuthenticationError: The Enrolee was revoked during its handshake.
+            StoreError: Ke could not be stored.
+        """
+        credential = established.credential
+        if credential is None or credential.peer is None or not credential.targets:
+            return
+        if not isinstance(credential, ResolvedKey):
+            instruction = BootstrapInstruction(credential.peer, credential.targets, self._enrolment_expiry)
+            await self.enrolments.enrol(established, instruction, limit=credential.expires)
+            return
+        record = await self._store.find(KeyKind.KPM, credential.key_id)
+        current = None if record is None else BootstrapInstruction.of(record)
+        if record is None or current is None or record.key != credential.key:
+            raise AuthenticationError(f"{credential.key_id} was revoked while its Enrolee was bootstrapping")
+        await self.enrolments.enrol(established, current, parent=record.key_id, limit=record.expires)
