@@ -8,7 +8,14 @@ from datetime import datetime
 from typing import Any
 
 from ..credentials import ResolvedKey, Secret
-from ..errors import CredentialError, IdentifierError, PeerRefusedError, ResolverUnavailableError
+from ..errors import (
+    ConfigurationError,
+    CredentialError,
+    IdentifierError,
+    PeerRefusedError,
+    ResolverUnavailableError,
+)
+from ..frameworks.base import Initiator
 from ..frameworks.saef_maf import ConnectionKey, connection_key, export_connection_key, initiate_maf_handshake
 from ..functions.primitives import Operation, RefusedError, Rsc, parse_timestamp
 from ..functions.resources import encode
@@ -29,7 +36,7 @@ _PATH = (MAF_BASE.strip("/"), SYMM_KEY_REG)
 
 
 class MafClient:
-    """A client of one MAF, with the Master Credential that they share."""
+    """A client of one MAF, with the Master Credential that they share, or with a certificate."""
 
     def __init__(
         self,
@@ -37,8 +44,9 @@ class MafClient:
         address: Address,
         *,
         local: EntityId,
-        km: ResolvedKey,
+        km: ResolvedKey | None = None,
         identity: str | None = None,
+        initiator: Initiator | None = None,
         transport: Transport = Transport.TLS,
         limits: Limits | None = None,
     ) -> None:
@@ -50,14 +58,23 @@ class MafClient:
             local: Our CSE-ID or AE-ID.
             km: The Master Credential.
             identity: The psk_identity to show instead of KmId: a KeId in its wire form.
+            initiator: How we meet the MAF without a Master Credential: by certificate
+                (``saef_certificate.initiate_with_function``).
             transport: TLS with HTTP, or DTLS with CoAP.
             limits: Bounds on time and size.
+
+        Raises:
+            ConfigurationError: Neither a Master Credential nor another way.
         """
         self.maf = maf
         self._transport = transport
         self._address = address
         self._limits = limits or Limits()
-        self._initiator = initiate_maf_handshake(local, maf, km, identity)
+        if km is not None:
+            initiator = initiate_maf_handshake(local, maf, km, identity)
+        if initiator is None:
+            raise ConfigurationError(f"a client of {maf} needs a Master Credential or a certificate")
+        self._initiator = initiator
         self._client = self._new_client()
 
     async def handshake(self) -> ConnectionKey:

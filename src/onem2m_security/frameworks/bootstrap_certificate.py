@@ -46,17 +46,15 @@ def initiate(
     Raises:
         ConfigurationError: The configuration is for another peer than this MEF.
     """
-    if configuration.peer != EntityId(str(mef)):
-        raise ConfigurationError(f"the association configuration is for {configuration.peer}, not for {mef}")
-    return saef_certificate.initiate(
+    return saef_certificate.initiate_with_function(
+        Framework.BOOTSTRAP_CERTIFICATE,
         enrolee,
+        mef,
         certificate,
         configuration,
         release=release,
         crls=crls,
         require_crl=require_crl,
-        server_name=mef,
-        framework=Framework.BOOTSTRAP_CERTIFICATE,
     )
 
 

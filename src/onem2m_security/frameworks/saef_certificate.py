@@ -61,6 +61,48 @@ def initiate(
     return Initiator(framework, local, configuration.peer, endpoint, server_name=server_name)
 
 
+def initiate_with_function(
+    framework: Framework,
+    local: EntityId,
+    function: Fqdn,
+    certificate: LocalCertificate,
+    configuration: AssociationConfiguration,
+    *,
+    release: Release = DEFAULT_RELEASE,
+    crls: CrlSource | None = None,
+    require_crl: bool = False,
+) -> Initiator:
+    """The client's side of a handshake with a MAF or an MEF (8.8.2.2, 8.3.2.2).
+
+    Args:
+        framework: ``MAF_HANDSHAKE``, or a framework of the MEF's.
+        local: The identity that we assume.
+        function: MAF-ID or MEF-ID; also the SNI host name.
+        certificate: Our certificate, chain and private signing key.
+        configuration: What the function's certificate must prove; its peer is the function.
+        release: Whose rules to hold the certificate to.
+        crls: Where Certificate Revocation Lists are.
+        require_crl: Refuse a function for which no list is at hand.
+
+    Raises:
+        ConfigurationError: The configuration is for another peer than this function.
+    """
+    if configuration.peer != EntityId(str(function)):
+        raise ConfigurationError(
+            f"the association configuration is for {configuration.peer}, not for {function}"
+        )
+    return initiate(
+        local,
+        certificate,
+        configuration,
+        release=release,
+        crls=crls,
+        require_crl=require_crl,
+        server_name=function,
+        framework=framework,
+    )
+
+
 def accepting_endpoint(
     certificate: LocalCertificate,
     configurations: Sequence[AssociationConfiguration],
