@@ -8,7 +8,6 @@ store keeps what it is given: whether a key may be used, by whom and for what, i
 from __future__ import annotations
 
 import itertools
-from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +25,7 @@ from . import queries, rows
 from .database import engine_for, prepare_directory
 from .gba import GbaStore
 from .keeper import RingKeeper
+from .key_jobs import Addition, KeyJobs
 from .records import ClientRegistration, KeyKind, KeyRecord, canonical_key_id
 from .worker import Worker
 
@@ -33,8 +33,6 @@ BUSY_TIMEOUT: Final = 5.0
 
 _BATCH = 1000
 _Result = TypeVar("_Result")
-_Lookup = tuple[KeyKind, str, datetime]
-_Addition = tuple[KeyRecord, bool]
 
 
 class Store:
@@ -51,6 +49,7 @@ class Store:
 
     def __init__(self, keeper: RingKeeper, worker: Worker) -> None:
         self._keeper = keeper
+        self._keys = KeyJobs(keeper)
         self._worker = worker
         self.gba = GbaStore(keeper, worker)
 
@@ -103,7 +102,7 @@ class Store:
         Raises:
             RecordExistsError: There is one already, expired or not, and replace is not set.
         """
-        await self._worker.submit(self._add_all, (record, replace), write=True)
+        await self._worker.submit(self._keys.add_all, (record, replace), write=True)
 
     async def add_many(self, records: Iterable[KeyRecord], *, replace: bool = False) -> int:
         """Store many keys, in transactions of 1000, so that a server goes on meanwhile; how many.
@@ -114,11 +113,11 @@ class Store:
         remaining = iter(records)
         count = 0
         while batch := list(itertools.islice(remaining, _BATCH)):
-            additions: list[_Addition] = [(record, replace) for record in batch]
+            additions: list[Addition] = [(record, replace) for record in batch]
             try:
-                await self._worker.submit(self._put_batches, additions, write=True)
+                await self._worker.submit(self._keys.put_batches, additions, write=True)
             except RecordExistsError:
-                await self._worker.submit(self._add_batches, additions, write=True)  # names the record
+                await self._worker.submit(self._keys.add_batches, additions, write=True)  # names the record
             count += len(batch)
         return count
 
@@ -138,7 +137,7 @@ class Store:
             RecordCorruptedError: The record does not open.
         """
         text = str(canonical_key_id(kind, key_id))
-        return await self._worker.submit(self._find_all, (kind, text, now or datetime.now(UTC)))
+        return await self._worker.submit(self._keys.find_all, (kind, text, now or datetime.now(UTC)))
 
     async def records(
         self,
@@ -283,83 +282,6 @@ class Store:
         await self._write(self._keeper.retire_keks)
         return count
 
-    # --- in the worker's thread -----------------------------------------------------------------------------
-
-    def _find_all(
-        self, connection: Connection, lookups: Sequence[_Lookup]
-    ) -> list[KeyRecord | RecordCorruptedError | None]:
-        by_kind: defaultdict[KeyKind, list[int]] = defaultdict(list)
-        for position, (kind, _, _) in enumerate(lookups):
-            by_kind[kind].append(position)
-        results: list[KeyRecord | RecordCorruptedError | None] = [None] * len(lookups)
-        for kind, positions in by_kind.items():
-            found = self._by_key_id(connection, kind, {lookups[at][1] for at in positions})
-            for at in positions:
-                results[at] = _unless_expired(found.get(lookups[at][1]), lookups[at][2])
-            missing = [at for at in positions if results[at] is None]
-            if missing:
-                self._find_by_alias(connection, kind, missing, lookups, results)
-        return results
-
-    def _by_key_id(
-        self, connection: Connection, kind: KeyKind, texts: set[str]
-    ) -> dict[str, KeyRecord | RecordCorruptedError]:
-        found = queries.keys_by_key_id(connection, kind.value, list(texts))
-        return {row.key_id: self._opened(row) for row in found}
-
-    def _find_by_alias(
-        self,
-        connection: Connection,
-        kind: KeyKind,
-        positions: list[int],
-        lookups: Sequence[_Lookup],
-        results: list[KeyRecord | RecordCorruptedError | None],
-    ) -> None:
-        texts = list({lookups[at][1] for at in positions})
-        earliest = min(lookups[at][2] for at in positions)
-        candidates: defaultdict[str, list[Row[Any]]] = defaultdict(list)
-        for row in queries.keys_by_alias(connection, kind.value, texts, rows.microseconds(earliest)):
-            candidates[row.alias].append(row)
-        for at in positions:
-            _, text, now = lookups[at]
-            live = (_unless_expired(self._opened(row), now) for row in candidates.get(text, ()))
-            results[at] = next((record for record in live if record is not None), None)
-
-    def _add_all(
-        self, connection: Connection, additions: Sequence[_Addition]
-    ) -> list[RecordExistsError | None]:
-        kek_id = self._keeper.kek_id(connection)
-        results: list[RecordExistsError | None] = []
-        for replace, run in _runs(additions):
-            new = [rows.key_row(record, self._keeper.ring, kek_id) for record in run]
-            if replace:
-                queries.put_keys(connection, new, replace=True)
-                results += [None] * len(new)
-            else:
-                added = queries.add_keys(connection, new)
-                results += (None if (row["kind"], row["key_id"]) in added else _exists(row) for row in new)
-        return results
-
-    def _put_batches(self, connection: Connection, batches: Sequence[Sequence[_Addition]]) -> list[None]:
-        kek_id = self._keeper.kek_id(connection)
-        for batch in batches:
-            new = [rows.key_row(record, self._keeper.ring, kek_id) for record, _ in batch]
-            queries.put_keys(connection, new, replace=batch[0][1])
-        return [None] * len(batches)
-
-    def _add_batches(self, connection: Connection, batches: Sequence[Sequence[_Addition]]) -> list[None]:
-        for batch in batches:
-            for error in self._add_all(connection, batch):
-                if error is not None:
-                    raise error  # and so the whole batch is rolled back
-        return [None] * len(batches)
-
-    def _opened(self, row: Row[Any]) -> KeyRecord | RecordCorruptedError:
-        try:
-            return rows.key_record(row, self._keeper.ring)
-        except RecordCorruptedError as error:
-            return error
-
     def _registration(self, row: Row[Any] | None) -> ClientRegistration | None:
         return None if row is None else rows.client_registration(row, self._keeper.ring)
 
@@ -368,7 +290,7 @@ class Store:
 
         def page(connection: Connection) -> list[tuple[str, KeyRecord | RecordCorruptedError]]:
             found = queries.key_page(connection, kind.value, after)
-            return [(row.key_id, self._opened(row)) for row in found]
+            return [(row.key_id, self._keys.opened(row)) for row in found]
 
         while outcomes := await self._read(page):
             for _, outcome in outcomes:
@@ -387,7 +309,7 @@ class Store:
             def page(
                 connection: Connection, texts: set[str] = texts
             ) -> list[KeyRecord | RecordCorruptedError]:
-                return list(self._by_key_id(connection, kind, texts).values())
+                return list(self._keys.by_key_id(connection, kind, texts).values())
 
             for outcome in await self._read(page):
                 yield outcome
@@ -401,28 +323,3 @@ class Store:
 
 def _call_each(connection: Connection, functions: Sequence[Callable[[Connection], _Result]]) -> list[_Result]:
     return [function(connection) for function in functions]
-
-
-def _unless_expired(
-    outcome: KeyRecord | RecordCorruptedError | None, now: datetime
-) -> KeyRecord | RecordCorruptedError | None:
-    return None if isinstance(outcome, KeyRecord) and outcome.expired(now) else outcome
-
-
-def _exists(row: dict[str, Any]) -> RecordExistsError:
-    return RecordExistsError(f"{row['kind']} {shown(row['key_id'])} is stored already: remove or replace it")
-
-
-def _runs(additions: Sequence[_Addition]) -> Iterable[tuple[bool, list[KeyRecord]]]:
-    """Cut additions into runs that one INSERT can take: all plain or all replacing, and no key twice."""
-    run: dict[tuple[KeyKind, KeyIdentifier], KeyRecord] = {}
-    replacing = False
-    for record, replace in additions:
-        key = (record.kind, record.key_id)
-        if run and (replace is not replacing or key in run):
-            yield replacing, list(run.values())
-            run = {}
-        replacing = replace
-        run[key] = record
-    if run:
-        yield replacing, list(run.values())
