@@ -1,21 +1,25 @@
-"""A running MAF: its store, its listener, its housekeeping, until a signal ends it."""
+"""Running MAFs, MEFs and BSFs: their stores, ports and housekeeping, until a signal ends them."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import signal
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 from prometheus_client import start_http_server
 
+from .entities.mef_client import MefClient
 from .errors import StoreError
 from .frameworks.base import Authorities, Established
+from .functions.enrolees import AssociationPolicy
 from .functions.function import Function
 from .functions.maf import DEFAULT_KC_LIFETIME, Maf
+from .functions.mef import Mef
 from .functions.primitives import Request, Response
 from .identifiers import EntityId, Fqdn
 from .net.address import Address, Transport
@@ -25,6 +29,7 @@ from .store.store import Store
 from .telemetry import LOG
 
 PURGE_INTERVAL = timedelta(minutes=1)
+ALL_TRANSPORTS = (Transport.TLS, Transport.DTLS)
 
 _T = TypeVar("_T")
 
@@ -42,10 +47,24 @@ def run(main: Coroutine[Any, Any, _T]) -> _T:
 class Server:
     """Functions that share one port; the client's SNI chooses among them."""
 
-    def __init__(self, store: Store, functions: list[Function], *, limits: Limits | None = None) -> None:
-        """Serve these functions; a client without a known SNI host name gets the first."""
+    def __init__(
+        self,
+        store: Store,
+        functions: list[Function],
+        *,
+        more_stores: Iterable[Store] = (),
+        limits: Limits | None = None,
+    ) -> None:
+        """Serve these functions; a client without a known SNI host name gets the first.
+
+        Args:
+            store: The store of the functions; it is kept tidy, and closed at the end.
+            functions: What is served.
+            more_stores: Further stores, for functions that do not share theirs.
+            limits: Bounds on time, size and number.
+        """
         limits = limits or Limits()
-        self._store = store
+        self._stores = (store, *more_stores)
         self._functions: dict[EntityId, Function] = {
             function.acceptor.local: function for function in functions
         }
@@ -58,9 +77,7 @@ class Server:
     async def _handle(self, request: Request, established: Established) -> Response:
         return await self._functions[established.association.local].handle(request, established)
 
-    async def start(
-        self, address: Address, transports: Iterable[Transport] = (Transport.TLS, Transport.DTLS)
-    ) -> Address:
+    async def start(self, address: Address, transports: Iterable[Transport] = ALL_TRANSPORTS) -> Address:
         """Listen over these transports, on the same port number; returns the address in use."""
         if self._housekeeping is None:
             self._housekeeping = asyncio.create_task(self._purge())
@@ -73,23 +90,25 @@ class Server:
     async def _purge(self) -> None:
         """Remove what has expired, again and again."""
         while True:
-            try:
-                purged = await self._store.purge_expired(datetime.now(UTC))
-                if purged:
-                    LOG.info("expired records purged", records=purged)
-            except StoreError as error:
-                LOG.warning("expired records not purged", error=str(error))
+            for store in self._stores:
+                try:
+                    purged = await store.purge_expired(datetime.now(UTC))
+                    if purged:
+                        LOG.info("expired records purged", records=purged)
+                except StoreError as error:
+                    LOG.warning("expired records not purged", error=str(error))
             await asyncio.sleep(PURGE_INTERVAL.total_seconds())
 
     async def stop(self) -> None:
-        """Let what is under way finish, then close port and store."""
+        """Let what is under way finish, then close ports and stores."""
         if self._housekeeping is not None:
             self._housekeeping.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._housekeeping
         for port in self._ports:
             await port.stop()
-        await self._store.close()
+        for store in self._stores:
+            await store.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -107,39 +126,130 @@ async def until_signalled() -> None:
     await stopped.wait()
 
 
-async def serve_maf(
-    data: Path,
-    fqdn: Fqdn,
-    address: Address,
+class Closable(Protocol):
+    """A client of another function, which a function keeps connections of."""
+
+    async def close(self) -> None:
+        """Close the kept connections."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One function to run.
+
+    Attributes:
+        name: What it is, for people: ``MAF maf.example.com``.
+        data: Its data directory; made when it is not there.
+        listen: Where it listens; services that name the same address and port share it by SNI.
+        make: Makes the function over its store.
+        transports: Over what to listen; services that share a port share these.
+        clients: Its clients of other functions, closed after it.
+    """
+
+    name: str
+    data: Path
+    listen: Address
+    make: Callable[[Store], Function]
+    transports: Sequence[Transport] = ALL_TRANSPORTS
+    clients: Sequence[Closable] = ()
+
+
+async def serve(
+    services: Iterable[Service],
     *,
-    ready: Callable[[Address], None],
-    kc_lifetime: timedelta = DEFAULT_KC_LIFETIME,
+    ready: Callable[[Service, Address], None],
     limits: Limits | None = None,
-    transports: Iterable[Transport] = (Transport.TLS, Transport.DTLS),
     metrics: Address | None = None,
     until: Callable[[], Awaitable[None]] = until_signalled,
 ) -> None:
-    """Run a MAF until a signal.
+    """Run services together in this process until a signal.
 
     Args:
-        data: The data directory; made when it is not there.
-        fqdn: The MAF-ID.
-        address: Where to listen.
-        ready: Told the address in use once clients are accepted.
-        kc_lifetime: How long Kc may be used.
-        limits: Bounds on time, size and number.
-        transports: Over what to listen.
+        services: What to run.
+        ready: Told of each service and the address in use, once all of them accept clients.
+        limits: Bounds on time, size and number, for each port.
         metrics: Where to offer Prometheus metrics, in the clear; None for nowhere.
         until: Awaited before stopping.
 
     Raises:
-        ConfigurationError: The address or the data directory cannot be used.
-        StoreError: The store cannot be opened.
+        ConfigurationError: An address or a data directory cannot be used.
+        StoreError: A store cannot be opened.
     """
-    store = await Store.open(data)
-    async with Server(store, [Maf(store, fqdn, kc_lifetime=kc_lifetime)], limits=limits) as server:
-        bound = await server.start(address, transports)
+    async with contextlib.AsyncExitStack() as running:
+        bound: list[tuple[Service, Address]] = []
+        for sharing in _by_port(services):
+            for service in sharing:
+                for client in service.clients:
+                    running.push_async_callback(client.close)
+            stores: dict[Path, Store] = {}
+            for service in sharing:
+                if service.data not in stores:
+                    stores[service.data] = await Store.open(service.data)
+                    running.push_async_callback(stores[service.data].close)
+            functions = [service.make(stores[service.data]) for service in sharing]
+            first, *more = stores.values()
+            server = Server(first, functions, more_stores=more, limits=limits)
+            await running.enter_async_context(server)
+            address = await server.start(sharing[0].listen, sharing[0].transports)
+            bound += [(service, address) for service in sharing]
         if metrics is not None:
             start_http_server(metrics.port, metrics.host)
-        ready(bound)
+        for service, address in bound:
+            ready(service, address)
         await until()
+
+
+def _by_port(services: Iterable[Service]) -> list[list[Service]]:
+    """Services by the port that they share; port 0 is another one each time."""
+    sharing: dict[object, list[Service]] = {}
+    for service in services:
+        key = service.listen if service.listen.port else object()
+        sharing.setdefault(key, []).append(service)
+    return list(sharing.values())
+
+
+def maf_service(
+    fqdn: Fqdn,
+    data: Path,
+    listen: Address,
+    *,
+    kc_lifetime: timedelta = DEFAULT_KC_LIFETIME,
+    mefs: Sequence[MefClient] = (),
+    policy: AssociationPolicy | None = None,
+    transports: Sequence[Transport] = ALL_TRANSPORTS,
+) -> Service:
+    """A MAF to run.
+
+    Args:
+        fqdn: The MAF-ID.
+        data: The data directory.
+        listen: Where to listen.
+        kc_lifetime: How long Kc may be used.
+        mefs: The MAF's clients of the MEFs that may provide its clients' Master Credentials.
+        policy: Whom the clients that these MEFs provide may have keys for.
+        transports: Over what to listen.
+    """
+    fetches = {client.mef: client.fetch_km for client in mefs}
+
+    def make(store: Store) -> Function:
+        return Maf(store, fqdn, kc_lifetime=kc_lifetime, mefs=fetches, policy=policy)
+
+    return Service(f"MAF {fqdn}", data, listen, make, transports, mefs)
+
+
+def mef_service(
+    fqdn: Fqdn,
+    data: Path,
+    listen: Address,
+    *,
+    transports: Sequence[Transport] = ALL_TRANSPORTS,
+) -> Service:
+    """An MEF to run.
+
+    Args:
+        fqdn: The MEF-ID.
+        data: The data directory.
+        listen: Where to listen.
+        transports: Over what to listen.
+    """
+    return Service(f"MEF {fqdn}", data, listen, lambda store: Mef(store, fqdn), transports)

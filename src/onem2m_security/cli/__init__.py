@@ -8,7 +8,7 @@ import typer
 
 from ..errors import SecurityFrameworkError
 from ..version import __version__
-from . import connect, demo, maf, store, vectors
+from . import connect, demo, maf, mef, pki, store, vectors
 
 app = typer.Typer(
     name="m2msec",
@@ -19,6 +19,8 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(maf.app, name="maf")
+app.add_typer(mef.app, name="mef")
+app.add_typer(pki.app, name="pki")
 app.add_typer(store.app, name="store")
 app.command("connect")(connect.connect)
 app.command("listen")(connect.listen)

@@ -18,6 +18,7 @@ from ..errors import ConfigurationError, CredentialError, IdentifierError
 from ..identifiers import EntityId, Fqdn, KeyIdentifier
 from ..net.address import Address, Transport
 from ..release import Release
+from ..servers import Service
 
 KEY_FILE_MAX_OCTETS = 4096
 
@@ -94,7 +95,18 @@ TransportsOption = Annotated[
     list[Transport], typer.Option("--transport", help="What to listen on; repeat for several, default: all.")
 ]
 ALL_TRANSPORTS = [Transport.TLS, Transport.DTLS]
+MetricsOption = Annotated[
+    Address | None,
+    parsed(
+        Address.parse, "--metrics", metavar="HOST:PORT", help="Offer Prometheus metrics here, in the clear."
+    ),
+]
 entity_parser = EntityId.parse
+
+
+def announce(service: Service, address: Address) -> None:
+    """The one line that a server prints when it accepts clients."""
+    print(f"{service.name} listening on {address} ({over(service.transports)})", flush=True)
 
 
 def read_key(file: str) -> Secret:

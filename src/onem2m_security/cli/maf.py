@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from ..credentials import Secret
 from ..functions.maf import DEFAULT_KC_LIFETIME
 from ..identifiers import EntityId, KeyIdentifier
-from ..net.address import Address
 from ..release import Release
-from ..servers import run, serve_maf
+from ..servers import maf_service, run
+from ..servers import serve as serve_services
 from ..store.records import KeyKind, KeyRecord
 from ..store.store import Store
 from .common import (
@@ -27,16 +23,26 @@ from .common import (
     FqdnOption,
     JsonOption,
     ListenOption,
+    MetricsOption,
     RevealOption,
     TransportsOption,
     VerboseOption,
+    announce,
     entity_parser,
     log_to_stderr,
-    over,
     parse_duration,
     parsed,
     read_key,
 )
+from .mef_options import (
+    EnroleeTargetsOption,
+    MefKeyFilesOption,
+    MefKeyIdsOption,
+    MefsOption,
+    association_policy,
+    mef_clients,
+)
+from .tables import print_rows, read_records
 
 app = typer.Typer(help="The M2M Authentication Function.", no_args_is_help=True)
 
@@ -60,29 +66,31 @@ def serve(
         timedelta,
         parsed(parse_duration, "--kc-lifetime", metavar="DURATION", help="How long Kc may be used."),
     ] = DEFAULT_KC_LIFETIME,
-    metrics: Annotated[
-        Address | None,
-        parsed(
-            Address.parse,
-            "--metrics",
-            metavar="HOST:PORT",
-            help="Offer Prometheus metrics here, in the clear.",
-        ),
-    ] = None,
+    metrics: MetricsOption = None,
+    mef: MefsOption = None,
+    mef_key_id: MefKeyIdsOption = None,
+    mef_key_file: MefKeyFilesOption = None,
+    enrolee_target: EnroleeTargetsOption = None,
     transport: TransportsOption = ALL_TRANSPORTS,
     verbose: VerboseOption = False,
 ) -> None:
-    """Run a MAF until SIGTERM or SIGINT; prints one line when it accepts clients."""
+    """Run a MAF until SIGTERM or SIGINT; prints one line when it accepts clients.
+
+    With --mef, --mef-key-id and --mef-key-file, once for each MEF, it asks that MEF for the Master Credential
+    of a client that shows a KeId; --enrolee-target says whom such clients may have keys for.
+    """
     log_to_stderr(verbose=verbose)
 
-    def ready(address: Address) -> None:
-        print(f"MAF {fqdn} listening on {address} ({over(transport)})", flush=True)
-
-    run(
-        serve_maf(
-            data, fqdn, listen, ready=ready, kc_lifetime=kc_lifetime, transports=transport, metrics=metrics
-        )
+    service = maf_service(
+        fqdn,
+        data,
+        listen,
+        kc_lifetime=kc_lifetime,
+        mefs=mef_clients(EntityId(str(fqdn)), mef, mef_key_id, mef_key_file),
+        policy=association_policy(enrolee_target),
+        transports=transport,
     )
+    run(serve_services([service], ready=announce, metrics=metrics))
 
 
 @app.command("add-client")
@@ -160,16 +168,16 @@ def clients(data: DataOption, as_json: JsonOption = False) -> None:
             "expires": None if record.expires is None else record.expires.isoformat(),
             "fingerprint": record.key.fingerprint,
         }
-        for record in _records(data, KeyKind.KM)
+        for record in read_records(data, KeyKind.KM)
     ]
-    _print(rows, as_json=as_json)
+    print_rows(rows, as_json=as_json)
 
 
 @app.command()
 def keys(data: DataOption, as_json: JsonOption = False, reveal: RevealOption = False) -> None:
     """List the Kc that the MAF holds, oldest first."""
     log_to_stderr(verbose=False)
-    _print([_kc_row(record, reveal=reveal) for record in _records(data, KeyKind.KC)], as_json=as_json)
+    print_rows([_kc_row(record, reveal=reveal) for record in read_records(data, KeyKind.KC)], as_json=as_json)
 
 
 def _kc_row(record: KeyRecord, *, reveal: bool) -> dict[str, Any]:
@@ -186,26 +194,3 @@ def _kc_row(record: KeyRecord, *, reveal: bool) -> dict[str, Any]:
     if reveal:
         row["kc"] = record.key.reveal().hex()
     return row
-
-
-def _records(data: Path, kind: KeyKind) -> list[KeyRecord]:
-    async def read() -> list[KeyRecord]:
-        async with await Store.open(data) as store:
-            return await store.records(kind)
-
-    return asyncio.run(read())
-
-
-def _print(rows: list[dict[str, Any]], *, as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(rows, indent=2))
-        return
-    table = Table(box=None)
-    for name in rows[0] if rows else ["nothing"]:
-        table.add_column(name, overflow="fold")
-    for row in rows:
-        table.add_row(
-            *(" ".join(v) if isinstance(v, list) else "" if v is None else str(v) for v in row.values())
-        )
-    console = Console()
-    Console(width=console.width if console.is_terminal else 250).print(table)

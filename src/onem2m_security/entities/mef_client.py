@@ -18,9 +18,9 @@ from ..frameworks.saef_psk import provisioned_key
 from ..functions.fetch_credentials import FetchedCredential, decode
 from ..functions.primitives import Operation, Rsc
 from ..identifiers import EntityId, Fqdn, KeyIdentifier, Suid
-from ..net.address import Address
-from ..net.http import HttpClient
+from ..net.address import Address, Transport
 from ..net.limits import Limits
+from ..net.ports import request_client
 from ..release import FETCH_CREDENTIALS
 
 FETCH_SECONDS = 5.0
@@ -40,6 +40,7 @@ class MefClient:
         *,
         local: EntityId,
         key: ResolvedKey,
+        transport: Transport = Transport.TLS,
         limits: Limits | None = None,
     ) -> None:
         """A client of the MEF at this address.
@@ -49,10 +50,12 @@ class MefClient:
             address: Where the MEF listens.
             local: Our MAF-ID, CSE-ID or AE-ID.
             key: The key that we and the MEF share (``bootstrap_psk.target_key``).
+            transport: TLS with HTTP, or DTLS with CoAP.
             limits: Bounds on time and size.
         """
         self.mef = mef
-        self._client = HttpClient(bootstrap_psk.initiate(local, mef, key), address, limits=limits)
+        initiator = bootstrap_psk.initiate(local, mef, key)
+        self._client = request_client(transport, initiator, address, limits=limits)
 
     async def fetch_km(self, ke_id: KeyIdentifier) -> ResolvedKey | None:
         """Km for a MAF, with the Enrolee that it authenticates; None when the MEF has none for us.

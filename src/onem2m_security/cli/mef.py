@@ -1,0 +1,245 @@
+"""``m2msec mef``: run an MEF, configure its Enrolees and Enrolment Targets, look at the keys that it made."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..credentials import Secret
+from ..functions.instructions import (
+    DEFAULT_ENROLMENT_EXPIRY,
+    BootstrapInstruction,
+    enrolee_record,
+    target_record,
+)
+from ..identifiers import EntityId, KeyIdentifier
+from ..release import DEFAULT_RELEASE, Release
+from ..servers import mef_service, run
+from ..servers import serve as serve_services
+from ..store.records import KeyKind, KeyRecord
+from ..store.store import Store
+from .common import (
+    ALL_TRANSPORTS,
+    KEY_FORMAT,
+    DataOption,
+    FqdnOption,
+    JsonOption,
+    ListenOption,
+    MetricsOption,
+    ReleaseOption,
+    RevealOption,
+    TransportsOption,
+    VerboseOption,
+    announce,
+    entity_parser,
+    log_to_stderr,
+    parse_duration,
+    parsed,
+    read_key,
+)
+from .tables import print_rows, read_records
+
+app = typer.Typer(help="The M2M Enrolment Function.", no_args_is_help=True)
+
+KpmId = Annotated[
+    KeyIdentifier,
+    parsed(
+        KeyIdentifier.parse,
+        "--kpm-id",
+        metavar="KPMID",
+        help="Pre-Provisioned Symmetric Enrolee Key Identifier: relative@MEF-FQDN.",
+    ),
+]
+ExpiryOption = Annotated[
+    timedelta,
+    parsed(
+        parse_duration,
+        "--expires-in",
+        metavar="DURATION",
+        help="Enrolment Expiry: how long Ke, and every key that comes from it, may be used.",
+    ),
+]
+ReplaceOption = Annotated[bool, typer.Option("--replace", help="Replace what has this identifier.")]
+
+
+@app.command()
+def serve(
+    data: DataOption,
+    fqdn: FqdnOption,
+    listen: ListenOption,
+    metrics: MetricsOption = None,
+    transport: TransportsOption = ALL_TRANSPORTS,
+    verbose: VerboseOption = False,
+) -> None:
+    """Run an MEF until SIGTERM or SIGINT; prints one line when it accepts clients."""
+    log_to_stderr(verbose=verbose)
+    service = mef_service(fqdn, data, listen, transports=transport)
+    run(serve_services([service], ready=announce, metrics=metrics))
+
+
+@app.command("add-enrolee")
+def add_enrolee(
+    data: DataOption,
+    kpm_id: KpmId,
+    enrolee_id: Annotated[
+        EntityId,
+        parsed(entity_parser, "--enrolee-id", metavar="ID", help="The CSE-ID or AE-ID of the Enrolee."),
+    ],
+    target: Annotated[
+        list[EntityId],
+        parsed(
+            entity_parser,
+            "--target",
+            metavar="ID",
+            help="An Enrolment Target, a MAF-ID, CSE-ID or AE-ID; repeat for several.",
+        ),
+    ],
+    kpm_file: Annotated[
+        str | None,
+        typer.Option(
+            "--kpm-file", metavar="FILE|-", help=f"Kpm: {KEY_FORMAT}. Default: made, and printed once."
+        ),
+    ] = None,
+    expires_in: ExpiryOption = DEFAULT_ENROLMENT_EXPIRY,
+    kpm_expires_in: Annotated[
+        timedelta | None,
+        parsed(parse_duration, "--kpm-expires-in", metavar="DURATION", help="When Kpm itself ends."),
+    ] = None,
+    release: ReleaseOption = DEFAULT_RELEASE,
+    replace: ReplaceOption = False,
+) -> None:
+    """Configure an Enrolee: its Kpm, and the instructions for its bootstrap."""
+    log_to_stderr(verbose=False)
+    kpm = Secret.generate() if kpm_file is None else read_key(kpm_file)
+    instruction = BootstrapInstruction(enrolee_id, tuple(target), expires_in, release)
+    record = enrolee_record(kpm_id, kpm, instruction, expires=_end(kpm_expires_in))
+    _add(data, record, replace=replace)
+    if kpm_file is None:
+        print(kpm.reveal().hex())
+
+
+@app.command("add-target")
+def add_target(
+    data: DataOption,
+    key_id: Annotated[
+        KeyIdentifier,
+        parsed(
+            KeyIdentifier.parse, "--key-id", metavar="KEYID", help="The key's identifier: relative@MEF-FQDN."
+        ),
+    ],
+    target: Annotated[
+        EntityId,
+        parsed(
+            entity_parser, "--target", metavar="ID", help="The Enrolment Target: a MAF-ID, CSE-ID or AE-ID."
+        ),
+    ],
+    key_file: Annotated[
+        str | None,
+        typer.Option(
+            "--key-file", metavar="FILE|-", help=f"The key: {KEY_FORMAT}. Default: made, and printed once."
+        ),
+    ] = None,
+    expires_in: Annotated[
+        timedelta | None,
+        parsed(parse_duration, "--expires-in", metavar="DURATION", help="When the key ends."),
+    ] = None,
+    replace: ReplaceOption = False,
+) -> None:
+    """Give an Enrolment Target the key by which it fetches the credentials of its Enrolees."""
+    log_to_stderr(verbose=False)
+    key = Secret.generate() if key_file is None else read_key(key_file)
+    _add(data, target_record(key_id, key, target, expires=_end(expires_in)), replace=replace)
+    if key_file is None:
+        print(key.reveal().hex())
+
+
+@app.command()
+def enrolees(data: DataOption, as_json: JsonOption = False) -> None:
+    """List the Enrolees with their instructions; Kpm appears as a fingerprint."""
+    log_to_stderr(verbose=False)
+    rows = [_enrolee_row(record) for record in read_records(data, KeyKind.KPM) if record.targets]
+    print_rows(rows, as_json=as_json)
+
+
+@app.command()
+def targets(data: DataOption, as_json: JsonOption = False) -> None:
+    """List the Enrolment Targets that have a key here; it appears as a fingerprint."""
+    log_to_stderr(verbose=False)
+    rows = [
+        {
+            "key_id": str(record.key_id),
+            "target": None if record.source is None else str(record.source),
+            "expires": None if record.expires is None else record.expires.isoformat(),
+            "fingerprint": record.key.fingerprint,
+        }
+        for record in read_records(data, KeyKind.KPM)
+        if not record.targets
+    ]
+    print_rows(rows, as_json=as_json)
+
+
+@app.command()
+def revoke(data: DataOption, kpm_id: KpmId) -> None:
+    """Remove an Enrolee's Kpm and every Ke that came from it, or an Enrolment Target's key.
+
+    Credentials that an Enrolment Target has fetched already end with their Enrolment Expiry.
+    """
+    log_to_stderr(verbose=False)
+
+    async def remove() -> bool:
+        async with await Store.open(data) as store:
+            return await store.remove(KeyKind.KPM, kpm_id, descendants=True)
+
+    if not asyncio.run(remove()):
+        raise typer.BadParameter(f"{kpm_id} is neither an Enrolee's nor an Enrolment Target's")
+
+
+@app.command()
+def keys(data: DataOption, as_json: JsonOption = False, reveal: RevealOption = False) -> None:
+    """List the Ke that the MEF holds, oldest first."""
+    log_to_stderr(verbose=False)
+    print_rows([_ke_row(record, reveal=reveal) for record in read_records(data, KeyKind.KE)], as_json=as_json)
+
+
+def _end(lifetime: timedelta | None) -> datetime | None:
+    return None if lifetime is None else datetime.now(UTC) + lifetime
+
+
+def _add(data: Path, record: KeyRecord, *, replace: bool) -> None:
+    async def add() -> None:
+        async with await Store.open(data) as store:
+            await store.add(record, replace=replace)
+
+    asyncio.run(add())
+
+
+def _enrolee_row(record: KeyRecord) -> dict[str, Any]:
+    instruction = BootstrapInstruction.of(record)
+    assert instruction is not None  # noqa: S101 - a record with targets has one
+    return {
+        "kpm_id": str(record.key_id),
+        "enrolee": str(instruction.enrolee),
+        "targets": [str(target) for target in instruction.targets],
+        "enrolment_expiry_seconds": int(instruction.enrolment_expiry.total_seconds()),
+        "release": instruction.release.value,
+        "expires": None if record.expires is None else record.expires.isoformat(),
+        "fingerprint": record.key.fingerprint,
+    }
+
+
+def _ke_row(record: KeyRecord, *, reveal: bool) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "ke_id": Release.R1.wire(record.key_id),
+        "relative_ke_id": record.key_id.relative,
+        "enrolee": None if record.source is None else str(record.source),
+        "targets": [str(target) for target in record.targets],
+        "expires": None if record.expires is None else record.expires.isoformat(),
+        "fingerprint": record.key.fingerprint,
+    }
+    if reveal:
+        row["ke"] = record.key.reveal().hex()
+    return row
