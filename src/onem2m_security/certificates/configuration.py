@@ -174,6 +174,15 @@ class AssociationConfiguration:
             raise ConfigurationError(f"a {flavour.value} association with allowed_ae_ids needs a peer_id")
 
     @property
+    def description(self) -> str:
+        """What to call this configuration: its name, else what it demands."""
+        if self.name is not None:
+            return self.name
+        if self.flavour is None:
+            return f"certificate name {self.certificate_name}"
+        return f"{self.flavour.value} {self.peer_id or 'by trust anchor'}"
+
+    @property
     def key_hash(self) -> bytes | None:
         """The Certificate Name as a key hash, 32 octets; None if it is another kind of name (8.1.1.2.1)."""
         try:

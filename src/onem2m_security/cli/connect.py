@@ -12,12 +12,13 @@ from typing import Annotated
 
 import typer
 
-from ..association import Association
+from ..certificates.verification import VerifiedPeer
 from ..credentials import ResolvedKey
-from ..entities.entity_a import associate, associate_through_maf
+from ..entities.entity_a import associate, associate_by_certificate, associate_through_maf
 from ..entities.entity_b import EntityB
 from ..entities.maf_client import MafClient
 from ..errors import ConfigurationError
+from ..frameworks.base import Established
 from ..frameworks.saef_maf import master_credential
 from ..frameworks.saef_psk import provisioned_key
 from ..identifiers import EntityId, Fqdn, KeyIdentifier
@@ -26,6 +27,21 @@ from ..net.channel import Channel
 from ..net.limits import Limits
 from ..release import DEFAULT_RELEASE
 from ..servers import run, until_signalled
+from .certificate_options import (
+    AssociationsOption,
+    CertificateOptions,
+    CertOption,
+    CrlOption,
+    FlavourOption,
+    KeyOption,
+    MafIdOption,
+    MafTrustAnchorOption,
+    PeerIdOption,
+    PeerNameOption,
+    RequireCrlOption,
+    RootOfTrustOption,
+    TrustAnchorOption,
+)
 from .common import (
     JsonOption,
     KmFileOption,
@@ -63,6 +79,17 @@ def connect(
     km_file: KmFileOption = None,
     kpsa_id: KpsaIdOption = None,
     kpsa_file: KpsaFileOption = None,
+    cert: CertOption = None,
+    key: KeyOption = None,
+    peer_name: PeerNameOption = None,
+    root_of_trust: RootOfTrustOption = None,
+    flavour: FlavourOption = None,
+    peer_id: PeerIdOption = None,
+    trust_anchor: TrustAnchorOption = None,
+    crl: CrlOption = None,
+    require_crl: RequireCrlOption = False,
+    maf_id: MafIdOption = None,
+    maf_trust_anchor: MafTrustAnchorOption = None,
     server_name: Annotated[
         Fqdn | None,
         parsed(Fqdn.parse, "--server-name", metavar="FQDN", help="SNI host name to send to Entity B."),
@@ -78,18 +105,50 @@ def connect(
 ) -> None:
     """Be Entity A: associate with Entity B, then carry standard input and output through the session.
 
-    Give --maf, --km-id and --km-file for the MAF-based framework, or --kpsa-id and --kpsa-file for a
-    provisioned key. With --json the first line of output is the association; otherwise it goes to standard
-    error.
+    Give --maf, --km-id and --km-file for the MAF-based framework, --kpsa-id and --kpsa-file for a provisioned
+    key, or --entity, --cert, --key and what Entity B's certificate must prove: --peer-name and
+    --root-of-trust, or --flavour, --peer-id and --trust-anchor. With --json the first line of output is the
+    association; otherwise it goes to standard error.
     """
     log_to_stderr(verbose=verbose)
     limits = Limits(handshake_seconds=timeout)
-    key_id, key = _credential(km_id, km_file, kpsa_id, kpsa_file)
-    local = entity or EntityId.parse(key_id.relative)
+    certificates = CertificateOptions(
+        cert=cert,
+        key=key,
+        peer_name=peer_name,
+        root_of_trust=root_of_trust,
+        flavour=flavour,
+        peer_id=peer_id,
+        trust_anchor=trust_anchor,
+        crl=crl,
+        require_crl=require_crl,
+    )
+    if certificates.are_given:
+        if any((km_id, km_file, kpsa_id, kpsa_file)):
+            raise ConfigurationError("give a certificate or a key to authenticate us by, not both")
+        if entity is None:
+            raise ConfigurationError("--entity ID is missing: which identity we assume")
+        local = entity
+    else:
+        key_id, shared = _credential(km_id, km_file, kpsa_id, kpsa_file)
+        local = entity or EntityId.parse(key_id.relative)
 
     async def main() -> None:
-        if kpsa_id is not None:
-            kpsa = provisioned_key(key_id, key.key, peer=peer)
+        if certificates.are_given and maf is None:
+            channel = await associate_by_certificate(
+                address,
+                local=local,
+                certificate=certificates.certificate(),
+                configuration=certificates.configuration(peer),
+                release=release,
+                crls=certificates.crls(),
+                require_crl=require_crl,
+                server_name=server_name,
+                transport=transport,
+                limits=limits,
+            )
+        elif kpsa_id is not None:
+            kpsa = provisioned_key(key_id, shared.key, peer=peer)
             channel = await associate(
                 address,
                 local=local,
@@ -100,7 +159,12 @@ def connect(
                 limits=limits,
             )
         else:
-            client = _maf_client(maf, key, local, transport, limits)
+            if certificates.are_given:
+                client = certificates.maf_client(
+                    maf, maf_id, maf_trust_anchor, local=local, transport=transport, limits=limits
+                )
+            else:
+                client = _maf_client(maf, shared, local, transport, limits)
             channel = await associate_through_maf(
                 address,
                 local=local,
@@ -112,7 +176,7 @@ def connect(
                 limits=limits,
             )
             await client.close()
-        _report(channel.association, as_json=as_json)
+        _report(channel.established, as_json=as_json)
         await _carry(channel, wait)
 
     run(main())
@@ -130,6 +194,22 @@ def listen(
         EntityId | None,
         parsed(entity_parser, "--kpsa-peer", metavar="IDA", help="Whom the provisioned key authenticates."),
     ] = None,
+    peer: Annotated[
+        EntityId | None,
+        parsed(entity_parser, "--peer", metavar="IDA", help="Whom the peer's certificate authenticates."),
+    ] = None,
+    associations: AssociationsOption = None,
+    cert: CertOption = None,
+    key: KeyOption = None,
+    peer_name: PeerNameOption = None,
+    root_of_trust: RootOfTrustOption = None,
+    flavour: FlavourOption = None,
+    peer_id: PeerIdOption = None,
+    trust_anchor: TrustAnchorOption = None,
+    crl: CrlOption = None,
+    require_crl: RequireCrlOption = False,
+    maf_id: MafIdOption = None,
+    maf_trust_anchor: MafTrustAnchorOption = None,
     once: Annotated[bool, typer.Option("--once", help="End after the first association.")] = False,
     timeout: TimeoutOption = 10.0,
     transport: TransportOption = Transport.TLS,
@@ -139,20 +219,41 @@ def listen(
     """Be Entity B: accept associations, and carry standard input and output through the newest session.
 
     Give --maf, --km-id and --km-file to retrieve Kc from a MAF, --kpsa-id and --kpsa-file for a provisioned
-    key, or both. Prints one line to standard error when it accepts clients. With --json each association is a
-    line of output; otherwise it goes to standard error.
+    key, --cert and --key with whose certificates to accept (one peer by options, many by --associations), or
+    several of these: one port serves all. Prints one line to standard error when it accepts clients. With
+    --json each association is a line of output; otherwise it goes to standard error.
     """
     log_to_stderr(verbose=verbose)
     limits = Limits(handshake_seconds=timeout)
     keys, mafs = [], []
+    certificates = CertificateOptions(
+        cert=cert,
+        key=key,
+        peer_name=peer_name,
+        root_of_trust=root_of_trust,
+        flavour=flavour,
+        peer_id=peer_id,
+        trust_anchor=trust_anchor,
+        associations=associations,
+        crl=crl,
+        require_crl=require_crl,
+    )
+    endpoint = certificates.accepting_endpoint(peer) if certificates.describe_peer or maf_id is None else None
+    if maf_id is not None or maf_trust_anchor is not None:
+        mafs.append(
+            certificates.maf_client(
+                maf, maf_id, maf_trust_anchor, local=cse_id, transport=transport, limits=limits
+            )
+        )
     if kpsa_id is not None or kpsa_file is not None:
-        key_id, key = _credential(None, None, kpsa_id, kpsa_file)
-        keys.append(provisioned_key(key_id, key.key, peer=kpsa_peer))
+        key_id, shared = _credential(None, None, kpsa_id, kpsa_file)
+        keys.append(provisioned_key(key_id, shared.key, peer=kpsa_peer))
     if km_id is not None or km_file is not None:
         mafs.append(_maf_client(maf, _credential(km_id, km_file, None, None)[1], cse_id, transport, limits))
-    if not keys and not mafs:
+    if not keys and not mafs and endpoint is None:
         raise ConfigurationError(
-            "nobody could associate: give --maf, --km-id, --km-file, or --kpsa-id, --kpsa-file"
+            "nobody could associate: give --maf, --km-id, --km-file, or --kpsa-id, --kpsa-file, or --cert, "
+            "--key and whose certificates to accept"
         )
 
     async def main() -> None:
@@ -160,14 +261,14 @@ def listen(
         newest: list[Channel] = []
 
         async def accepted(channel: Channel) -> None:
-            _report(channel.association, as_json=as_json)
+            _report(channel.established, as_json=as_json)
             newest[:] = [channel]
             with contextlib.suppress(OSError):
                 while data := await channel.read():
                     _write(data)
             finished.set()
 
-        async with EntityB(cse_id, keys=keys, mafs=mafs, limits=limits) as entity_b:
+        async with EntityB(cse_id, keys=keys, mafs=mafs, endpoint=endpoint, limits=limits) as entity_b:
             bound = await entity_b.listen(listen, accepted, transport=transport)
             print(f"{cse_id} listening on {bound} ({transport.value.upper()})", file=sys.stderr, flush=True)
             forwarding = asyncio.create_task(_forward_to(newest))
@@ -200,17 +301,27 @@ def _maf_client(
     return MafClient(km.key_id.fqdn, maf, local=local, km=km, transport=transport, limits=limits)
 
 
-def _report(association: Association, *, as_json: bool) -> None:
+def _report(established: Established, *, as_json: bool) -> None:
+    association, proven = established.association, established.credential
+    matched = {}
+    if isinstance(proven, VerifiedPeer):
+        matched = {"configuration": proven.configuration.description, "certificate": proven.fingerprint}
     if as_json:
-        print(json.dumps(association.as_dict()), flush=True)
+        print(json.dumps(association.as_dict() | matched), flush=True)
         return
     until = "" if association.expires is None else f", until {association.expires.isoformat()}"
     print(
         f"associated with {association.peer or association.credential_id} by {association.framework.value} "
-        f"({association.protocol}, {association.cipher_suite}){until}",
+        f"({association.protocol}, {association.cipher_suite}){until}"
+        + "".join(f", {name}: {value}" for name, value in matched.items())
+        + _allowed(association.allowed_ae_ids),
         file=sys.stderr,
         flush=True,
     )
+
+
+def _allowed(ae_ids: tuple[EntityId, ...]) -> str:
+    return f", for {' '.join(map(str, ae_ids))}" if ae_ids else ""
 
 
 def _write(data: bytes) -> None:

@@ -57,6 +57,7 @@ async def associate_by_certificate(
     configuration: AssociationConfiguration,
     release: Release = DEFAULT_RELEASE,
     crls: CrlSource | None = None,
+    require_crl: bool = False,
     server_name: Fqdn | None = None,
     transport: Transport = Transport.TLS,
     limits: Limits | None = None,
@@ -70,6 +71,7 @@ async def associate_by_certificate(
         configuration: IdB, and what its certificate must prove.
         release: Whose rules to hold the certificate to.
         crls: Where Certificate Revocation Lists are.
+        require_crl: Refuse an Entity B for which no list is at hand.
         server_name: SNI host name; by default the FQDN representation of an absolute IdB.
         transport: TLS or DTLS.
         limits: Bounds on time.
@@ -79,7 +81,13 @@ async def associate_by_certificate(
         HandshakeError: Entity B cannot be reached, does not prove what is configured, or refuses us.
     """
     initiator = saef_certificate.initiate(
-        local, certificate, configuration, release=release, crls=crls, server_name=server_name
+        local,
+        certificate,
+        configuration,
+        release=release,
+        crls=crls,
+        require_crl=require_crl,
+        server_name=server_name,
     )
     return await open_channel(initiator, address, transport=transport, limits=limits)
 
