@@ -54,12 +54,17 @@ SYMM_KEY_REG: Final = "symmKeyReg"
 """OURS: path segment under the base: ``/maf/symmKeyReg/<RelativeKeyID>``."""
 CLIENT_REG: Final = "clientReg"
 """OURS: path segment under the base: ``/maf/clientReg/<ClientRegID>`` (mafClientReg, mefClientReg)."""
+ZN_BASE: Final = "/zn"
+"""OURS: path of the reference point Zn on the BSF's authority, in its form over oneM2M primitives."""
+BOOTSTRAPPING_INFO: Final = "bootstrappingInfo"
+"""OURS: path segment under it: ``/zn/bootstrappingInfo/<B-TID>/<NAF-FQDN>/<Ua protocol in hex>``."""
 FETCH_CREDENTIALS: Final = "/fetchCredentials"
 """TS-0003 clause 8.3.2.1, step e: ``/fetchCredentials/<KeID>/<SUID>``."""
 
 RESOURCE_NAME_SYMM_KEY_REG: Final = "sec:skr"
 RESOURCE_NAME_MAF_CLIENT_REG: Final = "sec:mafcr"
 RESOURCE_NAME_MEF_CLIENT_REG: Final = "sec:mefcr"
+RESOURCE_NAME_BOOTSTRAPPING_INFO: Final = "gba:bi"
 RESOURCE_TYPE_SYMM_KEY_REG: Final = 10001
 RESOURCE_TYPE_MAF_CLIENT_REG: Final = 10002
 RESOURCE_TYPE_MEF_CLIENT_REG: Final = 10003
@@ -77,5 +82,7 @@ SHORT_NAMES: Final = {
     "clientRegID": "crid",
     "clientID": "cid",
     "assignedSymmKeyID": "aski",
+    "keyType": "kty",
+    "bootstrapTime": "bt",
 }
 """OURS: attribute name to short name."""

@@ -25,3 +25,6 @@ KEYS_STORED: Final = Counter("onem2m_keys_stored_total", "Keys made durable, by 
 FETCHES: Final = Counter(
     "onem2m_key_fetches_total", "Keys asked of a MAF, MEF or BSF, by result", ["function", "result"]
 )
+BOOTSTRAPPINGS: Final = Counter(
+    "onem2m_gba_bootstrappings_total", "Answers of a BSF on Ub, by HTTP status", ["bsf", "status"]
+)

@@ -9,7 +9,8 @@ import secrets
 from datetime import UTC, datetime
 from typing import Protocol
 
-from ..errors import AuthenticationError, MessageError
+from ..credentials import Secret
+from ..errors import AuthenticationError, MessageError, ResolverUnavailableError
 from ..gba import digest
 from ..gba.aka import AkaResult, MacFailure, Success, SynchronisationFailure
 from ..gba.bootstrap_info import BootstrappingInfo
@@ -22,7 +23,7 @@ from ..net.limits import Limits
 from ..net.ub import UbAnswer, UbClient
 
 _CHALLENGES_MAX = 3
-"""Challenges answered in one bootstrapping: the first, one after a resynchronisation, one after a stale nonce."""
+"""Challenges answered in one bootstrapping: the first, one to resynchronise, one for a stale nonce."""
 
 _PREFERRED = (DigestAlgorithm.AKAV2_MD5, DigestAlgorithm.AKAV1_MD5)
 
@@ -112,12 +113,11 @@ class Ue:
 
     def _chosen(self, answer: UbAnswer) -> Challenge:
         """The strongest challenge of those that were offered."""
-        if answer.status == 503:
-            raise AuthenticationError(f"{self._bsf} cannot bootstrap anybody now: try again later")
+        if answer.status >= 500:
+            raise ResolverUnavailableError(f"{self._bsf} cannot bootstrap anybody now: try again later")
         if answer.status != 401:
-            raise AuthenticationError(
-                f"{self._bsf} refused {self._card.impi} (HTTP {answer.status}): is it subscribed and not barred?"
-            )
+            refused = f"{self._bsf} refused {self._card.impi} (HTTP {answer.status})"
+            raise AuthenticationError(f"{refused}: it is not subscribed there, or it is barred")
         offered = [Challenge.parse(header) for header in answer.challenges]
         for algorithm in _PREFERRED:
             for challenge in offered:
@@ -127,9 +127,7 @@ class Ue:
                     return challenge
         raise MessageError(f"{self._bsf} sent no challenge")
 
-    def _verified(
-        self, answer: UbAnswer, credentials: Credentials, password: digest.Secret
-    ) -> BootstrappingInfo:
+    def _verified(self, answer: UbAnswer, credentials: Credentials, password: Secret) -> BootstrappingInfo:
         """B-TID and lifetime, once the BSF has proven that it sent them."""
         if answer.status != 200:
             raise AuthenticationError(

@@ -95,7 +95,6 @@ class Bsf(Function):
             expirationTime=found.expires,
             bootstrapTime=found.issued,
             sourceID=found.entity,
-            targetIDs=found.targets,
         )
         return Response(Rsc.OK, body)
 
@@ -152,5 +151,4 @@ class Bsf(Function):
             context.issued,
             expires,
             bootstrapping.entity,
-            bootstrapping.targets,
         )

@@ -269,6 +269,6 @@ class Ub:
             challenged.gba_u,
         )
         known = await self._store.find_subscriber(challenged.impi)
-        entity, targets = (None, ()) if known is None else (known.entity, known.targets)
-        await self._store.add_bootstrapping(Bootstrapping(context, guss, entity, targets))
+        entity = None if known is None else known.entity
+        await self._store.add_bootstrapping(Bootstrapping(context, guss, entity))
         return context

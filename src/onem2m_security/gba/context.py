@@ -85,7 +85,6 @@ class NafKey:
         issued: When the bootstrapping was made (UTC).
         expires: When the key ends (UTC).
         entity: The subscriber's CSE-ID or AE-ID, out of the user security settings; None when not configured.
-        targets: For whom the NAF may make keys for the subscriber.
     """
 
     b_tid: KeyIdentifier
@@ -94,4 +93,3 @@ class NafKey:
     issued: datetime
     expires: datetime
     entity: EntityId | None = None
-    targets: tuple[EntityId, ...] = ()

@@ -77,6 +77,11 @@ class KeyChoice(enum.Enum):
         """Whether it needs a bootstrapping on the UICC."""
         return self is not KeyChoice.KS_NAF
 
+    @property
+    def is_of_uicc(self) -> bool:
+        """Whether it never leaves the UICC."""
+        return self is KeyChoice.KS_INT_NAF
+
 
 def ks_of(ck: Secret, ik: Secret) -> Secret:
     """Ks = CK || IK, 32 octets (clause 4.5.2). In the bootstrap framework this is Ke (TS-0003 8.3.2.3).

@@ -7,9 +7,10 @@ TCP. uvicorn's protocol class serves, httpcore asks; this module only carries, a
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import httpcore
 from starlette.requests import ClientDisconnect
@@ -34,6 +35,10 @@ UbHandler = Callable[[UbRequest], Awaitable[UbResponse]]
 class _UbProtocol(_BoundedHttpProtocol):
     """A UE's connection: closed when it does not ask in time, and when there are too many."""
 
+    def __init__(self, *args: Any, limits: Limits, empty: asyncio.Event) -> None:  # noqa: ANN401 - handed through
+        super().__init__(*args, limits=limits)
+        self._empty = empty
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         if len(self.connections) > self.limits.connections:
@@ -41,6 +46,12 @@ class _UbProtocol(_BoundedHttpProtocol):
             return
         # Up to the end of the first request; uvicorn's own keep-alive bounds what follows.
         self._deadline = self.loop.call_later(self.limits.handshake_seconds, transport.close)
+        self._empty.clear()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if not self.connections:
+            self._empty.set()
 
 
 class UbListener:
@@ -63,6 +74,8 @@ class UbListener:
         )
         self._config.load()
         self._server: asyncio.Server | None = None
+        self._empty = asyncio.Event()
+        self._empty.set()
 
     async def start(self, address: Address) -> Address:
         """Listen; returns the address in use (for port 0 with the port that was chosen).
@@ -73,7 +86,7 @@ class UbListener:
         loop = asyncio.get_running_loop()
         try:
             self._server = await loop.create_server(
-                lambda: _UbProtocol(self._config, self._state, {}, limits=self._limits),
+                lambda: _UbProtocol(self._config, self._state, {}, limits=self._limits, empty=self._empty),
                 address.host,
                 address.port,
                 backlog=2048,
@@ -90,9 +103,9 @@ class UbListener:
         self._server.close()
         for connection in list(self._state.connections):
             connection.shutdown()
-        ends = asyncio.get_running_loop().time() + grace
-        while self._state.connections and asyncio.get_running_loop().time() < ends:
-            await asyncio.sleep(0.02)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace):
+                await self._empty.wait()
         for connection in list(self._state.connections):
             connection.transport.abort()
 
@@ -203,8 +216,8 @@ class UbClient:
         """Close the connection."""
         await self._pool.aclose()
 
-    async def __aenter__(self) -> UbClient:
+    async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(self, *args: Any) -> None:  # noqa: ANN401 - the protocol's three arguments
+    async def __aexit__(self, *args: object) -> None:
         await self.close()

@@ -42,6 +42,7 @@ _SUBSCRIBERS = (
     .where(_s.impi.in_(bindparam("texts", expanding=True)))
     .order_by(_s.impi)  # one order of locking for everybody
 )
+_BARRED = select(_s.impi, _s.barred).where(_s.impi.in_(bindparam("texts", expanding=True))).order_by(_s.impi)
 _SUBSCRIBER_PAGE = select(gba_subscribers).where(_s.impi > bindparam("after")).order_by(_s.impi).limit(PAGE)
 _SET_SQN = (
     update(gba_subscribers)
@@ -242,8 +243,11 @@ class GbaStore:
 
         Raises:
             RecordExistsError: There is one with this B-TID.
+            AuthenticationError: The subscriber is one of ours, and has been barred meanwhile.
         """
-        await self._worker.submit(self._add_bootstrappings, bootstrapping, write=True)
+        outcome = await self._worker.submit(self._add_bootstrappings, bootstrapping, write=True)
+        if outcome is not None:
+            raise outcome
 
     async def find_bootstrapping(
         self, b_tid: KeyIdentifier, *, now: datetime | None = None
@@ -270,20 +274,34 @@ class GbaStore:
 
     def _add_bootstrappings(
         self, connection: Connection, bootstrappings: Sequence[Bootstrapping]
-    ) -> list[RecordExistsError | None]:
+    ) -> list[AuthenticationError | StoreError | None]:
         kek_id = self._keeper.kek_id(connection)
+        texts = {new.context.impi.text for new in bootstrappings}
+        # Whoever bars one of them waits for us, and then ends what we add here.
+        held = connection.execute(_BARRED.with_for_update(read=True), {"texts": list(texts)})
+        barred = {row.impi for row in held if row.barred}
         rows = {
             str(new.context.b_tid): gba_rows.context_row(new, self._keeper.ring, kek_id)
             for new in bootstrappings
+            if new.context.impi.text not in barred
         }
-        statement = insert_into(connection.dialect.name, gba_contexts).on_conflict_do_nothing()
-        added = set(connection.execute(statement.returning(_c.b_tid), list(rows.values())).scalars())
-        results: list[RecordExistsError | None] = []
+        added = self._insert_contexts(connection, list(rows.values()))
+        results: list[AuthenticationError | StoreError | None] = []
         for new in bootstrappings:
             text = str(new.context.b_tid)
-            results.append(None if text in added else RecordExistsError(f"{text} is in use already"))
-            added.discard(text)
+            if new.context.impi.text in barred:
+                results.append(AuthenticationError(f"{new.context.impi} is barred"))
+            else:
+                results.append(None if text in added else RecordExistsError(f"{text} is in use already"))
+                added.discard(text)
         return results
+
+    @staticmethod
+    def _insert_contexts(connection: Connection, rows: list[dict[str, Any]]) -> set[str]:
+        if not rows:
+            return set()
+        statement = insert_into(connection.dialect.name, gba_contexts).on_conflict_do_nothing()
+        return set(connection.execute(statement.returning(_c.b_tid), rows).scalars())
 
     def _find_bootstrappings(
         self, connection: Connection, texts: Sequence[str]

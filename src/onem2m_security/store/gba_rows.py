@@ -40,13 +40,11 @@ class Subscription:
         subscriber: The subscriber, with its secrets and its sequence number.
         guss: The GBA user security settings; by default no NAF gets a key.
         entity: The CSE-ID or AE-ID of the subscriber (Enrolee-ID, TS-0003 clause 8.3.2.3), told to NAFs.
-        targets: For whom a MAF may make keys for it.
     """
 
     subscriber: Subscriber
     guss: Guss = field(default_factory=Guss)
     entity: EntityId | None = None
-    targets: tuple[EntityId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +55,11 @@ class Bootstrapping:
         context: B-TID, Ks, IMPI and times.
         guss: The user security settings.
         entity: As in Subscription.
-        targets: As in Subscription.
     """
 
     context: BootstrappedContext
     guss: Guss
     entity: EntityId | None = None
-    targets: tuple[EntityId, ...] = ()
 
 
 def subscriber_associated(row: Sequence[object]) -> bytes:
@@ -87,7 +83,6 @@ def subscriber_row(subscription: Subscription, ring: KeyRing, kek_id: bytes) -> 
         int(subscriber.barred),
         _guss_text(subscription.guss),
         None if subscription.entity is None else subscription.entity.text,
-        _entities_text(subscription.targets),
     )
     secret = subscriber.k.reveal() + subscriber.opc.reveal()
     sealed = ring.seal(kek_id, secret, associated_data((_SUBSCRIBER_SEAL, *columns)))
@@ -106,7 +101,7 @@ def subscription(row: Sequence[Any], ring: KeyRing) -> Subscription:
         raise RecordCorruptedError(
             f"subscriber {shown(row[0])}: {error}; remove it and provision it again"
         ) from None
-    impi, algorithm, amf, sqn, barred, guss, entity, targets, _ = row
+    impi, algorithm, amf, sqn, barred, guss, entity, _ = row
     split = len(secret) - _OPC_OCTETS[AlgorithmSet(algorithm)]
     subscriber = Subscriber(
         Impi(impi),
@@ -117,7 +112,7 @@ def subscription(row: Sequence[Any], ring: KeyRing) -> Subscription:
         barred=bool(barred),
         algorithm=AlgorithmSet(algorithm),
     )
-    return Subscription(subscriber, _guss(guss), _entity(entity), _entities(targets))
+    return Subscription(subscriber, _guss(guss), _entity(entity))
 
 
 def context_row(bootstrapping: Bootstrapping, ring: KeyRing, kek_id: bytes) -> dict[str, Any]:
@@ -131,7 +126,6 @@ def context_row(bootstrapping: Bootstrapping, ring: KeyRing, kek_id: bytes) -> d
         int(context.gba_u),
         _guss_text(bootstrapping.guss),
         None if bootstrapping.entity is None else bootstrapping.entity.text,
-        _entities_text(bootstrapping.targets),
     )
     sealed = ring.seal(kek_id, context.ks.reveal(), associated_data((_CONTEXT_SEAL, *columns)))
     return dict(zip(_CONTEXT_COLUMNS, (*columns, sealed), strict=True))
@@ -147,7 +141,7 @@ def bootstrapping(row: Sequence[Any], ring: KeyRing) -> Bootstrapping:
         ks = ring.open(row[-1], context_associated(row))
     except RecordCorruptedError as error:
         raise RecordCorruptedError(f"bootstrapping {shown(row[0])}: {error}; bootstrap again") from None
-    b_tid, impi, issued, expires, gba_u, guss, entity, targets, _ = row
+    b_tid, impi, issued, expires, gba_u, guss, entity, _ = row
     relative, _, fqdn = b_tid.rpartition("@")
     context = BootstrappedContext(
         KeyIdentifier(relative, Fqdn(fqdn)),
@@ -157,7 +151,7 @@ def bootstrapping(row: Sequence[Any], ring: KeyRing) -> Bootstrapping:
         moment(expires),
         bool(gba_u),
     )
-    return Bootstrapping(context, _guss(guss), _entity(entity), _entities(targets))
+    return Bootstrapping(context, _guss(guss), _entity(entity))
 
 
 def _guss_text(guss: Guss) -> str:
@@ -193,11 +187,3 @@ def _lifetime(seconds: float | None) -> timedelta | None:
 
 def _entity(text: str | None) -> EntityId | None:
     return None if text is None else EntityId(text)
-
-
-def _entities_text(entities: Sequence[EntityId]) -> str:
-    return json.dumps([entity.text for entity in entities], separators=(",", ":")) if entities else ""
-
-
-def _entities(text: str) -> tuple[EntityId, ...]:
-    return tuple(map(EntityId, json.loads(text))) if text else ()

@@ -68,7 +68,6 @@ gba_subscribers = Table(
     Column("barred", Integer, nullable=False),
     Column("guss", Text, nullable=False),
     Column("entity", Text),
-    Column("targets", Text, nullable=False),
     Column("sealed", LargeBinary, nullable=False),
     sqlite_with_rowid=False,
 )
@@ -84,7 +83,6 @@ gba_contexts = Table(
     Column("gba_u", Integer, nullable=False),
     Column("guss", Text, nullable=False),
     Column("entity", Text),
-    Column("targets", Text, nullable=False),
     Column("sealed", LargeBinary, nullable=False),
     Index("gba_contexts_impi", "impi"),
     Index("gba_contexts_expires", "expires"),

@@ -22,7 +22,6 @@ def upgrade() -> None:
         sa.Column("barred", sa.Integer, nullable=False),
         sa.Column("guss", sa.Text, nullable=False),
         sa.Column("entity", sa.Text),
-        sa.Column("targets", sa.Text, nullable=False),
         sa.Column("sealed", sa.LargeBinary, nullable=False),
         sqlite_with_rowid=False,
     )
@@ -35,7 +34,6 @@ def upgrade() -> None:
         sa.Column("gba_u", sa.Integer, nullable=False),
         sa.Column("guss", sa.Text, nullable=False),
         sa.Column("entity", sa.Text),
-        sa.Column("targets", sa.Text, nullable=False),
         sa.Column("sealed", sa.LargeBinary, nullable=False),
         sqlite_with_rowid=False,
     )
