@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import enum
+import functools
 import re
 import unicodedata
 from dataclasses import dataclass, field, replace
@@ -57,6 +58,20 @@ def _require_length(text: str, given: str | bytes) -> None:
         raise IdentifierError(f"{shown(given)} has not 1 to {IDENTITY_MAX_OCTETS} octets")
 
 
+@functools.lru_cache(maxsize=4096)
+def _canonical_name(text: str) -> str:
+    """The canonical form of a domain name; the same few names are parsed again and again."""
+    name = nfkc(text).removesuffix(".").lower()
+    try:
+        ascii_name = name if name.isascii() else idna.encode(name, uts46=True).decode("ascii")
+    except (idna.IDNAError, UnicodeError) as error:
+        raise IdentifierError(f"{shown(text)} is not a domain name") from error
+    labels = ascii_name.split(".")
+    if not 1 <= len(ascii_name) <= 253 or not all(_LABEL.fullmatch(label) for label in labels):
+        raise IdentifierError(f"{shown(text)} is not a domain name")
+    return ascii_name
+
+
 @dataclass(frozen=True, slots=True)
 class Fqdn:
     """A fully qualified domain name in canonical form: IDNA A-labels, lower case, no trailing dot.
@@ -77,15 +92,7 @@ class Fqdn:
         Raises:
             IdentifierError: The text is no domain name, or holds a wildcard.
         """
-        name = nfkc(text).removesuffix(".").lower()
-        try:
-            ascii_name = name if name.isascii() else idna.encode(name, uts46=True).decode("ascii")
-        except (idna.IDNAError, UnicodeError) as error:
-            raise IdentifierError(f"{shown(text)} is not a domain name") from error
-        labels = ascii_name.split(".")
-        if not 1 <= len(ascii_name) <= 253 or not all(_LABEL.fullmatch(label) for label in labels):
-            raise IdentifierError(f"{shown(text)} is not a domain name")
-        return cls(ascii_name)
+        return cls(_canonical_name(text))
 
     @property
     def unicode(self) -> str:

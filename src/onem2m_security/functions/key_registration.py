@@ -26,6 +26,10 @@ _SINGLE_TARGET = {Suid.MAF_SAEF, Suid.MAF_ESPRIM}
 _MANY_TARGETS = {Suid.MAF_ESDATA_ENCRYPTION, Suid.MAF_ESDATA_SIGNATURE}
 
 
+MIN_KEY_OCTETS = 16
+"""A key that a client makes itself is not taken when it is shorter: it could be guessed."""
+
+
 class KeyRegistrations:
     """The registered keys (Kc) of one MAF."""
 
@@ -60,6 +64,8 @@ class KeyRegistrations:
         if asked.fqdn not in {None, self._fqdn}:
             raise RefusedError(Rsc.BAD_REQUEST, "the MAF-FQDN is not this MAF's")
         targets = self._allowed_targets(established, asked.suid, asked.target_ids)
+        if asked.key_value is not None and len(asked.key_value) < MIN_KEY_OCTETS:
+            raise RefusedError(Rsc.BAD_REQUEST, f"the key value has fewer than {MIN_KEY_OCTETS} octets")
         if asked.key_value is not None:
             kc_id = KeyIdentifier.from_octets(secrets.token_bytes(RELATIVE_KEY_ID_OCTETS), self._fqdn)
             kc = asked.key_value

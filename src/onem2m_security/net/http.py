@@ -10,7 +10,7 @@ import asyncio
 import json
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import quote, unquote_to_bytes
 
 import httpcore
@@ -118,6 +118,29 @@ class _BoundedHttpProtocol(HttpToolsProtocol):
             self._deadline = None
 
 
+class _AwaitingHttp(asyncio.Protocol):
+    """Stands in for the HTTP protocol until a request comes: many clients only shake hands (8.8.2.2)."""
+
+    def __init__(self, make: Callable[[], asyncio.Protocol]) -> None:
+        self._make = make
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        if self._transport is not None:
+            protocol = self._make()
+            self._transport.set_protocol(protocol)
+            protocol.connection_made(self._transport)
+            protocol.data_received(data)
+
+    def shutdown(self) -> None:
+        """The server stops: nobody waits for an answer here."""
+        if self._transport is not None:
+            self._transport.close()
+
+
 def http_protocol(handler: RequestHandler, limits: Limits) -> ProtocolFactory:
     """A protocol factory for a listener: requests on each connection go to the handler.
 
@@ -152,9 +175,13 @@ def http_protocol(handler: RequestHandler, limits: Limits) -> ProtocolFactory:
     )
     config.load()
     state = ServerState()
-    return lambda established: _BoundedHttpProtocol(
-        config, state, {"established": established}, limits=limits
-    )
+
+    def make(established: Established) -> asyncio.Protocol:
+        return _AwaitingHttp(
+            lambda: _BoundedHttpProtocol(config, state, {"established": established}, limits=limits)
+        )
+
+    return make
 
 
 async def _parse(http_request: HttpRequest, limits: Limits) -> Request:

@@ -37,8 +37,11 @@ class Framing(Protocol):
     def take(self) -> bytes | None:
         """The next unit to look at: a whole record, or a datagram; None when there is none."""
 
-    def take_all(self) -> list[bytes]:
-        """Everything that has arrived, in the units in which the engine takes it."""
+    def take_available(self) -> bytes | None:
+        """As much as the engine takes at once: all of a stream, or a datagram; None when there is none."""
+
+    def discard(self) -> None:
+        """Forget what has arrived."""
 
     def put_back(self, unit: bytes) -> None:
         """Not yet: ``take`` returns it again."""
@@ -81,11 +84,15 @@ class StreamFraming:
         """The next whole record."""
         return take_record(self._inbox)
 
-    def take_all(self) -> list[bytes]:
+    def take_available(self) -> bytes | None:
         """Everything, in one piece."""
         data = bytes(self._inbox)
         self._inbox.clear()
-        return [data] if data else []
+        return data or None
+
+    def discard(self) -> None:
+        """Forget what has arrived."""
+        self._inbox.clear()
 
     def put_back(self, unit: bytes) -> None:
         """Not yet."""
@@ -140,11 +147,13 @@ class DatagramFraming:
         """The next datagram."""
         return self._inbox.popleft() if self._inbox else None
 
-    def take_all(self) -> list[bytes]:
-        """All datagrams."""
-        data = list(self._inbox)
+    def take_available(self) -> bytes | None:
+        """The next datagram: the engine takes them one by one."""
+        return self.take()
+
+    def discard(self) -> None:
+        """Forget what has arrived."""
         self._inbox.clear()
-        return data
 
     def put_back(self, unit: bytes) -> None:
         """Not yet."""

@@ -298,19 +298,22 @@ class Session:
     # --- inside -----------------------------------------------------------------------------------------
 
     def _proceed(self) -> list[Event]:
-        """Feed the engine unit by unit, until the handshake waits for somebody."""
+        """Feed the engine, until the handshake waits for somebody.
+
+        While the client's identity is looked for, that goes record by record; otherwise all at once.
+        """
         events: list[Event] = []
         while self.state is State.HANDSHAKE:
-            unit = self._framing.take()
+            watching = self.endpoint.server and self._answer is None
+            unit = self._framing.take() if watching else self._framing.take_available()
             if unit is None:
                 break
-            if self.endpoint.server and self._answer is None:
-                identity = self._framing.identity(unit)
-                if identity is not None and self._framing.reader.suite is not None:
-                    self._framing.put_back(unit)
-                    self._answer = (identity, None)
-                    self.state = State.RESOLVING
-                    return [*events, PskIdentityOffered(identity, self._framing.reader.suite)]
+            identity = self._framing.identity(unit) if watching else None
+            if identity is not None and self._framing.reader.suite is not None:
+                self._framing.put_back(unit)
+                self._answer = (identity, None)
+                self.state = State.RESOLVING
+                return [*events, PskIdentityOffered(identity, self._framing.reader.suite)]
             self._connection.bio_write(unit)
             events += self._handshake()
         return events
@@ -337,10 +340,9 @@ class Session:
         """The handshake is behind us: whatever came after it is application data."""
         self.state = State.OPEN
         events: list[Event] = []
-        for unit in self._framing.take_all():
-            if self.state is State.OPEN:
-                self._connection.bio_write(unit)
-                events += self._read()
+        while self.state is State.OPEN and (unit := self._framing.take_available()) is not None:
+            self._connection.bio_write(unit)
+            events += self._read()
         return events
 
     def _read(self) -> list[Event]:
@@ -370,7 +372,7 @@ class Session:
     def _end(self, error: HandshakeError | None) -> SessionEnded:
         self.state = State.ENDED
         self._answer = None
-        self._framing.take_all()
+        self._framing.discard()
         return SessionEnded(error)
 
     def _handshake_error(self, error: SSL.Error) -> HandshakeError:
