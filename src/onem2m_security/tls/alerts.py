@@ -55,8 +55,12 @@ def describe(alert: str) -> str:
 
 
 def from_engine_reason(reason: str) -> str | None:
-    """The alert that an OpenSSL reason text such as ``ssl/tls alert bad record mac`` tells of, if any."""
+    """The alert that an OpenSSL reason text such as ``ssl/tls alert bad record mac`` tells of, if any.
+
+    For the alerts of RFC 6066 it leaves the word out: ``tlsv1 unrecognized name``.
+    """
     _, found, name = reason.partition("alert ")
-    if not found:
-        return None
-    return name.strip().replace(" ", "_")
+    if found:
+        return name.strip().replace(" ", "_")
+    name = reason.removeprefix("tlsv1 ").replace(" ", "_")
+    return name if reason.startswith("tlsv1 ") and name in CODES else None
