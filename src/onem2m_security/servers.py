@@ -25,8 +25,10 @@ from .identifiers import EntityId, Fqdn
 from .net.address import Address, Transport
 from .net.limits import Limits
 from .net.ports import Port, request_port
+from .release import DEFAULT_RELEASE, Release
 from .store.store import Store
 from .telemetry import LOG
+from .tls.endpoint import Endpoint
 
 PURGE_INTERVAL = timedelta(minutes=1)
 ALL_TRANSPORTS = (Transport.TLS, Transport.DTLS)
@@ -216,6 +218,7 @@ def maf_service(
     kc_lifetime: timedelta = DEFAULT_KC_LIFETIME,
     mefs: Sequence[MefClient] = (),
     policy: AssociationPolicy | None = None,
+    endpoint: Endpoint | None = None,
     transports: Sequence[Transport] = ALL_TRANSPORTS,
 ) -> Service:
     """A MAF to run.
@@ -227,12 +230,13 @@ def maf_service(
         kc_lifetime: How long Kc may be used.
         mefs: The MAF's clients of the MEFs that may provide its clients' Master Credentials.
         policy: Whom the clients that these MEFs provide may have keys for.
+        endpoint: The (D)TLS configuration, for clients with certificates; by default pre-shared keys only.
         transports: Over what to listen.
     """
     fetches = {client.mef: client.fetch_km for client in mefs}
 
     def make(store: Store) -> Function:
-        return Maf(store, fqdn, kc_lifetime=kc_lifetime, mefs=fetches, policy=policy)
+        return Maf(store, fqdn, kc_lifetime=kc_lifetime, mefs=fetches, policy=policy, endpoint=endpoint)
 
     return Service(f"MAF {fqdn}", data, listen, make, transports, mefs)
 
@@ -242,6 +246,8 @@ def mef_service(
     data: Path,
     listen: Address,
     *,
+    endpoint: Endpoint | None = None,
+    release: Release = DEFAULT_RELEASE,
     transports: Sequence[Transport] = ALL_TRANSPORTS,
 ) -> Service:
     """An MEF to run.
@@ -250,6 +256,12 @@ def mef_service(
         fqdn: The MEF-ID.
         data: The data directory.
         listen: Where to listen.
+        endpoint: The (D)TLS configuration, for clients with certificates; by default pre-shared keys only.
+        release: By which release keys are derived for Enrolees with certificates.
         transports: Over what to listen.
     """
-    return Service(f"MEF {fqdn}", data, listen, lambda store: Mef(store, fqdn), transports)
+
+    def make(store: Store) -> Function:
+        return Mef(store, fqdn, endpoint=endpoint, release=release)
+
+    return Service(f"MEF {fqdn}", data, listen, make, transports)

@@ -21,7 +21,7 @@ from ..certificates.local import LocalCertificate
 from ..credentials import Framework
 from ..entities.maf_client import MafClient
 from ..errors import ConfigurationError
-from ..frameworks import saef_certificate
+from ..frameworks import bootstrap_certificate, saef_certificate
 from ..identifiers import EntityId, Fqdn
 from ..net.address import Address, Transport
 from ..net.limits import Limits
@@ -194,6 +194,23 @@ class CertificateOptions:
             crls=self.crls(),
             require_crl=self.require_crl,
             psk=psk,
+        )
+
+    def bootstrap_endpoint(self, release: Release) -> Endpoint | None:
+        """The same for an MEF, which must know who each of its clients is.
+
+        Raises:
+            ConfigurationError: The options are incomplete, or an association has no peer.
+            CredentialError: Our certificate cannot be used.
+        """
+        if not self.are_given:
+            return None
+        return bootstrap_certificate.accepting_endpoint(
+            self.certificate(),
+            self.configurations(None),
+            release=release,
+            crls=self.crls(),
+            require_crl=self.require_crl,
         )
 
     def maf_client(

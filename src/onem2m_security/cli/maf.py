@@ -16,6 +16,14 @@ from ..servers import maf_service, run
 from ..servers import serve as serve_services
 from ..store.records import KeyKind, KeyRecord
 from ..store.store import Store
+from .certificate_options import (
+    AssociationsOption,
+    CertificateOptions,
+    CertOption,
+    CrlOption,
+    KeyOption,
+    RequireCrlOption,
+)
 from .common import (
     ALL_TRANSPORTS,
     KEY_FORMAT,
@@ -71,16 +79,25 @@ def serve(
     mef_key_id: MefKeyIdsOption = None,
     mef_key_file: MefKeyFilesOption = None,
     enrolee_target: EnroleeTargetsOption = None,
+    cert: CertOption = None,
+    key: KeyOption = None,
+    associations: AssociationsOption = None,
+    crl: CrlOption = None,
+    require_crl: RequireCrlOption = False,
     transport: TransportsOption = ALL_TRANSPORTS,
     verbose: VerboseOption = False,
 ) -> None:
     """Run a MAF until SIGTERM or SIGINT; prints one line when it accepts clients.
 
     With --mef, --mef-key-id and --mef-key-file, once for each MEF, it asks that MEF for the Master Credential
-    of a client that shows a KeId; --enrolee-target says whom such clients may have keys for.
+    of a client that shows a KeId; --enrolee-target says whom such clients may have keys for. With --cert,
+    --key and --associations it accepts clients with certificates too; an association's targets say whom its
+    client may have keys for.
     """
     log_to_stderr(verbose=verbose)
-
+    certificates = CertificateOptions(
+        cert=cert, key=key, associations=associations, crl=crl, require_crl=require_crl
+    )
     service = maf_service(
         fqdn,
         data,
@@ -88,6 +105,7 @@ def serve(
         kc_lifetime=kc_lifetime,
         mefs=mef_clients(EntityId(str(fqdn)), mef, mef_key_id, mef_key_file),
         policy=association_policy(enrolee_target),
+        endpoint=certificates.accepting_endpoint(),
         transports=transport,
     )
     run(serve_services([service], ready=announce, metrics=metrics))

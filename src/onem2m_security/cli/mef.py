@@ -22,6 +22,14 @@ from ..servers import mef_service, run
 from ..servers import serve as serve_services
 from ..store.records import KeyKind, KeyRecord
 from ..store.store import Store
+from .certificate_options import (
+    AssociationsOption,
+    CertificateOptions,
+    CertOption,
+    CrlOption,
+    KeyOption,
+    RequireCrlOption,
+)
 from .common import (
     ALL_TRANSPORTS,
     KEY_FORMAT,
@@ -72,12 +80,33 @@ def serve(
     fqdn: FqdnOption,
     listen: ListenOption,
     metrics: MetricsOption = None,
+    cert: CertOption = None,
+    key: KeyOption = None,
+    associations: AssociationsOption = None,
+    crl: CrlOption = None,
+    require_crl: RequireCrlOption = False,
+    release: ReleaseOption = DEFAULT_RELEASE,
     transport: TransportsOption = ALL_TRANSPORTS,
     verbose: VerboseOption = False,
 ) -> None:
-    """Run an MEF until SIGTERM or SIGINT; prints one line when it accepts clients."""
+    """Run an MEF until SIGTERM or SIGINT; prints one line when it accepts clients.
+
+    With --cert, --key and --associations it accepts clients with certificates too: an association's peer is
+    the Enrolee-ID, its targets are the Enrolment Targets, and --release says how their keys are derived.
+    Without targets the client is an Enrolment Target itself.
+    """
     log_to_stderr(verbose=verbose)
-    service = mef_service(fqdn, data, listen, transports=transport)
+    certificates = CertificateOptions(
+        cert=cert, key=key, associations=associations, crl=crl, require_crl=require_crl
+    )
+    service = mef_service(
+        fqdn,
+        data,
+        listen,
+        endpoint=certificates.bootstrap_endpoint(release),
+        release=release,
+        transports=transport,
+    )
     run(serve_services([service], ready=announce, metrics=metrics))
 
 

@@ -64,6 +64,7 @@ def accepting_endpoint(
     *,
     release: Release = DEFAULT_RELEASE,
     crls: CrlSource | None = None,
+    require_crl: bool = False,
 ) -> Endpoint:
     """The MEF's side: clients with certificates and, on the same port, with pre-provisioned keys.
 
@@ -73,6 +74,7 @@ def accepting_endpoint(
             ``targets`` it is an Enrolee, to be provisioned for these; without, an Enrolment Target.
         release: Whose rules to hold certificates to.
         crls: Where Certificate Revocation Lists are.
+        require_crl: Refuse a client for which no list is at hand.
 
     Raises:
         ConfigurationError: A configuration does not say who the client is.
@@ -83,4 +85,6 @@ def accepting_endpoint(
             raise ConfigurationError(
                 f"the MEF's client {called!r} has no identity: give its configuration a peer (the Enrolee-ID)"
             )
-    return saef_certificate.accepting_endpoint(certificate, clients, release=release, crls=crls)
+    return saef_certificate.accepting_endpoint(
+        certificate, clients, release=release, crls=crls, require_crl=require_crl
+    )

@@ -13,7 +13,7 @@ from ..credentials import Framework, ResolvedKey
 from ..errors import AuthenticationError
 from ..frameworks.base import Acceptor, Established, parse_identity
 from ..identifiers import EntityId, Fqdn
-from ..release import MEF_BASE, RESOURCE_NAME_MEF_CLIENT_REG
+from ..release import DEFAULT_RELEASE, MEF_BASE, RESOURCE_NAME_MEF_CLIENT_REG, Release
 from ..store.records import KeyKind
 from ..store.store import Store
 from ..tls.endpoint import Endpoint
@@ -37,6 +37,7 @@ class Mef(Function):
         fqdn: Fqdn,
         *,
         enrolment_expiry: timedelta = DEFAULT_ENROLMENT_EXPIRY,
+        release: Release = DEFAULT_RELEASE,
         endpoint: Endpoint | None = None,
     ) -> None:
         """An MEF at this FQDN.
@@ -45,6 +46,7 @@ class Mef(Function):
             store: Where Kpm with its instructions and Ke are kept.
             fqdn: The MEF-ID.
             enrolment_expiry: How long Ke may be used by an Enrolee whose credential does not say it.
+            release: By which release keys are derived for an Enrolee whose credential does not say it.
             endpoint: The (D)TLS configuration; by default pre-shared keys only.
         """
         super().__init__(fqdn)
@@ -53,6 +55,7 @@ class Mef(Function):
         self.routes |= self.enrolments.routes() | registrations.routes(MEF_BASE)
         self._store = store
         self._enrolment_expiry = enrolment_expiry
+        self._release = release
         self.acceptor = Acceptor(
             local=EntityId(str(fqdn)),
             endpoint=endpoint or Endpoint(server=True),
@@ -79,7 +82,9 @@ class Mef(Function):
         if credential is None or credential.peer is None or not credential.targets:
             return
         if not isinstance(credential, ResolvedKey):
-            instruction = BootstrapInstruction(credential.peer, credential.targets, self._enrolment_expiry)
+            instruction = BootstrapInstruction(
+                credential.peer, credential.targets, self._enrolment_expiry, self._release
+            )
             await self.enrolments.enrol(established, instruction, limit=credential.expires)
             return
         record = await self._store.find(KeyKind.KPM, credential.key_id)
