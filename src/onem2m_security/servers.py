@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
@@ -14,17 +14,22 @@ from typing import Any, Protocol, Self, TypeVar
 from prometheus_client import start_http_server
 
 from .entities.mef_client import MefClient
+from .entities.naf_client import NafClient
 from .errors import StoreError
+from .frameworks import bootstrap_gba
 from .frameworks.base import Authorities, Established
+from .functions.bsf import Bsf
 from .functions.enrolees import AssociationPolicy
 from .functions.function import Function
 from .functions.maf import DEFAULT_KC_LIFETIME, Maf
 from .functions.mef import Mef
 from .functions.primitives import Request, Response
+from .functions.ub import DEFAULT_LIFETIME as DEFAULT_KS_LIFETIME
 from .identifiers import EntityId, Fqdn
 from .net.address import Address, Transport
 from .net.limits import Limits
 from .net.ports import Port, request_port
+from .net.ub import UbListener
 from .release import DEFAULT_RELEASE, Release
 from .store.store import Store
 from .telemetry import LOG
@@ -146,6 +151,7 @@ class Service:
         make: Makes the function over its store.
         transports: Over what to listen; services that share a port share these.
         clients: Its clients of other functions, closed after it.
+        ub: For a BSF: where UEs meet it, over plain HTTP.
     """
 
     name: str
@@ -154,6 +160,7 @@ class Service:
     make: Callable[[Store], Function]
     transports: Sequence[Transport] = ALL_TRANSPORTS
     clients: Sequence[Closable] = ()
+    ub: Address | None = None
 
 
 async def serve(
@@ -194,6 +201,12 @@ async def serve(
             await running.enter_async_context(server)
             address = await server.start(sharing[0].listen, sharing[0].transports)
             bound += [(service, address) for service in sharing]
+            for service, function in zip(sharing, functions, strict=True):
+                if service.ub is not None and isinstance(function, Bsf):
+                    ub = UbListener(function.ub.handle, limits=limits)
+                    running.push_async_callback(ub.stop)
+                    over_http = replace(service, name=f"{service.name}, Ub,", transports=())
+                    bound.append((over_http, await ub.start(service.ub)))
         if metrics is not None:
             start_http_server(metrics.port, metrics.host)
         for service, address in bound:
@@ -217,6 +230,7 @@ def maf_service(
     *,
     kc_lifetime: timedelta = DEFAULT_KC_LIFETIME,
     mefs: Sequence[MefClient] = (),
+    bsfs: Sequence[NafClient] = (),
     policy: AssociationPolicy | None = None,
     endpoint: Endpoint | None = None,
     transports: Sequence[Transport] = ALL_TRANSPORTS,
@@ -229,16 +243,27 @@ def maf_service(
         listen: Where to listen.
         kc_lifetime: How long Kc may be used.
         mefs: The MAF's clients of the MEFs that may provide its clients' Master Credentials.
+        bsfs: The MAF's clients of the BSFs that may provide them: the MEFs of the GBA-based framework.
         policy: Whom the clients that these MEFs provide may have keys for.
         endpoint: The (D)TLS configuration, for clients with certificates; by default pre-shared keys only.
         transports: Over what to listen.
     """
     fetches = {client.mef: client.fetch_km for client in mefs}
+    policy = policy or AssociationPolicy()
+    by_gba = bootstrap_gba.maf_resolver({client.bsf: client.fetch for client in bsfs}, policy.targets)
 
     def make(store: Store) -> Function:
-        return Maf(store, fqdn, kc_lifetime=kc_lifetime, mefs=fetches, policy=policy, endpoint=endpoint)
+        return Maf(
+            store,
+            fqdn,
+            kc_lifetime=kc_lifetime,
+            mefs=fetches,
+            policy=policy,
+            elsewhere=by_gba,
+            endpoint=endpoint,
+        )
 
-    return Service(f"MAF {fqdn}", data, listen, make, transports, mefs)
+    return Service(f"MAF {fqdn}", data, listen, make, transports, (*mefs, *bsfs))
 
 
 def mef_service(
@@ -265,3 +290,27 @@ def mef_service(
         return Mef(store, fqdn, endpoint=endpoint, release=release)
 
     return Service(f"MEF {fqdn}", data, listen, make, transports)
+
+
+def bsf_service(
+    fqdn: Fqdn,
+    data: Path,
+    zn: Address,
+    ub: Address,
+    *,
+    lifetime: timedelta = DEFAULT_KS_LIFETIME,
+    transports: Sequence[Transport] = ALL_TRANSPORTS,
+) -> Service:
+    """A BSF to run.
+
+    Args:
+        fqdn: The BSF's FQDN.
+        data: The data directory.
+        zn: Where to listen for NAFs.
+        ub: Where to listen for UEs, over plain HTTP.
+        lifetime: How long a bootstrapping lives at most.
+        transports: Over what to listen for NAFs.
+    """
+    return Service(
+        f"BSF {fqdn}", data, zn, lambda store: Bsf(store, fqdn, lifetime=lifetime), transports, ub=ub
+    )

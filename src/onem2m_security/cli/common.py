@@ -106,7 +106,7 @@ entity_parser = EntityId.parse
 
 def announce(service: Service, address: Address) -> None:
     """The one line that a server prints when it accepts clients."""
-    print(f"{service.name} listening on {address} ({over(service.transports)})", flush=True)
+    print(f"{service.name} listening on {address} ({over(service.transports) or 'HTTP'})", flush=True)
 
 
 def read_key(file: str) -> Secret:
