@@ -8,13 +8,16 @@ from ..certificates.configuration import AssociationConfiguration
 from ..certificates.crl import CrlSource
 from ..certificates.local import LocalCertificate
 from ..credentials import ResolvedKey
-from ..frameworks import saef_certificate, saef_maf, saef_psk
+from ..frameworks import bootstrap_gba, saef_certificate, saef_gba, saef_maf, saef_psk
 from ..frameworks.saef_maf import ConnectionKey
+from ..gba.context import BootstrappedContext
+from ..gba.keys import KeyChoice
 from ..identifiers import EntityId, Fqdn
 from ..net.address import Address, Transport
 from ..net.channel import Channel, open_channel
 from ..net.limits import Limits
 from ..release import DEFAULT_RELEASE, Release
+from ..tls.suites import Suite
 from .maf_client import MafClient
 
 PROPOSED_LIFETIME = timedelta(hours=24)
@@ -134,3 +137,54 @@ async def associate_through_maf(
     key = await obtain_connection_key(maf, peer, release=release)
     initiator = saef_maf.initiate(local, peer, key, release=release, server_name=server_name)
     return await open_channel(initiator, address, transport=transport, limits=limits)
+
+
+async def associate_by_gba(
+    address: Address,
+    *,
+    local: EntityId,
+    peer: EntityId,
+    context: BootstrappedContext,
+    suite: Suite | None = None,
+    naf: Fqdn | None = None,
+    choice: KeyChoice | None = None,
+    provisions: bool = False,
+    server_name: Fqdn | None = None,
+    transport: Transport = Transport.TLS,
+    limits: Limits | None = None,
+) -> Channel:
+    """Associate with Entity B, a NAF, by a key of our bootstrapping with a BSF (8.2.3.2).
+
+    Args:
+        address: Where Entity B listens.
+        local: IdA, the identity that we assume.
+        peer: IdB, whom we mean to reach.
+        context: Our bootstrapping (``Ue.bootstrap``).
+        suite: The one cipher suite to offer; by default the mandatory one of the transport (10.2.2).
+        naf: Entity B's FQDN as a NAF; by default the FQDN representation of an absolute IdB.
+        choice: Which NAF key; by default Ks_NAF, or Ks_ext_NAF with GBA_U.
+        provisions: Use the key as the Kpsa of the bootstrap framework, under B-TID as KpsaId (8.3.2.3).
+        server_name: SNI host name; by default the NAF's FQDN.
+        transport: TLS or DTLS.
+        limits: Bounds on time.
+
+    Raises:
+        CredentialError: IdB has no FQDN representation, or the choice does not fit the bootstrapping.
+        HandshakeError: Entity B cannot be reached, or the BSF gives it no key of ours.
+    """
+    initiate = bootstrap_gba.initiate if provisions else saef_gba.initiate
+    initiator = initiate(
+        local,
+        peer,
+        context,
+        suite=suite or gba_suite(transport),
+        naf=naf,
+        choice=choice,
+        server_name=server_name,
+    )
+    return await open_channel(initiator, address, transport=transport, limits=limits)
+
+
+def gba_suite(transport: Transport) -> Suite:
+    """The one suite that an Entity A offers with a key from GBA, unless told otherwise (10.2.2)."""
+    return saef_gba.DTLS_SUITE if transport is Transport.DTLS else saef_gba.TLS_SUITE
