@@ -8,7 +8,7 @@ import typer
 
 from ..errors import SecurityFrameworkError
 from ..version import __version__
-from . import connect, demo, maf, mef, pki, store, vectors
+from . import connect, demo, enrol, maf, mef, pki, store, vectors
 
 app = typer.Typer(
     name="m2msec",
@@ -24,6 +24,7 @@ app.add_typer(pki.app, name="pki")
 app.add_typer(store.app, name="store")
 app.command("connect")(connect.connect)
 app.command("listen")(connect.listen)
+app.command("enrol")(enrol.enrol)
 app.command("vectors")(vectors.vectors)
 app.command("demo")(demo.demo)
 

@@ -8,6 +8,7 @@ import json
 import os
 import stat
 import sys
+from collections.abc import Awaitable
 from typing import Annotated
 
 import typer
@@ -58,6 +59,8 @@ from .common import (
     parsed,
     read_key,
 )
+from .enrol import CredentialsOption, associate_enrolled, check_alone
+from .mef_options import MefKeyFilesOption, MefKeyIdsOption, MefsOption, mef_clients
 
 TimeoutOption = Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds for a handshake.")]
 
@@ -79,6 +82,7 @@ def connect(
     km_file: KmFileOption = None,
     kpsa_id: KpsaIdOption = None,
     kpsa_file: KpsaFileOption = None,
+    credentials: CredentialsOption = None,
     cert: CertOption = None,
     key: KeyOption = None,
     peer_name: PeerNameOption = None,
@@ -106,9 +110,9 @@ def connect(
     """Be Entity A: associate with Entity B, then carry standard input and output through the session.
 
     Give --maf, --km-id and --km-file for the MAF-based framework, --kpsa-id and --kpsa-file for a provisioned
-    key, or --entity, --cert, --key and what Entity B's certificate must prove: --peer-name and
-    --root-of-trust, or --flavour, --peer-id and --trust-anchor. With --json the first line of output is the
-    association; otherwise it goes to standard error.
+    key, --credentials for what m2msec enrol keeps, or --entity, --cert, --key and what Entity B's certificate
+    must prove: --peer-name and --root-of-trust, or --flavour, --peer-id and --trust-anchor. With --json the
+    first line of output is the association; otherwise it goes to standard error.
     """
     log_to_stderr(verbose=verbose)
     limits = Limits(handshake_seconds=timeout)
@@ -123,6 +127,20 @@ def connect(
         crl=crl,
         require_crl=require_crl,
     )
+    if credentials is not None:
+        check_alone(km_id, km_file, kpsa_id, kpsa_file, entity, cert, key)
+        enrolled = associate_enrolled(
+            address,
+            credentials,
+            peer=peer,
+            maf=maf,
+            maf_id=maf_id,
+            server_name=server_name,
+            transport=transport,
+            limits=limits,
+        )
+        run(_associate_and_carry(enrolled, wait, as_json=as_json))
+        return
     if certificates.are_given:
         if any((km_id, km_file, kpsa_id, kpsa_file)):
             raise ConfigurationError("give a certificate or a key to authenticate us by, not both")
@@ -182,6 +200,12 @@ def connect(
     run(main())
 
 
+async def _associate_and_carry(associating: Awaitable[Channel], wait: float, *, as_json: bool) -> None:
+    channel = await associating
+    _report(channel.established, as_json=as_json)
+    await _carry(channel, wait)
+
+
 def listen(
     listen: ListenOption,
     cse_id: Annotated[EntityId, parsed(entity_parser, "--cse-id", metavar="IDB", help="Our own CSE-ID.")],
@@ -198,6 +222,9 @@ def listen(
         EntityId | None,
         parsed(entity_parser, "--peer", metavar="IDA", help="Whom the peer's certificate authenticates."),
     ] = None,
+    mef: MefsOption = None,
+    mef_key_id: MefKeyIdsOption = None,
+    mef_key_file: MefKeyFilesOption = None,
     associations: AssociationsOption = None,
     cert: CertOption = None,
     key: KeyOption = None,
@@ -218,10 +245,11 @@ def listen(
 ) -> None:
     """Be Entity B: accept associations, and carry standard input and output through the newest session.
 
-    Give --maf, --km-id and --km-file to retrieve Kc from a MAF, --kpsa-id and --kpsa-file for a provisioned
-    key, --cert and --key with whose certificates to accept (one peer by options, many by --associations), or
-    several of these: one port serves all. Prints one line to standard error when it accepts clients. With
-    --json each association is a line of output; otherwise it goes to standard error.
+    Give --maf, --km-id and --km-file to retrieve Kc from a MAF, --mef, --mef-key-id and --mef-key-file to
+    fetch Kpsa of an Enrolee from an MEF, --kpsa-id and --kpsa-file for a provisioned key, --cert and --key
+    with whose certificates to accept (one peer by options, many by --associations), or several of these: one
+    port serves all. Prints one line to standard error when it accepts clients. With --json each association
+    is a line of output; otherwise it goes to standard error.
     """
     log_to_stderr(verbose=verbose)
     limits = Limits(handshake_seconds=timeout)
@@ -250,10 +278,11 @@ def listen(
         keys.append(provisioned_key(key_id, shared.key, peer=kpsa_peer))
     if km_id is not None or km_file is not None:
         mafs.append(_maf_client(maf, _credential(km_id, km_file, None, None)[1], cse_id, transport, limits))
-    if not keys and not mafs and endpoint is None:
+    mefs = mef_clients(cse_id, mef, mef_key_id, mef_key_file, transport=transport, limits=limits)
+    if not keys and not mafs and not mefs and endpoint is None:
         raise ConfigurationError(
-            "nobody could associate: give --maf, --km-id, --km-file, or --kpsa-id, --kpsa-file, or --cert, "
-            "--key and whose certificates to accept"
+            "nobody could associate: give --maf, --km-id, --km-file, or --kpsa-id, --kpsa-file, or --mef "
+            "with its options, or --cert, --key and whose certificates to accept"
         )
 
     async def main() -> None:
@@ -268,7 +297,9 @@ def listen(
                     _write(data)
             finished.set()
 
-        async with EntityB(cse_id, keys=keys, mafs=mafs, endpoint=endpoint, limits=limits) as entity_b:
+        async with EntityB(
+            cse_id, keys=keys, mafs=mafs, mefs=mefs, endpoint=endpoint, limits=limits
+        ) as entity_b:
             bound = await entity_b.listen(listen, accepted, transport=transport)
             print(f"{cse_id} listening on {bound} ({transport.value.upper()})", file=sys.stderr, flush=True)
             forwarding = asyncio.create_task(_forward_to(newest))

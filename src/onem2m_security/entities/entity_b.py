@@ -20,6 +20,8 @@ from ..net.limits import Limits
 from ..net.ports import Port, RequestHandler, channel_port, request_port
 from ..tls.endpoint import Endpoint
 from .maf_client import MafClient
+from .mef_client import MefClient
+from .mef_client import resolver as mef_resolver
 
 
 class EntityB:
@@ -35,6 +37,7 @@ class EntityB:
         *,
         keys: Iterable[ResolvedKey] = (),
         mafs: Iterable[MafClient] = (),
+        mefs: Iterable[MefClient] = (),
         resolvers: Iterable[Resolver] = (),
         endpoint: Endpoint | None = None,
         limits: Limits | None = None,
@@ -45,14 +48,16 @@ class EntityB:
             local: IdB, our CSE-ID.
             keys: Provisioned keys (Kpsa), each with the peer that it authenticates.
             mafs: Our clients of the MAFs that may be asked for Kc.
-            resolvers: Further places where keys come from, such as an MEF or a BSF.
+            mefs: Our clients of the MEFs that may be asked for Kpsa of their Enrolees.
+            resolvers: Further places where keys come from, such as a BSF.
             endpoint: The (D)TLS configuration; by default pre-shared keys only.
             limits: Bounds on time, size and number.
         """
         self._limits = limits or Limits()
         self._mafs = {maf.maf: maf for maf in mafs}
+        self._mefs = tuple(mefs)
         through_mafs = saef_maf.resolver({fqdn: maf.retrieve for fqdn, maf in self._mafs.items()})
-        chain: list[Resolver] = [ProvisionedKeys(keys), through_mafs, *resolvers]
+        chain: list[Resolver] = [ProvisionedKeys(keys), through_mafs, mef_resolver(self._mefs), *resolvers]
         self.acceptor = Acceptor(local, endpoint or Endpoint(server=True), ResolverChain(chain))
         self._authorities = Authorities({}, default=self.acceptor)
         self._ports: list[Port] = []
@@ -84,6 +89,8 @@ class EntityB:
             await port.stop()
         for maf in self._mafs.values():
             await maf.close()
+        for mef in self._mefs:
+            await mef.close()
 
     async def __aenter__(self) -> Self:
         return self

@@ -31,6 +31,7 @@ from ..release import (
     SHORT_NAMES,
     SYMM_KEY_REG,
 )
+from .client_registration import RegistrationClient
 
 _PATH = (MAF_BASE.strip("/"), SYMM_KEY_REG)
 
@@ -85,6 +86,7 @@ class MafClient:
         Raises:
             HandshakeError: The MAF cannot be reached, or it does not know us by this key.
         """
+        await self._ready()
         async with await open_channel(
             self._initiator, self._address, transport=self._transport, limits=self._limits
         ) as channel:
@@ -122,6 +124,7 @@ class MafClient:
             targetIDs=(target,),
             keyValue=key,
         )
+        await self._ready()
         client = self._new_client()
         try:
             response = await client.request(
@@ -141,6 +144,7 @@ class MafClient:
         Raises:
             ResolverUnavailableError: The MAF cannot be reached, or its answer cannot be used.
         """
+        await self._ready()
         response = await self._client.request(Operation.RETRIEVE, (*_PATH, kc_id.relative))
         if response.rsc is Rsc.NOT_FOUND:
             return None
@@ -171,11 +175,20 @@ class MafClient:
         Raises:
             PeerRefusedError: The MAF refused: the key is not ours, or not there.
         """
+        await self._ready()
         expect(await self._client.request(Operation.DELETE, (*_PATH, kc_id.relative)), Rsc.DELETED)
+
+    async def registration(self) -> RegistrationClient:
+        """What registers us as a client of the MAF (8.8.2.3 to 6)."""
+        await self._ready()
+        return RegistrationClient(self._client, self.maf, at_maf=True)
 
     async def close(self) -> None:
         """Close the kept connections."""
         await self._client.close()
+
+    async def _ready(self) -> None:
+        """Awaited before each operation; where the Master Credential can change, it is renewed here."""
 
     def _new_client(self) -> RequestClient:
         return request_client(self._transport, self._initiator, self._address, limits=self._limits)

@@ -1,0 +1,210 @@
+"""``m2msec enrol``: be an Enrolee, and keep its credentials for ``m2msec connect --credentials``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..entities.enrolee import Enrolee
+from ..entities.entity_a import associate, associate_through_maf
+from ..errors import ConfigurationError
+from ..frameworks.bootstrap_psk import EnrolmentKey
+from ..functions.instructions import DEFAULT_ENROLMENT_EXPIRY, BootstrapInstruction
+from ..identifiers import EntityId, EntityKind, Fqdn, KeyIdentifier
+from ..net.address import Address, Transport
+from ..net.channel import Channel
+from ..net.limits import Limits
+from ..release import DEFAULT_RELEASE
+from ..servers import run
+from ..store.store import Store
+from .common import (
+    KEY_FORMAT,
+    DataOption,
+    JsonOption,
+    ReleaseOption,
+    RevealOption,
+    TransportOption,
+    VerboseOption,
+    entity_parser,
+    log_to_stderr,
+    parsed,
+    read_key,
+)
+from .mef import ExpiryOption
+
+
+def enrol(
+    data: DataOption,
+    mef: Annotated[
+        Address | None, typer.Argument(parser=Address.parse, metavar="HOST:PORT", help="The MEF of --kpm-id.")
+    ] = None,
+    kpm_id: Annotated[
+        KeyIdentifier | None,
+        parsed(
+            KeyIdentifier.parse,
+            "--kpm-id",
+            metavar="KPMID",
+            help="Pre-Provisioned Symmetric Enrolee Key Identifier: relative@MEF-FQDN.",
+        ),
+    ] = None,
+    kpm_file: Annotated[
+        str | None, typer.Option("--kpm-file", metavar="FILE|-", help=f"Kpm: {KEY_FORMAT}.")
+    ] = None,
+    enrolee_id: Annotated[
+        EntityId | None,
+        parsed(entity_parser, "--enrolee-id", metavar="ID", help="Our own CSE-ID or AE-ID."),
+    ] = None,
+    target: Annotated[
+        list[EntityId] | None,
+        parsed(
+            entity_parser,
+            "--target",
+            metavar="ID",
+            help="An Enrolment Target, a MAF-ID, CSE-ID or AE-ID; repeat for several.",
+        ),
+    ] = None,
+    expires_in: ExpiryOption = DEFAULT_ENROLMENT_EXPIRY,
+    release: ReleaseOption = DEFAULT_RELEASE,
+    transport: TransportOption = Transport.TLS,
+    as_json: JsonOption = False,
+    reveal: RevealOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Be an Enrolee: bootstrap with an MEF and keep Ke, sealed, in the data directory.
+
+    The first time, give HOST:PORT, --kpm-id, --kpm-file, --enrolee-id and --target. Afterwards --data alone
+    bootstraps again; the earlier Ke is refused from then on.
+    """
+    log_to_stderr(verbose=verbose)
+    given = (mef, kpm_id, kpm_file, enrolee_id, target)
+    kpm = None if kpm_file is None else read_key(kpm_file)
+
+    async def main() -> None:
+        async with await Store.open(data) as store:
+            if not any(given):
+                enrolee = await Enrolee.load(store)
+            elif mef is None or kpm_id is None or kpm is None or enrolee_id is None or not target:
+                raise ConfigurationError(
+                    "give HOST:PORT, --kpm-id, --kpm-file, --enrolee-id and --target, or --data alone"
+                )
+            else:
+                instruction = BootstrapInstruction(enrolee_id, tuple(target), expires_in, release)
+                enrolee = await Enrolee.configure(
+                    store, kpm_id=kpm_id, kpm=kpm, instruction=instruction, mef=mef, transport=transport
+                )
+            _print(enrolee, await enrolee.enrol(), as_json=as_json, reveal=reveal)
+
+    run(main())
+
+
+def _print(enrolee: Enrolee, key: EnrolmentKey, *, as_json: bool, reveal: bool) -> None:
+    shown = enrolee.release.wire(key.ke_id)
+    credentials = [_credential(enrolee, key, target, reveal=reveal) for target in enrolee.targets]
+    if as_json:
+        row: dict[str, Any] = {
+            "enrolee": str(enrolee.local),
+            "mef": str(enrolee.mef),
+            "ke_id": shown,
+            "relative_ke_id": key.ke_id.relative,
+            "expires": None if key.expires is None else key.expires.isoformat(),
+            "fingerprint": key.ke.fingerprint,
+            "credentials": credentials,
+        }
+        if reveal:
+            row["ke"] = key.ke.reveal().hex()
+        print(json.dumps(row, indent=2))
+        return
+    until = "" if key.expires is None else f" until {key.expires.isoformat()}"
+    print(f"{enrolee.local} is enrolled with {enrolee.mef}{until}")
+    print(f"KeId {shown} (fingerprint {key.ke.fingerprint})")
+    for credential in credentials:
+        print("  " + ", ".join(f"{name} {value}" for name, value in credential.items()))
+
+
+def _credential(enrolee: Enrolee, key: EnrolmentKey, target: EntityId, *, reveal: bool) -> dict[str, str]:
+    """What is derived from Ke for one Enrolment Target."""
+    if target.kind is EntityKind.FUNCTION:
+        derived = key.master_credential(enrolee.release, Fqdn(target.text))
+        row = {
+            "target": str(target),
+            "km_id": str(derived.credential),
+            "fingerprint": derived.key.fingerprint,
+        }
+    else:
+        derived = key.provisioned_key(enrolee.release, target)
+        row = {"target": str(target), "fingerprint": derived.key.fingerprint}
+    return row | {"key": derived.key.reveal().hex()} if reveal else row
+
+
+CredentialsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--credentials",
+        metavar="DIR",
+        help="Use what m2msec enrol keeps in this directory: Kpsa if IdB is an Enrolment Target, else Km.",
+    ),
+]
+
+
+def check_alone(*others: object) -> None:
+    """Refuse other options that say who we are, beside --credentials.
+
+    Raises:
+        ConfigurationError: One is given.
+    """
+    if any(others):
+        raise ConfigurationError("--credentials says who we are and by which key: leave out the others")
+
+
+async def associate_enrolled(
+    address: Address,
+    credentials: Path,
+    *,
+    peer: EntityId,
+    maf: Address | None,
+    maf_id: Fqdn | None,
+    server_name: Fqdn | None,
+    transport: Transport,
+    limits: Limits,
+) -> Channel:
+    """Associate by what an Enrolee keeps; Ke is renewed first if it is about to expire.
+
+    Raises:
+        ConfigurationError: Nobody is enrolled there, or not for this peer nor for a MAF.
+        HandshakeError: The MEF, the MAF or Entity B cannot be reached, or refuses us.
+    """
+    async with await Store.open(credentials) as store:
+        enrolee = await Enrolee.load(store, limits=limits)
+        if peer in enrolee.targets and maf is None:
+            return await associate(
+                address,
+                local=enrolee.local,
+                peer=peer,
+                kpsa=await enrolee.provisioned_key(peer),
+                server_name=server_name,
+                transport=transport,
+                limits=limits,
+            )
+        named = enrolee.maf_ids() if maf_id is None else [maf_id]
+        if maf is None or len(named) != 1:
+            raise ConfigurationError(
+                f"{enrolee.local} is not enrolled for {peer}: give --maf HOST:PORT of a MAF that it is "
+                "enrolled for, and --maf-id if there are several"
+            )
+        client = await enrolee.maf_client(named[0], maf, transport=transport, limits=limits)
+        try:
+            return await associate_through_maf(
+                address,
+                local=enrolee.local,
+                peer=peer,
+                maf=client,
+                release=enrolee.release,
+                server_name=server_name,
+                transport=transport,
+                limits=limits,
+            )
+        finally:
+            await client.close()
