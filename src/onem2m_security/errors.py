@@ -72,6 +72,18 @@ class HandshakeTimeoutError(HandshakeError, TimeoutError):
     """The peer did not finish the handshake within the limit."""
 
 
+class KeyEstablishmentError(HandshakeError):
+    """An ESCertKE exchange ended without a key, and its state is gone: begin a new one with message 1.
+
+    Attributes:
+        reply: The octets that tell the peer (a TLS alert), for the transport to deliver; may be empty.
+    """
+
+    def __init__(self, message: str, *, alert: str | None = None, reply: bytes = b"") -> None:
+        super().__init__(message, alert=alert)
+        self.reply = reply
+
+
 class ResolverUnavailableError(SecurityFrameworkError):
     """The party that knows the key (MAF, MEF or BSF) could not be asked, or gave no usable answer."""
 
