@@ -198,9 +198,8 @@ def test_end_points_say_what_is_wrong_with_their_use():
 
 @pytest.mark.parametrize("number", [1, 2, 3, 4])
 def test_a_truncated_message_is_refused_wherever_it_is_cut(number):
-    whole = len(a_message[number])
-    for length in {0, 1, 4, 5, 6, 9, whole // 2, whole - 17, whole - 2, whole - 1}:
-        error = refused(number, lambda message, length=length: message[:length])
+    for kept in (0, 1, 4, 5, 6, 9, len(a_message[number]) // 2, -17, -2, -1):
+        error = refused(number, lambda message, kept=kept: message[:kept])
         assert error.reply
 
 

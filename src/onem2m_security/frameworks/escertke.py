@@ -272,7 +272,7 @@ class _Exchange:
             raise HandshakeError(f"the peer ended the exchange with {describe(ended_with)}", alert=ended_with)
         if number > 1 and begins_exchange(message):
             raise HandshakeError(
-                f"message 1 came where message {number} is expected: the exchange that was under way is over, "
+                f"message 1 came where message {number} is expected: the exchange under way is over, "
                 "begin again",
                 alert="unexpected_message",
             )
