@@ -8,7 +8,7 @@ import typer
 
 from ..errors import SecurityFrameworkError
 from ..version import __version__
-from . import connect, demo, enrol, maf, mef, pki, store, vectors
+from . import bsf, connect, demo, enrol, maf, mef, pki, store, usim, vectors
 
 app = typer.Typer(
     name="m2msec",
@@ -20,6 +20,8 @@ app = typer.Typer(
 )
 app.add_typer(maf.app, name="maf")
 app.add_typer(mef.app, name="mef")
+app.add_typer(bsf.app, name="bsf")
+app.add_typer(usim.app, name="usim")
 app.add_typer(pki.app, name="pki")
 app.add_typer(store.app, name="store")
 app.command("connect")(connect.connect)

@@ -28,6 +28,19 @@ from ..net.channel import Channel
 from ..net.limits import Limits
 from ..release import DEFAULT_RELEASE
 from ..servers import run, until_signalled
+from .bsf_options import (
+    BsfKeyFilesOption,
+    BsfKeyIdsOption,
+    BsfOption,
+    BsfsOption,
+    CardOption,
+    GbaKpsaOption,
+    GbaOptions,
+    NafKeyOption,
+    NafOption,
+    SuiteOption,
+    naf_clients,
+)
 from .certificate_options import (
     AssociationsOption,
     CertificateOptions,
@@ -94,6 +107,12 @@ def connect(
     require_crl: RequireCrlOption = False,
     maf_id: MafIdOption = None,
     maf_trust_anchor: MafTrustAnchorOption = None,
+    card: CardOption = None,
+    bsf: BsfOption = None,
+    naf: NafOption = None,
+    naf_key: NafKeyOption = None,
+    suite: SuiteOption = None,
+    gba_kpsa: GbaKpsaOption = False,
     server_name: Annotated[
         Fqdn | None,
         parsed(Fqdn.parse, "--server-name", metavar="FQDN", help="SNI host name to send to Entity B."),
@@ -111,8 +130,9 @@ def connect(
 
     Give --maf, --km-id and --km-file for the MAF-based framework, --kpsa-id and --kpsa-file for a provisioned
     key, --credentials for what m2msec enrol keeps, or --entity, --cert, --key and what Entity B's certificate
-    must prove: --peer-name and --root-of-trust, or --flavour, --peer-id and --trust-anchor. With --json the
-    first line of output is the association; otherwise it goes to standard error.
+    must prove: --peer-name and --root-of-trust, or --flavour, --peer-id and --trust-anchor, or --entity,
+    --card and --bsf for GBA (with --maf and --maf-id: through a MAF). With --json the first line of output is
+    the association; otherwise it goes to standard error.
     """
     log_to_stderr(verbose=verbose)
     limits = Limits(handshake_seconds=timeout)
@@ -140,6 +160,21 @@ def connect(
             limits=limits,
         )
         run(_associate_and_carry(enrolled, wait, as_json=as_json))
+        return
+    gba = GbaOptions(card, bsf, naf, naf_key, suite, gba_kpsa)
+    if gba.are_given:
+        by_gba = gba.associate(
+            address,
+            local=gba.local(entity, km_id, km_file, kpsa_id, kpsa_file, cert, key),
+            peer=peer,
+            maf=maf,
+            maf_id=maf_id,
+            release=release,
+            server_name=server_name,
+            transport=transport,
+            limits=limits,
+        )
+        run(_associate_and_carry(by_gba, wait, as_json=as_json))
         return
     if certificates.are_given:
         if any((km_id, km_file, kpsa_id, kpsa_file)):
@@ -237,6 +272,10 @@ def listen(
     require_crl: RequireCrlOption = False,
     maf_id: MafIdOption = None,
     maf_trust_anchor: MafTrustAnchorOption = None,
+    bsf: BsfsOption = None,
+    bsf_key_id: BsfKeyIdsOption = None,
+    bsf_key_file: BsfKeyFilesOption = None,
+    naf: NafOption = None,
     once: Annotated[bool, typer.Option("--once", help="End after the first association.")] = False,
     timeout: TimeoutOption = 10.0,
     transport: TransportOption = Transport.TLS,
@@ -246,7 +285,8 @@ def listen(
     """Be Entity B: accept associations, and carry standard input and output through the newest session.
 
     Give --maf, --km-id and --km-file to retrieve Kc from a MAF, --mef, --mef-key-id and --mef-key-file to
-    fetch Kpsa of an Enrolee from an MEF, --kpsa-id and --kpsa-file for a provisioned key, --cert and --key
+    fetch Kpsa of an Enrolee from an MEF, --bsf, --bsf-key-id and --bsf-key-file (and --naf) to fetch keys of
+    subscribers from a BSF, --kpsa-id and --kpsa-file for a provisioned key, --cert and --key
     with whose certificates to accept (one peer by options, many by --associations), or several of these: one
     port serves all. Prints one line to standard error when it accepts clients. With --json each association
     is a line of output; otherwise it goes to standard error.
@@ -279,10 +319,11 @@ def listen(
     if km_id is not None or km_file is not None:
         mafs.append(_maf_client(maf, _credential(km_id, km_file, None, None)[1], cse_id, transport, limits))
     mefs = mef_clients(cse_id, mef, mef_key_id, mef_key_file, transport=transport, limits=limits)
-    if not keys and not mafs and not mefs and endpoint is None:
+    bsfs = naf_clients(cse_id, naf, bsf, bsf_key_id, bsf_key_file, transport=transport, limits=limits)
+    if not keys and not mafs and not mefs and not bsfs and endpoint is None:
         raise ConfigurationError(
             "nobody could associate: give --maf, --km-id, --km-file, or --kpsa-id, --kpsa-file, or --mef "
-            "with its options, or --cert, --key and whose certificates to accept"
+            "or --bsf with its options, or --cert, --key and whose certificates to accept"
         )
 
     async def main() -> None:
@@ -298,7 +339,7 @@ def listen(
             finished.set()
 
         async with EntityB(
-            cse_id, keys=keys, mafs=mafs, mefs=mefs, endpoint=endpoint, limits=limits
+            cse_id, keys=keys, mafs=mafs, mefs=mefs, bsfs=bsfs, endpoint=endpoint, limits=limits
         ) as entity_b:
             bound = await entity_b.listen(listen, accepted, transport=transport)
             print(f"{cse_id} listening on {bound} ({transport.value.upper()})", file=sys.stderr, flush=True)

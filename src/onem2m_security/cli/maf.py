@@ -16,6 +16,7 @@ from ..servers import maf_service, run
 from ..servers import serve as serve_services
 from ..store.records import KeyKind, KeyRecord
 from ..store.store import Store
+from .bsf_options import BsfKeyFilesOption, BsfKeyIdsOption, BsfsOption, naf_clients
 from .certificate_options import (
     AssociationsOption,
     CertificateOptions,
@@ -78,6 +79,9 @@ def serve(
     mef: MefsOption = None,
     mef_key_id: MefKeyIdsOption = None,
     mef_key_file: MefKeyFilesOption = None,
+    bsf: BsfsOption = None,
+    bsf_key_id: BsfKeyIdsOption = None,
+    bsf_key_file: BsfKeyFilesOption = None,
     enrolee_target: EnroleeTargetsOption = None,
     cert: CertOption = None,
     key: KeyOption = None,
@@ -90,7 +94,8 @@ def serve(
     """Run a MAF until SIGTERM or SIGINT; prints one line when it accepts clients.
 
     With --mef, --mef-key-id and --mef-key-file, once for each MEF, it asks that MEF for the Master Credential
-    of a client that shows a KeId; --enrolee-target says whom such clients may have keys for. With --cert,
+    of a client that shows a KeId, and with --bsf, --bsf-key-id and --bsf-key-file that BSF for those of its
+    subscribers; --enrolee-target says whom such clients may have keys for. With --cert,
     --key and --associations it accepts clients with certificates too; an association's targets say whom its
     client may have keys for.
     """
@@ -104,6 +109,7 @@ def serve(
         listen,
         kc_lifetime=kc_lifetime,
         mefs=mef_clients(EntityId(str(fqdn)), mef, mef_key_id, mef_key_file),
+        bsfs=naf_clients(EntityId(str(fqdn)), fqdn, bsf, bsf_key_id, bsf_key_file),
         policy=association_policy(enrolee_target),
         endpoint=certificates.accepting_endpoint(),
         transports=transport,

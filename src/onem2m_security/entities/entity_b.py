@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from ..credentials import ResolvedKey
-from ..frameworks import saef_maf
+from ..frameworks import saef_gba, saef_maf
 from ..frameworks.base import Acceptor, Authorities, ProvisionedKeys, Resolver, ResolverChain
 from ..identifiers import EntityId
 from ..net.address import Address, Transport
@@ -22,6 +22,7 @@ from ..tls.endpoint import Endpoint
 from .maf_client import MafClient
 from .mef_client import MefClient
 from .mef_client import resolver as mef_resolver
+from .naf_client import NafClient
 
 
 class EntityB:
@@ -38,6 +39,7 @@ class EntityB:
         keys: Iterable[ResolvedKey] = (),
         mafs: Iterable[MafClient] = (),
         mefs: Iterable[MefClient] = (),
+        bsfs: Iterable[NafClient] = (),
         resolvers: Iterable[Resolver] = (),
         endpoint: Endpoint | None = None,
         limits: Limits | None = None,
@@ -49,6 +51,7 @@ class EntityB:
             keys: Provisioned keys (Kpsa), each with the peer that it authenticates.
             mafs: Our clients of the MAFs that may be asked for Kc.
             mefs: Our clients of the MEFs that may be asked for Kpsa of their Enrolees.
+            bsfs: Our clients of the BSFs that may be asked for the NAF keys of their subscribers.
             resolvers: Further places where keys come from, such as a BSF.
             endpoint: The (D)TLS configuration; by default pre-shared keys only.
             limits: Bounds on time, size and number.
@@ -56,8 +59,16 @@ class EntityB:
         self._limits = limits or Limits()
         self._mafs = {maf.maf: maf for maf in mafs}
         self._mefs = tuple(mefs)
+        self._bsfs = tuple(bsfs)
         through_mafs = saef_maf.resolver({fqdn: maf.retrieve for fqdn, maf in self._mafs.items()})
-        chain: list[Resolver] = [ProvisionedKeys(keys), through_mafs, mef_resolver(self._mefs), *resolvers]
+        through_bsfs = saef_gba.resolver({bsf.bsf: bsf.fetch for bsf in self._bsfs})
+        chain: list[Resolver] = [
+            ProvisionedKeys(keys),
+            through_mafs,
+            mef_resolver(self._mefs),
+            through_bsfs,
+            *resolvers,
+        ]
         self.acceptor = Acceptor(local, endpoint or Endpoint(server=True), ResolverChain(chain))
         self._authorities = Authorities({}, default=self.acceptor)
         self._ports: list[Port] = []
@@ -89,6 +100,8 @@ class EntityB:
             await port.stop()
         for maf in self._mafs.values():
             await maf.close()
+        for bsf in self._bsfs:
+            await bsf.close()
         for mef in self._mefs:
             await mef.close()
 

@@ -1,0 +1,344 @@
+"""``m2msec bsf``: run a BSF, provision its subscribers and the NAFs that it serves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Self, TypeVar
+
+import typer
+
+from ..credentials import Secret
+from ..entities.card import SoftwareCard
+from ..errors import ConfigurationError
+from ..functions.ub import DEFAULT_LIFETIME
+from ..gba.keys import Impi, KeyChoice
+from ..gba.subscriber import AlgorithmSet, Guss, NafSettings, Subscriber
+from ..identifiers import EntityId, Fqdn, KeyIdentifier
+from ..net.address import Address
+from ..servers import bsf_service, run
+from ..servers import serve as serve_services
+from ..store.gba import GbaStore
+from ..store.gba_rows import Subscription
+from ..store.records import KeyKind, KeyRecord
+from ..store.store import Store
+from .common import (
+    ALL_TRANSPORTS,
+    KEY_FORMAT,
+    DataOption,
+    FqdnOption,
+    JsonOption,
+    MetricsOption,
+    TransportsOption,
+    VerboseOption,
+    announce,
+    entity_parser,
+    log_to_stderr,
+    parse_duration,
+    parsed,
+    read_key,
+)
+from .tables import print_rows, read_records
+
+app = typer.Typer(help="The Bootstrapping Server Function of GBA.", no_args_is_help=True)
+
+_T = TypeVar("_T")
+
+ImpiOption = Annotated[
+    Impi, parsed(Impi.parse, "--impi", metavar="IMPI", help="The subscriber's private identity, user@realm.")
+]
+OptionalImpiOption = Annotated[
+    Impi | None,
+    parsed(Impi.parse, "--impi", metavar="IMPI", help="The subscriber's private identity, user@realm."),
+]
+KFileOption = Annotated[
+    str | None, typer.Option("--k-file", metavar="FILE|-", help=f"The subscriber key K: {KEY_FORMAT}.")
+]
+OpcFileOption = Annotated[
+    str | None,
+    typer.Option("--opc-file", metavar="FILE|-", help=f"OPc of MILENAGE or TOPc of TUAK: {KEY_FORMAT}."),
+]
+AlgorithmOption = Annotated[AlgorithmSet, typer.Option("--algorithm", help="The algorithm set of the USIM.")]
+GbaUOption = Annotated[bool, typer.Option("--gba-u", help="The card bootstraps by itself (GBA_U).")]
+NafKeyIdOption = Annotated[
+    KeyIdentifier,
+    parsed(
+        KeyIdentifier.parse,
+        "--key-id",
+        metavar="KEYID",
+        help="Identifier of its key here: relative@BSF-FQDN.",
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class AllowedNaf:
+    """``FQDN`` or ``FQDN=KEY``: a NAF that may have keys of a subscriber, and which."""
+
+    naf: Fqdn
+    choice: KeyChoice | None
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Parse ``cse.sp.example`` or ``cse.sp.example=Ks_int_NAF``.
+
+        Raises:
+            ConfigurationError: There is no such key.
+            IdentifierError: The FQDN is none.
+        """
+        naf, equals, key = text.partition("=")
+        if not equals:
+            return cls(Fqdn.parse(naf), None)
+        try:
+            return cls(Fqdn.parse(naf), KeyChoice(key))
+        except ValueError:
+            keys = ", ".join(choice.value for choice in KeyChoice)
+            raise ConfigurationError(f"{key[:40]!r} is none of {keys}") from None
+
+
+def read_subscriber(
+    impi: Impi | None, k_file: str | None, opc_file: str | None, algorithm: AlgorithmSet
+) -> Subscriber:
+    """A subscriber from the options that name it.
+
+    Raises:
+        ConfigurationError: One is missing, or a file holds no key.
+        CredentialError: K or OPc has the wrong length.
+    """
+    if impi is None or k_file is None or opc_file is None:
+        raise ConfigurationError("give --impi, --k-file and --opc-file, all three")
+    return Subscriber(impi, read_key(k_file), read_key(opc_file), algorithm=algorithm)
+
+
+@app.command()
+def serve(
+    data: DataOption,
+    fqdn: FqdnOption,
+    listen_ub: Annotated[
+        Address,
+        parsed(
+            Address.parse, "--listen-ub", metavar="HOST:PORT", help="Where UEs bootstrap, over plain HTTP."
+        ),
+    ],
+    listen_zn: Annotated[
+        Address,
+        parsed(Address.parse, "--listen-zn", metavar="HOST:PORT", help="Where NAFs ask for keys."),
+    ],
+    lifetime: Annotated[
+        timedelta,
+        parsed(
+            parse_duration, "--lifetime", metavar="DURATION", help="How long a bootstrapping lives at most."
+        ),
+    ] = DEFAULT_LIFETIME,
+    metrics: MetricsOption = None,
+    transport: TransportsOption = ALL_TRANSPORTS,
+    verbose: VerboseOption = False,
+) -> None:
+    """Run a BSF until SIGTERM or SIGINT; prints a line for each port when it accepts clients."""
+    log_to_stderr(verbose=verbose)
+    service = bsf_service(fqdn, data, listen_zn, listen_ub, lifetime=lifetime, transports=transport)
+    run(serve_services([service], ready=announce, metrics=metrics))
+
+
+@app.command("add-subscriber")
+def add_subscriber(
+    data: DataOption,
+    impi: OptionalImpiOption = None,
+    k_file: KFileOption = None,
+    opc_file: OpcFileOption = None,
+    algorithm: AlgorithmOption = AlgorithmSet.MILENAGE,
+    gba_u: GbaUOption = False,
+    card: Annotated[
+        Path | None,
+        typer.Option("--card", metavar="FILE", help="Take all these from a software card instead."),
+    ] = None,
+    entity: Annotated[
+        EntityId | None,
+        parsed(
+            entity_parser, "--entity", metavar="ID", help="The subscriber's CSE-ID or AE-ID, told to NAFs."
+        ),
+    ] = None,
+    naf: Annotated[
+        list[AllowedNaf] | None,
+        parsed(
+            AllowedNaf.parse,
+            "--naf",
+            metavar="FQDN[=KEY]",
+            help="A NAF that may have keys of this subscriber, and which: Ks_NAF, Ks_ext_NAF or Ks_int_NAF.",
+        ),
+    ] = None,
+    naf_lifetime: Annotated[
+        timedelta | None,
+        parsed(
+            parse_duration, "--naf-lifetime", metavar="DURATION", help="How long these keys live at most."
+        ),
+    ] = None,
+    lifetime: Annotated[
+        timedelta | None,
+        parsed(
+            parse_duration, "--lifetime", metavar="DURATION", help="How long a bootstrapping lives at most."
+        ),
+    ] = None,
+    replace_existing: Annotated[
+        bool,
+        typer.Option("--replace", help="Replace a subscriber that has this IMPI; its bootstrappings end."),
+    ] = False,
+) -> None:
+    """Provision a subscriber, and its GBA user security settings: a NAF that is not named gets no key."""
+    log_to_stderr(verbose=False)
+    if card is None:
+        subscriber = read_subscriber(impi, k_file, opc_file, algorithm)
+    elif impi is None and k_file is None and opc_file is None:
+        loaded = SoftwareCard.load(card)
+        subscriber, gba_u = loaded.subscriber, loaded.gba_u
+    else:
+        raise ConfigurationError("give --card alone, or --impi, --k-file and --opc-file")
+    default = KeyChoice.KS_EXT_NAF if gba_u else KeyChoice.KS_NAF
+    nafs = tuple(
+        NafSettings(allowed.naf, key_choice=allowed.choice or default, lifetime=naf_lifetime)
+        for allowed in naf or ()
+    )
+    subscription = Subscription(subscriber, Guss(nafs, gba_u, lifetime), entity)
+    _on_store(data, lambda gba: gba.add_subscriber(subscription, replace_existing=replace_existing))
+
+
+@app.command("remove-subscriber")
+def remove_subscriber(data: DataOption, impi: ImpiOption) -> None:
+    """Remove a subscriber; its bootstrappings end."""
+    log_to_stderr(verbose=False)
+    _require(_on_store(data, lambda gba: gba.remove_subscriber(impi)), impi)
+
+
+@app.command()
+def bar(data: DataOption, impi: ImpiOption) -> None:
+    """Bar a subscriber from bootstrapping; the bootstrappings that it has end."""
+    log_to_stderr(verbose=False)
+    _require(_on_store(data, lambda gba: gba.set_barred(impi, barred=True)), impi)
+
+
+@app.command()
+def unbar(data: DataOption, impi: ImpiOption) -> None:
+    """Lift the bar from a subscriber."""
+    log_to_stderr(verbose=False)
+    _require(_on_store(data, lambda gba: gba.set_barred(impi, barred=False)), impi)
+
+
+@app.command()
+def subscribers(data: DataOption, as_json: JsonOption = False) -> None:
+    """List the subscribers; their keys appear as fingerprints."""
+    log_to_stderr(verbose=False)
+    print_rows([_subscriber(found) for found in _on_store(data, GbaStore.subscribers)], as_json=as_json)
+
+
+def _subscriber(found: Subscription) -> dict[str, Any]:
+    return {
+        "impi": str(found.subscriber.impi),
+        "entity": None if found.entity is None else str(found.entity),
+        "algorithm": found.subscriber.algorithm.value,
+        "gba_u": found.guss.gba_u,
+        "nafs": [f"{naf.naf}={naf.key_choice.value}" for naf in found.guss.nafs if naf.allowed],
+        "barred": found.subscriber.barred,
+        "sqn": found.subscriber.sqn.octets.hex(),
+        "fingerprint": found.subscriber.k.fingerprint,
+    }
+
+
+@app.command("add-naf")
+def add_naf(
+    data: DataOption,
+    key_id: NafKeyIdOption,
+    entity: Annotated[
+        EntityId,
+        parsed(
+            entity_parser,
+            "--entity",
+            metavar="ID",
+            help="The NAF's identity: a CSE-ID, or the FQDN of a MAF.",
+        ),
+    ],
+    naf: Annotated[
+        list[Fqdn],
+        parsed(
+            Fqdn.parse, "--naf", metavar="FQDN", help="Its own FQDN, for which it may have keys; repeatable."
+        ),
+    ],
+    key_file: Annotated[
+        str | None,
+        typer.Option(
+            "--key-file", metavar="FILE|-", help=f"Its key: {KEY_FORMAT}. Default: made, printed once."
+        ),
+    ] = None,
+    expires_in: Annotated[
+        timedelta | None,
+        parsed(parse_duration, "--expires-in", metavar="DURATION", help="When that key ends."),
+    ] = None,
+    replace_existing: Annotated[
+        bool, typer.Option("--replace", help="Replace a NAF that has this KEYID.")
+    ] = False,
+) -> None:
+    """Provision a NAF with the key by which it proves itself, and say for which FQDNs it may have keys."""
+    log_to_stderr(verbose=False)
+    key = Secret.generate() if key_file is None else read_key(key_file)
+    record = KeyRecord(
+        KeyKind.ZN,
+        key_id,
+        key,
+        datetime.now(UTC),
+        source=entity,
+        targets=tuple(EntityId(str(name)) for name in naf),
+    )
+    if expires_in is not None:
+        record = replace(record, expires=record.issued + expires_in)
+
+    async def add() -> None:
+        async with await Store.open(data) as store:
+            await store.add(record, replace=replace_existing)
+
+    asyncio.run(add())
+    if key_file is None:
+        print(key.reveal().hex())
+
+
+@app.command("remove-naf")
+def remove_naf(data: DataOption, key_id: NafKeyIdOption) -> None:
+    """Remove a NAF: it gets no key any more."""
+    log_to_stderr(verbose=False)
+
+    async def remove() -> bool:
+        async with await Store.open(data) as store:
+            return await store.remove(KeyKind.ZN, key_id)
+
+    _require(asyncio.run(remove()), key_id)
+
+
+@app.command()
+def nafs(data: DataOption, as_json: JsonOption = False) -> None:
+    """List the NAFs; their keys appear as fingerprints."""
+    log_to_stderr(verbose=False)
+    rows = [
+        {
+            "key_id": str(record.key_id),
+            "entity": str(record.source),
+            "nafs": [str(target) for target in record.targets],
+            "expires": None if record.expires is None else record.expires.isoformat(),
+            "fingerprint": record.key.fingerprint,
+        }
+        for record in read_records(data, KeyKind.ZN)
+    ]
+    print_rows(rows, as_json=as_json)
+
+
+def _on_store(data: Path, action: Callable[[GbaStore], Awaitable[_T]]) -> _T:
+    async def act() -> _T:
+        async with await Store.open(data) as store:
+            return await action(store.gba)
+
+    return asyncio.run(act())
+
+
+def _require(found: bool, name: object) -> None:
+    if not found:
+        raise ConfigurationError(f"there is no {name} here")

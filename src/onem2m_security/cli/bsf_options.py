@@ -1,0 +1,255 @@
+"""The options for GBA, the same in every command, and what they stand for: a UE's, and those of a NAF."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..entities.card import SoftwareCard
+from ..entities.entity_a import associate_by_gba, associate_through_maf, gba_suite
+from ..entities.maf_client import MafClient
+from ..entities.naf_client import NafClient
+from ..entities.ue import Ue
+from ..errors import ConfigurationError
+from ..frameworks import bootstrap_gba
+from ..frameworks.saef_psk import provisioned_key
+from ..gba.context import BootstrappedContext
+from ..gba.keys import KeyChoice
+from ..identifiers import EntityId, Fqdn, KeyIdentifier
+from ..net.address import Address, Transport
+from ..net.channel import Channel
+from ..net.limits import Limits
+from ..release import Release
+from ..tls.suites import PSK_SUITES, Suite
+from .common import KEY_FORMAT, parsed, read_key
+from .mef_options import MefAddress
+
+BsfAddress = MefAddress
+"""``FQDN=HOST:PORT``; a BSF is the MEF of the GBA-based framework (8.3.2.3)."""
+
+
+def parse_suite(text: str) -> Suite:
+    """A cipher suite for pre-shared keys, by its IANA name or its OpenSSL name.
+
+    Raises:
+        ConfigurationError: It is none.
+    """
+    for suite in PSK_SUITES:
+        if text in {suite.name, suite.openssl_name}:
+            return suite
+    names = ", ".join(suite.openssl_name for suite in PSK_SUITES)
+    raise ConfigurationError(f"{text[:60]!r} is not a cipher suite for pre-shared keys: {names}")
+
+
+CardOption = Annotated[
+    Path | None,
+    typer.Option("--card", metavar="FILE", help="GBA: our software card (see m2msec usim make)."),
+]
+BsfOption = Annotated[
+    BsfAddress | None,
+    parsed(
+        BsfAddress.parse, "--bsf", metavar="FQDN=HOST:PORT", help="GBA: our BSF, where it listens for UEs."
+    ),
+]
+BsfsOption = Annotated[
+    list[BsfAddress] | None,
+    parsed(
+        BsfAddress.parse,
+        "--bsf",
+        metavar="FQDN=HOST:PORT",
+        help="A BSF that may be asked for its subscribers' keys, where it listens for NAFs; repeatable.",
+    ),
+]
+BsfKeyIdsOption = Annotated[
+    list[KeyIdentifier] | None,
+    parsed(
+        KeyIdentifier.parse,
+        "--bsf-key-id",
+        metavar="KEYID",
+        help="Our own key's identifier at that BSF, relative@BSF-FQDN (see m2msec bsf add-naf).",
+    ),
+]
+BsfKeyFilesOption = Annotated[
+    list[str] | None,
+    typer.Option("--bsf-key-file", metavar="FILE|-", help=f"The key of --bsf-key-id: {KEY_FORMAT}."),
+]
+NafOption = Annotated[
+    Fqdn | None,
+    parsed(
+        Fqdn.parse,
+        "--naf",
+        metavar="FQDN",
+        help="GBA: Entity B's FQDN as a NAF; default: the domain name of an absolute CSE-ID.",
+    ),
+]
+NafKeyOption = Annotated[
+    KeyChoice | None,
+    typer.Option("--naf-key", help="GBA: which key; default: Ks_NAF, or Ks_ext_NAF of a card with GBA_U."),
+]
+SuiteOption = Annotated[
+    Suite | None,
+    parsed(
+        parse_suite,
+        "--suite",
+        metavar="NAME",
+        help="GBA: the one cipher suite to offer; default: the mandatory one of the transport.",
+    ),
+]
+GbaKpsaOption = Annotated[
+    bool,
+    typer.Option("--gba-kpsa", help="GBA: show B-TID as the KpsaId of a provisioned key (8.3.2.3)."),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class GbaOptions:
+    """What a UE was given on the command line."""
+
+    card: Path | None = None
+    bsf: BsfAddress | None = None
+    naf: Fqdn | None = None
+    naf_key: KeyChoice | None = None
+    suite: Suite | None = None
+    gba_kpsa: bool = False
+
+    @property
+    def are_given(self) -> bool:
+        """Whether GBA is what was asked for."""
+        return self.card is not None or self.bsf is not None
+
+    @staticmethod
+    def local(entity: EntityId | None, *others: object) -> EntityId:
+        """The identity that we assume.
+
+        Raises:
+            ConfigurationError: It is missing, or another key is given beside GBA.
+        """
+        if entity is None or any(others):
+            raise ConfigurationError("for GBA give --entity, --card and --bsf, and no other key")
+        return entity
+
+    async def bootstrap(self, limits: Limits) -> BootstrappedContext:
+        """Bootstrap with the card.
+
+        Raises:
+            ConfigurationError: The card or the BSF is missing.
+            AuthenticationError: BSF and card do not accept each other.
+            ResolverUnavailableError: The BSF cannot be reached.
+        """
+        if self.card is None or self.bsf is None:
+            raise ConfigurationError("give --card FILE and --bsf FQDN=HOST:PORT, both")
+        card = SoftwareCard.load(self.card)
+        return await Ue(card, self.bsf.fqdn, self.bsf.address, limits=limits).bootstrap()
+
+    async def associate(
+        self,
+        address: Address,
+        *,
+        local: EntityId,
+        peer: EntityId,
+        maf: Address | None,
+        maf_id: Fqdn | None,
+        release: Release,
+        server_name: Fqdn | None,
+        transport: Transport,
+        limits: Limits,
+    ) -> Channel:
+        """Bootstrap, then associate with Entity B: as with a NAF, or through a MAF if one is given.
+
+        Raises:
+            ConfigurationError: The card, the BSF or the MAF-ID is missing.
+            AuthenticationError: BSF and card do not accept each other.
+            HandshakeError: The MAF or Entity B cannot be reached, or refuses us.
+            ResolverUnavailableError: The BSF cannot be reached.
+        """
+        if maf is None:
+            return await associate_by_gba(
+                address,
+                local=local,
+                peer=peer,
+                context=await self.bootstrap(limits),
+                suite=self.suite,
+                naf=self.naf,
+                choice=self.naf_key,
+                provisions=self.gba_kpsa,
+                server_name=server_name,
+                transport=transport,
+                limits=limits,
+            )
+        client = await self._maf_client(maf, maf_id, local=local, transport=transport, limits=limits)
+        try:
+            return await associate_through_maf(
+                address,
+                local=local,
+                peer=peer,
+                maf=client,
+                release=release,
+                server_name=server_name,
+                transport=transport,
+                limits=limits,
+            )
+        finally:
+            await client.close()
+
+    async def _maf_client(
+        self,
+        maf: Address,
+        maf_id: Fqdn | None,
+        *,
+        local: EntityId,
+        transport: Transport,
+        limits: Limits,
+    ) -> MafClient:
+        """Bootstrap, and be a client of a MAF by a Master Credential from that (8.3.2.3)."""
+        if maf_id is None:
+            raise ConfigurationError("give --maf-id FQDN: for which MAF the Master Credential is")
+        context = await self.bootstrap(limits)
+        suite = self.suite or gba_suite(transport)
+        initiator = bootstrap_gba.initiate_maf(local, maf_id, context, suite=suite, choice=self.naf_key)
+        return MafClient(maf_id, maf, local=local, initiator=initiator, transport=transport, limits=limits)
+
+
+def naf_clients(
+    local: EntityId,
+    naf: Fqdn | None,
+    bsfs: list[BsfAddress] | None,
+    key_ids: list[KeyIdentifier] | None,
+    key_files: list[str] | None,
+    *,
+    transport: Transport = Transport.TLS,
+    limits: Limits | None = None,
+) -> list[NafClient]:
+    """Our clients of the BSFs that the options name; the FQDN of a key's identifier says whose it is.
+
+    Raises:
+        ConfigurationError: A BSF without a key, a key without a BSF, one of them twice, or no NAF-FQDN.
+    """
+    addresses = {bsf.fqdn: bsf.address for bsf in bsfs or ()}
+    named = [key_id.fqdn for key_id in key_ids or ()]
+    if (
+        sorted(map(str, addresses)) != sorted(map(str, named))
+        or len(addresses) != len(bsfs or ())
+        or len(named) != len(key_files or ())
+    ):
+        raise ConfigurationError(
+            "for each BSF give one --bsf FQDN=HOST:PORT, one --bsf-key-id relative@FQDN, one --bsf-key-file"
+        )
+    naf = naf or local.domain_name
+    if named and naf is None:
+        raise ConfigurationError(f"{local} has no domain name: give --naf FQDN, our name as a NAF")
+    return [
+        NafClient(
+            key_id.fqdn,
+            addresses[key_id.fqdn],
+            local=local,
+            naf=naf,
+            key=provisioned_key(key_id, read_key(file)),
+            transport=transport,
+            limits=limits,
+        )
+        for key_id, file in zip(key_ids or (), key_files or (), strict=True)
+        if naf is not None
+    ]

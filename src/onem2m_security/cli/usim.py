@@ -1,0 +1,116 @@
+"""``m2msec usim``: a software card in a file, for where no UICC is at hand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..credentials import Secret
+from ..entities.card import SoftwareCard
+from ..errors import ConfigurationError
+from ..gba.aka import MacFailure, Success, SynchronisationFailure
+from ..gba.keys import ks_of
+from ..gba.subscriber import AlgorithmSet, Subscriber
+from ..net.limits import Limits
+from ..servers import run
+from .bsf import AlgorithmOption, GbaUOption, ImpiOption, KFileOption, OpcFileOption, read_subscriber
+from .bsf_options import BsfAddress, GbaOptions
+from .common import JsonOption, RevealOption, log_to_stderr, parsed
+
+app = typer.Typer(help="A software card (USIM) in a file.", no_args_is_help=True)
+
+CardArgument = Annotated[Path, typer.Option("--card", metavar="FILE", help="The card; a file of mode 0600.")]
+
+_KEY_OCTETS = {AlgorithmSet.MILENAGE: (16, 16), AlgorithmSet.TUAK: (32, 32)}
+
+
+@app.command()
+def make(
+    card: CardArgument,
+    impi: ImpiOption,
+    k_file: KFileOption = None,
+    opc_file: OpcFileOption = None,
+    algorithm: AlgorithmOption = AlgorithmSet.MILENAGE,
+    gba_u: GbaUOption = False,
+) -> None:
+    """Make a card, with given keys or with new ones.
+
+    The BSF takes the same keys from the file: m2msec bsf add-subscriber --card FILE.
+    """
+    log_to_stderr(verbose=False)
+    if k_file is None and opc_file is None:
+        k, opc = (Secret.generate(octets) for octets in _KEY_OCTETS[algorithm])
+        subscriber = Subscriber(impi, k, opc, algorithm=algorithm)
+    else:
+        subscriber = read_subscriber(impi, k_file, opc_file, algorithm)
+    SoftwareCard.create(card, subscriber, gba_u=gba_u)
+
+
+@app.command()
+def show(card: CardArgument, as_json: JsonOption = False) -> None:
+    """Show a card: its IMPI, algorithm set and highest sequence number; its key as a fingerprint."""
+    log_to_stderr(verbose=False)
+    loaded = SoftwareCard.load(card)
+    told = {
+        "impi": str(loaded.impi),
+        "algorithm": loaded.subscriber.algorithm.value,
+        "gba_u": loaded.gba_u,
+        "highest_seq": max(loaded.accepted),
+        "fingerprint": loaded.subscriber.k.fingerprint,
+    }
+    print(json.dumps(told) if as_json else "\n".join(f"{name}: {value}" for name, value in told.items()))
+
+
+@app.command()
+def authenticate(
+    card: CardArgument,
+    rand: Annotated[str, typer.Option("--rand", metavar="HEX", help="RAND, 32 hex digits.")],
+    autn: Annotated[str, typer.Option("--autn", metavar="HEX", help="AUTN, 32 hex digits.")],
+    reveal: RevealOption = False,
+) -> None:
+    """Answer a challenge as the card does; prints JSON. Each challenge works once."""
+    log_to_stderr(verbose=False)
+    match SoftwareCard.load(card).authenticate(_hex("--rand", rand), _hex("--autn", autn)):
+        case Success(res, ck, ik):
+            told = {"result": "success", "ks_fingerprint": ks_of(ck, ik).fingerprint}
+            if reveal:
+                told |= {name: key.reveal().hex() for name, key in (("res", res), ("ck", ck), ("ik", ik))}
+        case SynchronisationFailure(auts):
+            told = {"result": "synchronisation failure", "auts": auts.hex()}
+        case MacFailure():
+            told = {"result": "MAC failure"}
+    print(json.dumps(told))
+
+
+@app.command()
+def bootstrap(
+    card: CardArgument,
+    bsf: Annotated[
+        BsfAddress,
+        parsed(
+            BsfAddress.parse, "--bsf", metavar="FQDN=HOST:PORT", help="The BSF, where it listens for UEs."
+        ),
+    ],
+    timeout: Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds for each request.")] = 5.0,
+) -> None:
+    """Bootstrap with a BSF; prints B-TID and lifetime as JSON."""
+    log_to_stderr(verbose=False)
+    context = run(GbaOptions(card=card, bsf=bsf).bootstrap(Limits(request_seconds=timeout)))
+    told = {
+        "b_tid": context.b_tid.base64,
+        "impi": str(context.impi),
+        "expires": context.expires.isoformat(),
+        "gba_u": context.gba_u,
+        "ks_fingerprint": context.ks.fingerprint,
+    }
+    print(json.dumps(told))
+
+
+def _hex(name: str, text: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        raise ConfigurationError(f"{name} is not in hex digits") from None
