@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from maf_support import RunningMaf, running_maf, the_main_job
 from programs import Programs
 
 # A machine that is busy with other work makes an example slow, not wrong.
@@ -21,3 +22,11 @@ def programs(tmp_path: Path) -> Iterator[Programs]:
     started = Programs(tmp_path)
     yield started
     started.end_all()
+
+
+@pytest.fixture
+async def maf(tmp_path: Path) -> AsyncIterator[RunningMaf]:
+    """A MAF that still does the main job for real clients once the test is over, whatever the test did."""
+    async with running_maf(tmp_path / "data", busy_timeout=0.3) as running:
+        yield running
+        await the_main_job(running.address)

@@ -11,13 +11,17 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from onem2m_security.credentials import Secret
+from onem2m_security.entities.entity_a import associate_through_maf
+from onem2m_security.entities.entity_b import EntityB
 from onem2m_security.entities.maf_client import MafClient
 from onem2m_security.frameworks.base import Initiator
 from onem2m_security.frameworks.saef_maf import initiate_maf_handshake, master_credential
 from onem2m_security.functions.maf import DEFAULT_KC_LIFETIME, Maf
 from onem2m_security.identifiers import EntityId, Fqdn, KeyIdentifier
 from onem2m_security.net.address import Address
+from onem2m_security.net.http import HttpClient
 from onem2m_security.net.limits import Limits
+from onem2m_security.net.tcp import Listener
 from onem2m_security.servers import Server
 from onem2m_security.store import KeyKind, KeyRecord, Store
 
@@ -86,6 +90,12 @@ class RunningMaf:
     server: Server
     address: Address
 
+    @property
+    def listener(self) -> Listener:
+        """The TCP port, whose counts tell what is still open."""
+        [listener] = [port for port in self.server._ports if isinstance(port, Listener)]
+        return listener
+
     async def kcs(self) -> dict[KeyIdentifier, Secret]:
         return {record.key_id: record.key for record in await self.store.records(KeyKind.KC)}
 
@@ -116,3 +126,27 @@ async def eventually(condition, seconds: float = 20.0) -> None:
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - any condition, also of other programs
             await asyncio.sleep(0.005)
+
+
+async def the_main_job(address: Address) -> None:
+    """A gets Kc from the MAF, B retrieves it, both associate and talk."""
+
+    async def echo(channel):
+        await channel.write(await channel.read())
+
+    async with EntityB(ID_B, mafs=[B.maf_client(address)]) as b:
+        bound = await b.listen(LOOPBACK, echo)
+        client = A.maf_client(address)
+        async with await associate_through_maf(bound, local=ID_A, peer=ID_B, maf=client) as channel:
+            assert channel.association.peer == ID_B
+            await channel.write(b"still here")
+            assert await channel.read() == b"still here"
+
+
+@contextlib.asynccontextmanager
+async def client_of(who: Client, address: Address) -> AsyncIterator[HttpClient]:
+    client = HttpClient(who.initiator(), address)
+    try:
+        yield client
+    finally:
+        await client.close()
