@@ -89,7 +89,7 @@ def refused(number: int, alter: Callable[[bytes], bytes]) -> KeyEstablishmentErr
         while True:
             step = receiver_of(sent, initiating, terminating).process(message)
             assert step.key is None or receiver_of(sent, initiating, terminating) is not initiating
-            assert step.message is not None
+            assert step.message
             assert step.key is None or number == 4, "the terminating end-point got a key"
             message, sent = step.message, sent + 1
     except KeyEstablishmentError as error:
@@ -404,7 +404,7 @@ def test_tls_1_1_is_refused_at_either_end():
 def test_a_foreign_tls_1_2_hello_is_accepted():
     hello = client_hello(minimum_version=ssl.TLSVersion.TLSv1_2, maximum_version=ssl.TLSVersion.TLSv1_2)
     step = TerminatingEndPoint(ACCEPTOR).process(hello)
-    assert step.message is not None
+    assert step.message
     check_message(2, step.message)
 
 
@@ -600,7 +600,7 @@ def test_a_thousand_interleaved_exchanges_give_a_thousand_different_matching_key
         most = max(most, len(exchanges))
         if step.key is not None:
             keys[name].append(step.key)
-        if step.message is not None:
+        if step.message:
             waiting.append((name, number + 1, step.message))
     assert all(len(two) == 2 and two[0].key == two[1].key for two in keys.values())
     assert len({two[0].key.reveal() for two in keys.values()}) == 1000

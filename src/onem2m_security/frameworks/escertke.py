@@ -70,11 +70,11 @@ class Step:
     """What came of a message.
 
     Attributes:
-        message: The next ESCertKE message, for the peer; None when there is none.
+        message: The next ESCertKE message, for the peer; empty when there is none.
         key: The result; None while the exchange goes on.
     """
 
-    message: bytes | None = None
+    message: bytes = b""
     key: PairwiseE2EKey | None = None
 
 
