@@ -1,9 +1,10 @@
 """The demonstration: real server processes on loopback, and one story told step by step, clause by clause.
 
-A device with a key in common with a MAF obtains Kc, associates with a CSE and registers there; somebody else
-who writes his own name into a request is refused (TS-0003 clauses 8.2.2.3, 8.8.2, 7.2.1). The servers
-are processes of their own; Entity A and Entity B run here, through the library that a developer imports.
-Nothing outlives the demonstration, and nothing in it is replayed: every identifier is new.
+A device leaves the factory with one key, Kpm. With it it bootstraps at an MEF; a MAF fetches its Master
+Credential from there in the middle of a handshake; through the MAF it obtains Kc, associates with a CSE and
+registers there; somebody else who writes his own name into a request is refused (TS-0003 clauses 8.3.2.1,
+8.2.2.3, 8.8.2, 7.2.1). MEF and MAF are processes of their own; Entity A and Entity B run here, through the
+library that a developer imports. Nothing outlives the demonstration, and nothing in it is replayed.
 """
 
 from __future__ import annotations
@@ -24,29 +25,33 @@ from pathlib import Path
 
 from .association import Association
 from .credentials import ResolvedKey, Secret
+from .entities.enrolee import Enrolee
 from .entities.entity_a import obtain_connection_key
 from .entities.entity_b import EntityB
 from .entities.maf_client import MafClient
 from .errors import ConfigurationError, SecurityFrameworkError
 from .frameworks import saef_maf
 from .frameworks.base import Established
+from .frameworks.bootstrap_psk import enrolee_key, target_key
 from .frameworks.saef_maf import ConnectionKey, master_credential
+from .functions.instructions import BootstrapInstruction, enrolee_record, target_record
 from .functions.primitives import Operation, Request, Response, Rsc
-from .identifiers import EntityId, Fqdn, KeyIdentifier
+from .identifiers import EntityId, Fqdn, KeyIdentifier, Suid
 from .net.address import Address
 from .net.http import HttpClient
-from .release import DEFAULT_RELEASE, Release
+from .release import DEFAULT_RELEASE, FETCH_CREDENTIALS, Release
 from .store.records import KeyKind, KeyRecord
 from .store.store import Store
 
+MEF_ID = Fqdn("mef.example.com")
 MAF_ID = Fqdn("maf.example.com")
 ENTITY_A = EntityId("/in-cse/Cthermometer")
 ENTITY_B = EntityId("/in-cse")
 INTRUDER = EntityId("/in-cse/Cintruder")
 LOOPBACK = Address("127.0.0.1", 0)
 
-A, MAF, B = "Entity A", "MAF", "Entity B"
-LIFELINES = (A, MAF, B)
+A, MEF, MAF, B = "Entity A", "MEF", "MAF", "Entity B"
+LIFELINES = (A, MEF, MAF, B)
 
 START_SECONDS = 20.0
 _LISTENING = re.compile(r"listening on (\S+) ")
@@ -89,6 +94,7 @@ class Demo:
         self._report = report
         self._release = release
         self._reveal = reveal
+        self._instruction = BootstrapInstruction(ENTITY_A, (EntityId(str(MAF_ID)),), release=release)
 
     async def run(self) -> Association:
         """Tell the whole story; returns the association that Entity B ended with.
@@ -101,36 +107,101 @@ class Demo:
             return await self._story(Path(directory))
 
     async def _story(self, directory: Path) -> Association:
-        km_a, km_b = await self._provision(directory / "maf")
-        arguments = ("maf", "serve", "--data", str(directory / "maf"), "--fqdn", str(MAF_ID))
-        async with server(*arguments, errors=directory / "maf.log") as maf:
-            entity_a = MafClient(MAF_ID, maf, local=ENTITY_A, km=km_a)
+        mef_data, maf_data = directory / "mef", directory / "maf"
+        kpm, maf_key = await self._configure_mef(mef_data)
+        km_b = await self._configure_maf(maf_data)
+        key_file = directory / "maf-key"
+        _write_secret(key_file, maf_key.key)
+        async with contextlib.AsyncExitStack() as running:
+            mef = await running.enter_async_context(
+                server(*_arguments("mef", mef_data, MEF_ID), errors=directory / "mef.log")
+            )
+            at_mef = ("--mef", f"{MEF_ID}={mef}", "--mef-key-id", str(maf_key.key_id))
+            policy = ("--mef-key-file", str(key_file), "--enrolee-target", str(ENTITY_B))
+            maf = await running.enter_async_context(
+                server(*_arguments("maf", maf_data, MAF_ID), *at_mef, *policy, errors=directory / "maf.log")
+            )
+            store = await running.enter_async_context(await Store.open(directory / "device"))
+            enrolee = await self._bootstrap(store, kpm, mef, mef_data)
+            entity_a = await enrolee.maf_client(MAF_ID, maf)
+            running.push_async_callback(entity_a.close)
+            kc = await self._obtain_kc(enrolee, entity_a, maf_data)
             entity_b = _Witness(MAF_ID, maf, local=ENTITY_B, km=km_b)
             entity_b.report, entity_b.show = self._report, self._shown
-            try:
-                kc = await self._obtain_kc(entity_a, directory / "maf")
-                return await self._associate(kc, entity_b)
-            finally:
-                await entity_a.close()
+            return await self._associate(kc, entity_b)
 
-    async def _provision(self, maf_data: Path) -> tuple[ResolvedKey, ResolvedKey]:
-        km_a, km_b = (_random_km() for _ in range(2))
-        async with await Store.open(maf_data) as store:
-            await store.add(_client_record(km_a, ENTITY_A, (ENTITY_B,)))
-            await store.add(_client_record(km_b, ENTITY_B, ()))
+    async def _configure_mef(self, data: Path) -> tuple[ResolvedKey, ResolvedKey]:
+        kpm = enrolee_key(_new_id("device", MEF_ID), Secret.generate())
+        maf_key = target_key(_new_id("maf", MEF_ID), Secret.generate())
+        async with await Store.open(data) as store:
+            await store.add(enrolee_record(kpm.key_id, kpm.key, self._instruction))
+            await store.add(target_record(maf_key.key_id, maf_key.key, EntityId(str(MAF_ID))))
         self._tell(
-            "8.2.2.3", A, MAF, "share a Master Credential", KmId=str(km_a.key_id), Km=self._shown(km_a.key)
+            "8.3.2.1", A, MEF, "share a key from the factory", KpmId=str(kpm.key_id), Kpm=self._shown(kpm.key)
         )
-        return km_a, km_b
+        self._tell(
+            "8.3.2.1",
+            MEF,
+            MEF,
+            "is instructed what to provision the device for",
+            **{"Enrolee-ID": str(ENTITY_A), "Enrolment Target": str(MAF_ID)},
+        )
+        return kpm, maf_key
 
-    async def _obtain_kc(self, entity_a: MafClient, maf_data: Path) -> ConnectionKey:
-        self._tell("8.8.2.2", A, MAF, "MAF Handshake: TLS-PSK with KmId and Km")
+    async def _configure_maf(self, data: Path) -> ResolvedKey:
+        km_b = master_credential(_new_id("cse", MAF_ID), Secret.generate())
+        record = KeyRecord(KeyKind.KM, km_b.key_id, km_b.key, issued=datetime.now(UTC), source=ENTITY_B)
+        async with await Store.open(data) as store:
+            await store.add(record)
+        self._tell(
+            "8.2.2.3", B, MAF, "share a Master Credential", KmId=str(km_b.key_id), Km=self._shown(km_b.key)
+        )
+        return km_b
+
+    async def _bootstrap(self, store: Store, kpm: ResolvedKey, mef: Address, mef_data: Path) -> Enrolee:
+        enrolee = await Enrolee.configure(
+            store, kpm_id=kpm.key_id, kpm=kpm.key, instruction=self._instruction, mef=mef
+        )
+        self._tell("8.3.2.1", A, MEF, "Bootstrap Security Handshake: TLS-PSK with KpmId and Kpm")
+        key = await enrolee.enrol()
+        self._tell(
+            "10.3.1", A, A, "export Ke and KeId", KeId=self._release.wire(key.ke_id), Ke=self._shown(key.ke)
+        )
+        record = await _found(mef_data, KeyKind.KE, key.ke_id)
+        if record is None or record.key != key.ke:
+            raise SecurityFrameworkError("the MEF does not hold the Ke that the Enrolee exported")
+        self._tell("10.3.4", MEF, MEF, "holds the same Ke", Ke=self._shown(record.key))
+        return enrolee
+
+    async def _obtain_kc(self, enrolee: Enrolee, entity_a: MafClient, maf_data: Path) -> ConnectionKey:
+        km = await enrolee.master_credential(MAF_ID)
+        derivation = "10.3.2" if self._release is Release.R1 else "10.3.7"
+        self._tell(
+            derivation, A, A, f"derive Km for {MAF_ID}", KmId=str(km.credential), Km=self._shown(km.key)
+        )
+        self._tell(
+            "8.3.1.2",
+            A,
+            MAF,
+            "MAF Handshake: TLS-PSK with KeId and Km",
+            psk_identity=self._release.wire(km.key_id),
+        )
         kc = await obtain_connection_key(entity_a, ENTITY_B, release=self._release)
+        fetched = await _found(maf_data, KeyKind.KM, km.key_id)
+        if fetched is None or fetched.key != km.key or fetched.key_id != km.credential:
+            raise SecurityFrameworkError("the MAF did not fetch the Km that the Enrolee derived")
+        path = f"{FETCH_CREDENTIALS}/<KeID>/{int(Suid.PROVISIONED_MAF)}"
+        self._tell("8.3.2.1", MAF, MEF, "in the middle of it: whose is this KeId?", GET=path)
+        facts = {
+            "KmId": str(fetched.key_id),
+            "Km": self._shown(fetched.key),
+            "Enrolee-ID": str(fetched.source),
+        }
+        self._tell("8.3.2.1", MEF, MAF, "Km, its lifetime and the Enrolee-ID", **facts)
         self._tell(
             "10.3.1", A, A, "export Kc and KcId", KcId=self._release.wire(kc.kc_id), Kc=self._shown(kc.kc)
         )
-        async with await Store.open(maf_data) as store:
-            record = await store.find(KeyKind.KC, kc.kc_id)
+        record = await _found(maf_data, KeyKind.KC, kc.kc_id)
         if record is None or record.key != kc.kc:
             raise SecurityFrameworkError("the MAF does not hold the Kc that Entity A exported")
         self._tell("10.3.5", MAF, MAF, f"holds the same Kc, for {ENTITY_B} only", Kc=self._shown(record.key))
@@ -217,13 +288,23 @@ class _Witness(MafClient):
         return found
 
 
-def _random_km() -> ResolvedKey:
-    km_id = KeyIdentifier.parse_km_id(f"demo-{secrets.token_hex(4)}@{MAF_ID}")
-    return master_credential(km_id, Secret.generate())
+def _new_id(name: str, issuer: Fqdn) -> KeyIdentifier:
+    return KeyIdentifier(f"{name}-{secrets.token_hex(4)}", issuer)
 
 
-def _client_record(km: ResolvedKey, client: EntityId, targets: tuple[EntityId, ...]) -> KeyRecord:
-    return KeyRecord(KeyKind.KM, km.key_id, km.key, issued=datetime.now(UTC), source=client, targets=targets)
+def _write_secret(path: Path, key: Secret) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(key.reveal().hex())
+
+
+def _arguments(function: str, data: Path, fqdn: Fqdn) -> tuple[str, ...]:
+    return (function, "serve", "--data", str(data), "--fqdn", str(fqdn))
+
+
+async def _found(data: Path, kind: KeyKind, key_id: KeyIdentifier) -> KeyRecord | None:
+    """What a server process has made durable."""
+    async with await Store.open(data) as store:
+        return await store.find(kind, key_id)
 
 
 @contextlib.asynccontextmanager
@@ -270,6 +351,9 @@ async def _address_of(process: asyncio.subprocess.Process, errors: Path, seconds
             line = await process.stdout.readline()
     listening = _LISTENING.search(line.decode(errors="replace"))
     if listening is None:
-        told = errors.read_text(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
-        raise ConfigurationError(f"a server process did not start: {told[0][:300]}")
+        raise ConfigurationError(f"a server process did not start: {_last_line(errors)}")
     return Address.parse(listening[1])
+
+
+def _last_line(file: Path) -> str:
+    return next(iter(file.read_text(errors="replace").strip().splitlines()[-1:]), "it said nothing")[:300]

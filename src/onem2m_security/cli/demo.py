@@ -15,13 +15,13 @@ from ..release import DEFAULT_RELEASE
 from ..servers import run
 from .common import JsonOption, ReleaseOption, RevealOption, log_to_stderr
 
-COLUMN = 18
+COLUMN = 14
 
 
 def demo(
     release: ReleaseOption = DEFAULT_RELEASE, as_json: JsonOption = False, reveal: RevealOption = False
 ) -> None:
-    """Run the main job on this machine: real servers, a device, a MAF, an association, a request.
+    """Run the main job on this machine: a device, from its factory key to an association and a request.
 
     Everything runs on loopback in a temporary directory and is gone afterwards. Keys appear as fingerprints
     unless --reveal is given.
