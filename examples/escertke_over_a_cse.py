@@ -2,8 +2,9 @@
 
     python examples/escertke_over_a_cse.py --cse http://127.0.0.1:8080/cse-in --originator-cse id-in
 
-Any CSE with the HTTP binding will do; ``pip install acmecse`` brings one. Both AEs register with it. The terminating AE gives a point of access, where the CSE delivers NOTIFY requests; the
-initiating AE has none and needs none, since every answer comes in a response.
+Any CSE with the HTTP binding will do; ``pip install acmecse`` brings one. Both AEs register with it. The
+terminating AE gives a point of access, where the CSE delivers NOTIFY requests; the initiating AE has none and
+needs none, since every answer comes in a response.
 
 TS-0004 puts the securityInfo into a NOTIFY as it is (``--form security-info``). The ACME CSE forwards nothing
 but notifications of resources, so that the default here has it as the representation in one
