@@ -13,7 +13,7 @@ PACKAGE = "onem2m_security"
 
 FLOORS = (
     {"errors", "telemetry", "version"},
-    {"identifiers", "release"},
+    {"identifiers", "release", "durations"},
     {"credentials", "association", "keys"},
     {"tls", "gba"},
     {"certificates", "store"},
@@ -21,7 +21,7 @@ FLOORS = (
     {"functions"},
     {"net"},
     {"servers", "entities"},
-    {"vectors", "demo", "cli", ""},  # "" is the package itself: what a developer imports
+    {"vectors", "demo", "config", "cli", ""},  # "" is the package itself: what a developer imports
 )
 """From the ground up. A module imports from floors below its own, or from its own floor without a circle."""
 

@@ -21,6 +21,7 @@ from .frameworks.base import Authorities, Established
 from .functions.bsf import Bsf
 from .functions.enrolees import AssociationPolicy
 from .functions.function import Function
+from .functions.instructions import DEFAULT_ENROLMENT_EXPIRY
 from .functions.maf import DEFAULT_KC_LIFETIME, Maf
 from .functions.mef import Mef
 from .functions.primitives import Request, Response
@@ -273,6 +274,7 @@ def mef_service(
     *,
     endpoint: Endpoint | None = None,
     release: Release = DEFAULT_RELEASE,
+    enrolment_expiry: timedelta = DEFAULT_ENROLMENT_EXPIRY,
     transports: Sequence[Transport] = ALL_TRANSPORTS,
 ) -> Service:
     """An MEF to run.
@@ -283,11 +285,12 @@ def mef_service(
         listen: Where to listen.
         endpoint: The (D)TLS configuration, for clients with certificates; by default pre-shared keys only.
         release: By which release keys are derived for Enrolees with certificates.
+        enrolment_expiry: How long they may use Ke.
         transports: Over what to listen.
     """
 
     def make(store: Store) -> Function:
-        return Mef(store, fqdn, endpoint=endpoint, release=release)
+        return Mef(store, fqdn, enrolment_expiry=enrolment_expiry, endpoint=endpoint, release=release)
 
     return Service(f"MEF {fqdn}", data, listen, make, transports)
 

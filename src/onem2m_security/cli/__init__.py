@@ -8,7 +8,7 @@ import typer
 
 from ..errors import SecurityFrameworkError
 from ..version import __version__
-from . import bsf, connect, demo, enrol, maf, mef, pki, store, usim, vectors
+from . import bsf, connect, demo, enrol, maf, mef, pki, serve, store, usim, vectors
 
 app = typer.Typer(
     name="m2msec",
@@ -28,6 +28,7 @@ app.command("connect")(connect.connect)
 app.command("listen")(connect.listen)
 app.command("enrol")(enrol.enrol)
 app.command("vectors")(vectors.vectors)
+app.command("serve")(serve.serve)
 app.command("demo")(demo.demo)
 
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Self, TypeVar
 import typer
 
 from ..credentials import Secret
+from ..durations import parse_duration
 from ..entities.card import SoftwareCard
 from ..errors import ConfigurationError
 from ..functions.ub import DEFAULT_LIFETIME
@@ -37,7 +38,6 @@ from .common import (
     announce,
     entity_parser,
     log_to_stderr,
-    parse_duration,
     parsed,
     read_key,
 )

@@ -6,7 +6,6 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterable
-from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -132,15 +131,6 @@ def read_key(file: str) -> Secret:
         raise ConfigurationError(f"{file} cannot be read: {error.strerror}") from error
     except CredentialError as error:
         raise ConfigurationError(f"{file}: {error}") from None
-
-
-def parse_duration(text: str) -> timedelta:
-    """``30s``, ``15m``, ``24h`` or ``7d``."""
-    units = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-    number, unit = text[:-1], text[-1:]
-    if unit not in units or not number.isascii() or not number.isdigit() or not 0 < int(number) < 10**6:
-        raise ConfigurationError(f"{text[:40]!r} is not a duration: 30s, 15m, 24h or 7d is expected")
-    return timedelta(**{units[unit]: int(number)})
 
 
 def over(transports: Iterable[Transport]) -> str:

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from ..credentials import Secret
+from ..durations import parse_duration
+from ..functions.enrolees import AssociationPolicy
 from ..functions.maf import DEFAULT_KC_LIFETIME
 from ..identifiers import EntityId, KeyIdentifier
 from ..release import Release
@@ -39,7 +41,6 @@ from .common import (
     announce,
     entity_parser,
     log_to_stderr,
-    parse_duration,
     parsed,
     read_key,
 )
@@ -48,7 +49,6 @@ from .mef_options import (
     MefKeyFilesOption,
     MefKeyIdsOption,
     MefsOption,
-    association_policy,
     mef_clients,
 )
 from .tables import print_rows, read_records
@@ -110,7 +110,7 @@ def serve(
         kc_lifetime=kc_lifetime,
         mefs=mef_clients(EntityId(str(fqdn)), mef, mef_key_id, mef_key_file),
         bsfs=naf_clients(EntityId(str(fqdn)), fqdn, bsf, bsf_key_id, bsf_key_file),
-        policy=association_policy(enrolee_target),
+        policy=AssociationPolicy.of(enrolee_target or ()),
         endpoint=certificates.accepting_endpoint(),
         transports=transport,
     )

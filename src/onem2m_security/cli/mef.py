@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from ..credentials import Secret
+from ..durations import parse_duration
 from ..functions.instructions import (
     DEFAULT_ENROLMENT_EXPIRY,
     BootstrapInstruction,
@@ -45,7 +46,6 @@ from .common import (
     announce,
     entity_parser,
     log_to_stderr,
-    parse_duration,
     parsed,
     read_key,
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
 from typing import Annotated, Self
 
@@ -11,7 +10,7 @@ import typer
 from ..entities.mef_client import MefClient
 from ..errors import ConfigurationError
 from ..frameworks.bootstrap_psk import target_key
-from ..functions.enrolees import AssociationPolicy
+from ..functions.enrolees import AssociationRule
 from ..identifiers import EntityId, Fqdn, KeyIdentifier
 from ..net.address import Address, Transport
 from ..net.limits import Limits
@@ -39,24 +38,6 @@ class MefAddress:
         return cls(Fqdn.parse(fqdn), Address.parse(address))
 
 
-@dataclass(frozen=True, slots=True)
-class EnroleeTarget:
-    """``IDB`` or ``ENROLEE=IDB``: whom every Enrolee, or one of them, may have keys for."""
-
-    enrolee: EntityId | None
-    target: EntityId
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Parse ``/in-cse`` or ``Cae=/in-cse``.
-
-        Raises:
-            IdentifierError: One of the two is not an entity identifier.
-        """
-        enrolee, _, target = text.rpartition("=")
-        return cls(EntityId.parse(enrolee) if enrolee else None, EntityId.parse(target))
-
-
 MefsOption = Annotated[
     list[MefAddress] | None,
     parsed(
@@ -80,9 +61,9 @@ MefKeyFilesOption = Annotated[
     typer.Option("--mef-key-file", metavar="FILE|-", help=f"The key of --mef-key-id: {KEY_FORMAT}."),
 ]
 EnroleeTargetsOption = Annotated[
-    list[EnroleeTarget] | None,
+    list[AssociationRule] | None,
     parsed(
-        EnroleeTarget.parse,
+        AssociationRule.parse,
         "--enrolee-target",
         metavar="[ENROLEE=]IDB",
         help="An Entity B that clients provisioned by an MEF (or the one that is named) may have keys for; "
@@ -128,13 +109,3 @@ def mef_clients(
         )
         for key_id, file in zip(key_ids or (), key_files or (), strict=True)
     ]
-
-
-def association_policy(given: list[EnroleeTarget] | None) -> AssociationPolicy:
-    """The policy that the options describe."""
-    everyone = tuple(item.target for item in given or () if item.enrolee is None)
-    named: defaultdict[EntityId, tuple[EntityId, ...]] = defaultdict(tuple)
-    for item in given or ():
-        if item.enrolee is not None:
-            named[item.enrolee] += (item.target,)
-    return AssociationPolicy(everyone, dict(named))

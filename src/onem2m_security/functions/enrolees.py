@@ -11,10 +11,12 @@ Configuration (8.2.2.3), kept here as a policy. It holds at each handshake, not 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
+from typing import Self
 
 from ..credentials import ResolvedKey
 from ..errors import ResolverUnavailableError
@@ -30,6 +32,29 @@ FETCH_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
+class AssociationRule:
+    """``IDB`` or ``ENROLEE=IDB``: whom every Enrolee, or one of them, may have keys for.
+
+    Attributes:
+        enrolee: The Enrolee, or None for all that no rule names.
+        target: Entity B.
+    """
+
+    enrolee: EntityId | None
+    target: EntityId
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Parse ``/in-cse`` or ``/in-cse/Cae=/in-cse``.
+
+        Raises:
+            IdentifierError: One of the two is not an entity identifier.
+        """
+        enrolee, _, target = text.rpartition("=")
+        return cls(EntityId.parse(enrolee) if enrolee else None, EntityId.parse(target))
+
+
+@dataclass(frozen=True, slots=True)
 class AssociationPolicy:
     """Whom remotely provisioned clients may have keys for.
 
@@ -40,6 +65,15 @@ class AssociationPolicy:
 
     everyone: tuple[EntityId, ...] = ()
     by_enrolee: Mapping[EntityId, tuple[EntityId, ...]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, rules: Iterable[AssociationRule]) -> Self:
+        """The policy that these rules describe."""
+        everyone: list[EntityId] = []
+        named: defaultdict[EntityId, list[EntityId]] = defaultdict(list)
+        for rule in rules:
+            (everyone if rule.enrolee is None else named[rule.enrolee]).append(rule.target)
+        return cls(tuple(everyone), {enrolee: tuple(targets) for enrolee, targets in named.items()})
 
     def targets(self, enrolee: EntityId | None) -> tuple[EntityId, ...]:
         """The Entities B for which this Enrolee may have keys made."""

@@ -1,0 +1,76 @@
+"""``m2msec serve``: run MAFs and MEFs, together or apart, from one configuration file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..config import MafSettings, MefPeerSettings, MefSettings, load
+from ..entities.mef_client import MefClient
+from ..errors import ConfigurationError
+from ..frameworks.bootstrap_psk import target_key
+from ..functions.enrolees import AssociationPolicy
+from ..identifiers import EntityId
+from ..net.limits import Limits
+from ..servers import Service, maf_service, mef_service, run
+from ..servers import serve as serve_services
+from .common import VerboseOption, announce, log_to_stderr, read_key
+
+
+def serve(
+    config: Annotated[Path, typer.Option("--config", metavar="FILE", help="The configuration, in TOML.")],
+    check: Annotated[bool, typer.Option("--check", help="Only read the configuration and its keys.")] = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Run the MAFs and MEFs of a configuration file until SIGTERM or SIGINT.
+
+    Prints one line for each when all of them accept clients.
+    """
+    log_to_stderr(verbose=verbose)
+    settings = load(config)
+    limits = settings.limits.limits()
+    here = config.absolute().parent
+    services = [
+        *(_maf(maf, here, limits) for maf in settings.maf),
+        *(_mef(mef, here) for mef in settings.mef),
+    ]
+    if not check:
+        run(serve_services(services, ready=announce, limits=limits, metrics=settings.metrics))
+
+
+def _maf(settings: MafSettings, here: Path, limits: Limits) -> Service:
+    names = [mef.fqdn for mef in settings.mefs]
+    if len(set(names)) != len(names):
+        raise ConfigurationError(f"maf {settings.fqdn}: an MEF is given twice among maf.mefs")
+    return maf_service(
+        settings.fqdn,
+        here / settings.data,
+        settings.listen,
+        kc_lifetime=settings.kc_lifetime,
+        mefs=[_mef_client(mef, EntityId(str(settings.fqdn)), here, limits) for mef in settings.mefs],
+        policy=AssociationPolicy.of(settings.enrolee_targets),
+        transports=settings.transports,
+    )
+
+
+def _mef_client(settings: MefPeerSettings, local: EntityId, here: Path, limits: Limits) -> MefClient:
+    return MefClient(
+        settings.fqdn,
+        settings.address,
+        local=local,
+        key=target_key(settings.key_id, read_key(str(here / settings.key_file))),
+        transport=settings.transport,
+        limits=limits,
+    )
+
+
+def _mef(settings: MefSettings, here: Path) -> Service:
+    return mef_service(
+        settings.fqdn,
+        here / settings.data,
+        settings.listen,
+        enrolment_expiry=settings.enrolment_expiry,
+        transports=settings.transports,
+    )
