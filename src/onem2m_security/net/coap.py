@@ -7,6 +7,7 @@ own DTLS connections through its MessageInterface.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import logging
 import secrets
@@ -19,7 +20,7 @@ from aiocoap.numbers.codes import Code
 from aiocoap.numbers.optionnumbers import OptionNumber
 from aiocoap.optiontypes import StringOption, UintOption
 
-from ..errors import HandshakeError, ResolverUnavailableError
+from ..errors import ConfigurationError, HandshakeError, ResolverUnavailableError
 from ..frameworks.base import Established, Initiator
 from ..functions.primitives import Operation, RefusedError, Request, Response, Rsc
 from .address import Address
@@ -29,7 +30,14 @@ from .udp import DatagramApplication, DatagramConnection, MakeApplication, open_
 RequestHandler = Callable[[Request, Established], Awaitable[Response]]
 
 _CONTENT_FORMAT_JSON: Final = 50
+_JSON_FORMATS: Final = {_CONTENT_FORMAT_JSON, 10001}
+"""application/json and vnd.onem2m-res+json (TS-0008 table 6.2.2.2-1)."""
+_RELEASE: Final = "3"
 _MAX_SEGMENTS: Final = 8
+_HEAD_OCTETS: Final = 320
+"""Room for a message's header and options; the longest option is an identifier of 255 octets."""
+_BLOCK_EXPONENTS: Final = range(6, -1, -1)
+"""Blocks of 1024 down to 16 octets (RFC 7959 clause 2.2)."""
 
 # TS-0008 table 6.2.2.4.0-1
 _FROM: Final = OptionNumber(279)
@@ -65,7 +73,7 @@ _CODES: Final = {
     Rsc.OPERATION_NOT_ALLOWED: Code.METHOD_NOT_ALLOWED,
     Rsc.INTERNAL_SERVER_ERROR: Code.INTERNAL_SERVER_ERROR,
 }
-"""Response Status Code to CoAP response code (TS-0008 table 6.3.3-1)."""
+"""Response Status Code to CoAP response code (TS-0008 table 6.2.4-1)."""
 
 
 class _Remote(interfaces.EndpointAddress):
@@ -74,12 +82,29 @@ class _Remote(interfaces.EndpointAddress):
     scheme = "coaps"
     is_multicast = False
     is_multicast_locally = False
-    maximum_block_size_exp = 6
+    _numbers = itertools.count()
 
-    def __init__(self, connection: DatagramConnection, established: Established | None) -> None:
+    def __init__(self, connection: DatagramConnection, established: Established) -> None:
         self.connection: DatagramConnection | None = connection
         self.established = established
         self._name = connection.peer_address
+        self._number = next(self._numbers)
+        room = connection.max_payload - _HEAD_OCTETS
+        self._block_exponent = next((e for e in _BLOCK_EXPONENTS if 16 << e <= room), 0)
+
+    @property
+    def maximum_block_size_exp(self) -> int:
+        """Blocks that fit one datagram beside the longest options; smaller ones when the peer asks."""
+        return self._block_exponent
+
+    @maximum_block_size_exp.setter
+    def maximum_block_size_exp(self, exponent: int) -> None:
+        self._block_exponent = min(exponent, self._block_exponent)
+
+    @property
+    def maximum_payload_size(self) -> int:
+        """Longer payloads go in blocks."""
+        return 16 << self._block_exponent
 
     @property
     def hostinfo(self) -> str:
@@ -104,12 +129,12 @@ class _Remote(interfaces.EndpointAddress):
     @property
     def blockwise_key(self) -> object:
         """Blocks of different sessions are never put together (RFC 7252 clause 9.1.2)."""
-        return id(self)
+        return self._number
 
     @property
     def authenticated_claims(self) -> tuple[str, ...]:
         """Who is at the other end."""
-        peer = None if self.established is None else self.established.association.peer
+        peer = self.established.association.peer
         return () if peer is None else (str(peer),)
 
     def ended(self) -> None:
@@ -124,11 +149,18 @@ class _Interface(interfaces.MessageInterface):
         self.manager = manager
 
     def send(self, message: Any) -> None:
-        """Send a CoAP message to the peer that its remote stands for."""
+        """Send a CoAP message to the peer that its remote stands for.
+
+        As over UDP itself, what cannot be sent is lost: aiocoap was told of the session's end already.
+        """
         connection = message.remote.connection
         if connection is None or connection.closed:
-            raise error.NetworkError("the session has ended")
-        connection.send(message.encode())
+            return
+        try:
+            connection.send(message.encode())
+        except ConfigurationError as too_long:
+            failure = error.NetworkError(str(too_long))
+            asyncio.get_running_loop().call_soon(self.manager.dispatch_error, failure, message.remote)
 
     async def recognize_remote(self, remote: object) -> bool:
         """Is this one of ours?"""
@@ -150,10 +182,10 @@ class _Application:
         self._remote = remote
 
     def datagram_received(self, data: bytes) -> None:
-        """A CoAP message."""
+        """A CoAP message; what is none is dropped (RFC 7252 clause 4.2)."""
         try:
             message = aiocoap.Message.decode(data, self._remote)
-        except error.UnparsableMessage:
+        except (error.UnparsableMessage, ValueError):  # ValueError: a text option that is not UTF-8
             return
         self._interface.manager.dispatch_message(message)
 
@@ -220,7 +252,7 @@ class _Site(resource.Resource, resource.PathCapable):
             raise RefusedError(
                 Rsc.CONTENTS_UNACCEPTABLE, f"the content has more than {self._limits.body_octets} octets"
             )
-        if message.opt.content_format != _CONTENT_FORMAT_JSON:
+        if message.opt.content_format not in _JSON_FORMATS:
             raise RefusedError(Rsc.CONTENTS_UNACCEPTABLE, "the content is not application/json")
         try:
             return json.loads(message.payload)
@@ -228,8 +260,10 @@ class _Site(resource.Resource, resource.PathCapable):
             raise RefusedError(Rsc.BAD_REQUEST, "the content is not JSON") from None
 
     async def needs_blockwise_assembly(self, request: Any) -> bool:
-        """Requests are put together from their blocks before they are answered."""
-        del request
+        """Requests are put together from their blocks before they are answered, up to the limit."""
+        block = request.opt.block1
+        if block is not None and block.start + len(request.payload) > self._limits.body_octets:
+            raise error.RequestEntityTooLarge
         return True
 
 
@@ -242,6 +276,8 @@ def _render(response: Response, request_id: str) -> Any:
     payload = b"" if response.content is None else json.dumps(response.content).encode()
     message = aiocoap.Message(code=_CODES[response.rsc], payload=payload)
     message.opt.add_option(UintOption(_RESPONSE_STATUS, int(response.rsc)))
+    message.opt.add_option(StringOption(_RELEASE_VERSION, _RELEASE))
+    message.opt.max_age = 0  # it may hold keys: nobody caches it (TS-0008 clause 6.4)
     if request_id:
         message.opt.add_option(StringOption(_REQUEST_ID, request_id))
     if payload:
@@ -315,16 +351,19 @@ class CoapClient:
         message.opt.uri_path = tuple(to)
         message.opt.add_option(StringOption(_FROM, str(self._initiator.local)))
         message.opt.add_option(StringOption(_REQUEST_ID, secrets.token_hex(8)))
-        message.opt.add_option(StringOption(_RELEASE_VERSION, "3"))
+        message.opt.add_option(StringOption(_RELEASE_VERSION, _RELEASE))
         if resource_type is not None:
             message.opt.add_option(UintOption(_RESOURCE_TYPE, resource_type))
         if payload:
             message.opt.content_format = _CONTENT_FORMAT_JSON
+        remote: _Remote | None = None
         try:
+            message.remote = remote = await self._open()
             async with asyncio.timeout(self._limits.request_seconds):
-                message.remote = await self._open()
                 answer = await self._context.request(message).response
         except (error.Error, HandshakeError, OSError, TimeoutError) as failure:
+            if remote is not None and remote.connection is not None:
+                remote.connection.close()  # the peer may have lost it: the next request makes another
             reason = str(failure) or type(failure).__name__
             raise ResolverUnavailableError(
                 f"{self._initiator.peer} at {self._address}: {reason}"

@@ -203,9 +203,8 @@ class SecureConnection(abc.ABC):
     def _handshake_expired(self) -> None:
         if not self.handshake.done():
             seconds = self.limits.handshake_seconds
-            self._fail(
-                HandshakeTimeoutError(f"no complete handshake within {seconds:g} s", alert="internal_error")
-            )
+            message = f"no complete handshake within {seconds:g} s{self.silence_means}"
+            self._fail(HandshakeTimeoutError(message, alert="internal_error"))
         if self._task is not None:
             self._task.cancel()
         self.handle(self.session.abort("internal_error"))

@@ -1,8 +1,9 @@
 """DTLS over UDP: one socket, many peers.
 
-An unknown sender costs no memory until it has returned a cookie. A peer that crashed and comes back from the
-same address and port gets a session of its own beside the old one, which it replaces only when its handshake
-is complete (RFC 6347 clause 4.2.8): a forged ClientHello ends nobody's session.
+An unknown sender costs no memory until it has returned a cookie. Handshakes and established sessions are
+kept apart: a peer that crashed and comes back from the same address and port gets a handshake beside its old
+session, which it replaces only when it is complete (RFC 6347 clause 4.2.8), and only an authenticated peer
+ever takes the place of another. A forged ClientHello ends nobody's session, nor does a flood of honest ones.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from ..frameworks.base import Authorities, Established, Initiator
 from ..telemetry import LOG
 from ..tls.cookies import CookieGate
 from ..tls.framing import DEFAULT_MTU, DatagramFraming
-from ..tls.records import client_random, epoch_of
+from ..tls.records import DATAGRAM_MAX_OCTETS, ClientHello, client_hello
 from ..tls.session import Session, State
 from .address import Address
 from .connection import SecureConnection, completed
@@ -85,9 +86,14 @@ class DatagramConnection(SecureConnection):
         self._shut = False
 
     def received(self, datagram: bytes) -> None:
-        """A datagram of the peer."""
-        self.touch()
-        self.handle(self.session.receive(datagram))
+        """A datagram of the peer; whatever is wrong with it, the port goes on.
+
+        Some event loops close a socket whose protocol raises, and this socket may be that of all peers.
+        """
+        try:
+            self.handle(self.session.receive(datagram))
+        except Exception as error:  # noqa: BLE001 - a mistake of the application on top is that one peer's
+            LOG.error("datagram not handled", error=repr(error), peer=self.peer_address)
 
     def send(self, data: bytes) -> None:
         """Send application data in one datagram.
@@ -164,7 +170,10 @@ class DatagramConnection(SecureConnection):
         self._application = self._make_application(self)
 
     def deliver(self, data: bytes) -> None:
-        """Application data."""
+        """Application data; nothing else that bears the peer's address shows that the peer is alive."""
+        self.touch()
+        if self._listener is not None:
+            self._listener.heard(self)
         if self._application is not None:
             self._application.datagram_received(data)
 
@@ -196,8 +205,9 @@ class DatagramListener(asyncio.DatagramProtocol):
         self._limits = limits
         self._mtu = mtu
         self._gate = CookieGate(lambda: authorities.session(DatagramFraming(mtu)))
+        self._handshakes: dict[tuple[Any, ...], DatagramConnection] = {}
         self._peers: OrderedDict[tuple[Any, ...], DatagramConnection] = OrderedDict()
-        self._returning: dict[tuple[Any, ...], DatagramConnection] = {}
+        """Established sessions, the one that was silent for longest first."""
         self._transport: asyncio.DatagramTransport | None = None
         self._rotation: asyncio.TimerHandle | None = None
 
@@ -230,28 +240,31 @@ class DatagramListener(asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
         """A datagram from anybody."""
-        random = client_random(data)
-        current, returning = self._peers.get(addr), self._returning.get(addr)
-        if random is not None and not _is_known(random, current, returning):
-            self._unknown(data, addr, random)
+        if len(data) > DATAGRAM_MAX_OCTETS:
             return
-        if returning is not None and random is None and epoch_of(data) > 0 and current is not None:
-            current.received(data)  # protected records may belong to either; the wrong session drops them
-        target = returning or current
-        if target is not None:
-            target.received(data)
+        handshake, current = self._handshakes.get(addr), self._peers.get(addr)
+        hello = client_hello(data)
+        if hello is not None and not _is_known(hello.random, handshake, current):
+            self._unknown(hello, data, addr)
+            return
+        for connection in (handshake, current):  # the one to which it does not belong drops it
+            if connection is not None:
+                connection.received(data)
 
     def error_received(self, exc: Exception) -> None:
         """An ICMP error: anybody can forge one, so nothing depends on it."""
         LOG.debug("network error", error=str(exc))
 
-    def _unknown(self, data: bytes, addr: tuple[Any, ...], random: bytes) -> None:
+    def _unknown(self, hello: ClientHello, data: bytes, addr: tuple[Any, ...]) -> None:
         """A ClientHello that belongs to no session: the sender must prove its address first."""
-        session, answers = self._gate.receive(data, f"{addr[0]} {addr[1]}".encode())
-        for answer in answers:
-            self._transmit(answer, addr)
-        if session is None:
-            return
+        session = self._gate.receive(hello, data, f"{addr[0]} {addr[1]}".encode())
+        if isinstance(session, bytes):
+            self._transmit(session, addr)
+        elif session is not None:
+            self._begin(session, hello, data, addr)
+
+    def _begin(self, session: Session, hello: ClientHello, data: bytes, addr: tuple[Any, ...]) -> None:
+        """Begin the handshake of a client whose address is proven; it replaces an unfinished one."""
         connection = DatagramConnection(
             session,
             self._limits,
@@ -260,17 +273,13 @@ class DatagramListener(asyncio.DatagramProtocol):
             self._make_application,
             listener=self,
             key=addr,
-            random=random,
+            random=hello.random,
             mtu=self._mtu,
         )
-        replaced = self._returning.pop(addr, None)
+        replaced = self._handshakes.pop(addr, None)
         if replaced is not None:
             replaced.shut()
-        if addr in self._peers:
-            self._returning[addr] = connection
-        else:
-            self._peers[addr] = connection
-            self._make_room()
+        self._handshakes[addr] = connection
         self.half_open.enter(connection, addr[0], connection.drop_half_open)
         connection.begin()
         connection.received(data)
@@ -279,33 +288,36 @@ class DatagramListener(asyncio.DatagramProtocol):
         if self._transport is not None and not self._transport.is_closing():
             self._transport.sendto(datagram, addr)
 
-    def _make_room(self) -> None:
-        """Beyond the limit, the peer that was silent for longest goes."""
-        while len(self._peers) > self._limits.connections:
-            oldest = min(self._peers.values(), key=lambda peer: peer.last_activity)
-            oldest.close()
-
     def associated(self, connection: DatagramConnection) -> None:
-        """A handshake is complete: a peer that came back takes the place of its old session."""
-        addr = connection.key
-        if self._returning.get(addr) is connection:
-            del self._returning[addr]
-            old = self._peers.get(addr)
-            self._peers[addr] = connection
-            if old is not None:
-                old.shut()
+        """A handshake is complete: its session takes the place of an old one of the same peer.
+
+        Beyond the limit, the peer that was silent for longest goes.
+        """
+        if self._handshakes.get(connection.key) is connection:
+            del self._handshakes[connection.key]
+        old = self._peers.pop(connection.key, None)
+        if old is not None:
+            old.shut()
+        self._peers[connection.key] = connection
+        while len(self._peers) > self._limits.connections:
+            next(iter(self._peers.values())).close()
+
+    def heard(self, connection: DatagramConnection) -> None:
+        """Application data of an established peer came."""
+        if self._peers.get(connection.key) is connection:
+            self._peers.move_to_end(connection.key)
 
     def left(self, connection: DatagramConnection) -> None:
         """A peer is gone."""
         self.half_open.leave(connection)
-        for table in (self._peers, self._returning):
+        for table in (self._handshakes, self._peers):
             if table.get(connection.key) is connection:
                 del table[connection.key]
 
     @property
     def connections(self) -> int:
         """Peers with a session or a handshake."""
-        return len(self._peers) + len(self._returning)
+        return len(self._peers) + len(self._handshakes)
 
     def _rotate(self) -> None:
         self._gate.rotate()
@@ -315,7 +327,7 @@ class DatagramListener(asyncio.DatagramProtocol):
         """Say close_notify to every peer and close the socket."""
         if self._rotation is not None:
             self._rotation.cancel()
-        for connection in [*self._peers.values(), *self._returning.values()]:
+        for connection in [*self._handshakes.values(), *self._peers.values()]:
             connection.close()
         if self._transport is not None:
             self._transport.close()
@@ -364,7 +376,11 @@ async def open_datagram_connection(
         )
     except OSError as error:
         raise HandshakeError(f"{address} cannot be reached: {error.strerror or error}") from error
-    session = initiator.session(address.host, framing=DatagramFraming(mtu))
+    try:
+        session = initiator.session(address.host, framing=DatagramFraming(mtu))
+    except BaseException:
+        transport.close()
+        raise
     connection = DatagramConnection(
         session,
         limits,

@@ -10,11 +10,9 @@ object, and let no exception out into C.
 
 from __future__ import annotations
 
-import enum
 import hmac
 import weakref
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from cryptography.hazmat.bindings.openssl.binding import Binding
@@ -226,53 +224,31 @@ def has_extended_master_secret(connection: SSL.Connection) -> bool:
     return bool(_lib.SSL_get_extms_support(connection._ssl) == 1)
 
 
-class Listening(enum.Enum):
-    """What came of a datagram of an unknown client."""
-
-    ASKED = "asked"
-    """It was a ClientHello without a valid cookie; a HelloVerifyRequest may be waiting to be sent."""
-    PROVEN = "proven"
-    """The cookie is right: the session is this client's now, and must be given the datagram again."""
-    BROKEN = "broken"
-    """The engine could not make sense of it; the session is used up."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Cookies:
-    """What the engine's cookie callbacks answer while one datagram is looked at."""
-
-    generated: bytes
-    accepted: tuple[bytes, ...]
-
-
 def _generate_cookie(connection: SSL.Connection) -> bytes:
-    cookies: _Cookies = connection.get_app_data()
-    return cookies.generated
+    cookie: bytes = connection.get_app_data()
+    return cookie
 
 
 def _verify_cookie(connection: SSL.Connection, cookie: bytes) -> bool:
-    cookies: _Cookies = connection.get_app_data()
-    return any(hmac.compare_digest(cookie, accepted) for accepted in cookies.accepted)
+    return hmac.compare_digest(cookie, connection.get_app_data())
 
 
-def listen_once(
-    connection: SSL.Connection, datagram: bytes, generated: bytes, accepted: tuple[bytes, ...]
-) -> Listening:
-    """Look at one datagram of an unknown client (RFC 6347 clause 4.2.1).
+def listen_once(connection: SSL.Connection, datagram: bytes, cookie: bytes) -> bool:
+    """Let a DTLS server's new connection begin with the ClientHello of a client that has proven its address.
 
     Args:
         connection: A DTLS server's connection that has no client yet.
-        datagram: What came.
-        generated: The cookie to ask for.
-        accepted: The cookies to take.
+        datagram: The ClientHello with this cookie; the connection must be given it again.
+        cookie: The client's cookie (RFC 6347 clause 4.2.1).
+
+    Returns:
+        Whether the engine could make sense of it.
     """
     clear_errors()
-    connection.set_app_data(_Cookies(generated, accepted))
+    connection.set_app_data(cookie)
     connection.bio_write(datagram)
     try:
         connection.DTLSv1_listen()
-    except SSL.WantReadError:
-        return Listening.ASKED
-    except SSL.Error:
-        return Listening.BROKEN
-    return Listening.PROVEN
+    except SSL.Error:  # WantReadError included: the engine would ask for another cookie
+        return False
+    return True

@@ -22,8 +22,8 @@ from .records import (
 DEFAULT_MTU: Final = 1280
 """Octets of a datagram, after IP and UDP headers were taken off generously: every IPv6 path carries it."""
 
-_QUEUED_DATAGRAMS: Final = 32
-"""How many datagrams are kept while the handshake waits; UDP may lose the rest."""
+_QUEUED_OCTETS: Final = 16 * 1024
+"""How much is kept while the handshake waits; UDP may lose the rest."""
 
 
 class Framing(Protocol):
@@ -135,17 +135,23 @@ class DatagramFraming:
         self.reader = DatagramIdentityReader()
         self.mtu = mtu
         self._inbox: deque[bytes] = deque()
+        self._queued = 0
         self._outbox = bytearray()
         self._next_sequence = 0
 
     def push(self, data: bytes) -> None:
         """A datagram arrived."""
-        if len(self._inbox) < _QUEUED_DATAGRAMS:
+        if not self._inbox or self._queued + len(data) <= _QUEUED_OCTETS:
             self._inbox.append(data)
+            self._queued += len(data)
 
     def take(self) -> bytes | None:
         """The next datagram."""
-        return self._inbox.popleft() if self._inbox else None
+        if not self._inbox:
+            return None
+        datagram = self._inbox.popleft()
+        self._queued -= len(datagram)
+        return datagram
 
     def take_available(self) -> bytes | None:
         """The next datagram: the engine takes them one by one."""
@@ -154,10 +160,12 @@ class DatagramFraming:
     def discard(self) -> None:
         """Forget what has arrived."""
         self._inbox.clear()
+        self._queued = 0
 
     def put_back(self, unit: bytes) -> None:
         """Not yet."""
         self._inbox.appendleft(unit)
+        self._queued += len(unit)
 
     def identity(self, unit: bytes) -> bytes | None:
         """The psk_identity, when this datagram completes it."""
@@ -166,7 +174,7 @@ class DatagramFraming:
     def write(self, octets: bytes) -> None:
         """Octets that the engine made: whole records."""
         self.reader.wrote(octets, datagram=True)
-        if not self._outbox or epoch_of(octets) == 0:
+        if epoch_of(octets) == 0:  # a flight begins in the clear, or has nothing in the clear
             for record in split_datagram(octets):
                 if epoch_of(record) == 0:
                     self._next_sequence = max(self._next_sequence, sequence_of(record) + 1)

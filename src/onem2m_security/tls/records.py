@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from struct import Struct
 from typing import Final
 
 CONTENT_CHANGE_CIPHER_SPEC: Final = 20
@@ -17,6 +18,7 @@ CONTENT_APPLICATION_DATA: Final = 23
 
 HANDSHAKE_CLIENT_HELLO: Final = 1
 HANDSHAKE_SERVER_HELLO: Final = 2
+HANDSHAKE_HELLO_VERIFY_REQUEST: Final = 3
 HANDSHAKE_CLIENT_KEY_EXCHANGE: Final = 16
 
 RECORD_HEADER_OCTETS: Final = 5
@@ -26,12 +28,18 @@ RECORD_MAX_OCTETS: Final = RECORD_HEADER_OCTETS + (1 << 14) + 2048
 DATAGRAM_RECORD_HEADER_OCTETS: Final = 13
 """Type, version, epoch (2), sequence number (6), length (RFC 6347 clause 4.1)."""
 
+DATAGRAM_MAX_OCTETS: Final = DATAGRAM_RECORD_HEADER_OCTETS + (1 << 14) + 2048
+"""The longest datagram that is looked at: one record of the greatest length."""
+
 _MESSAGE_HEADER_OCTETS: Final = 4
 _FRAGMENT_HEADER_OCTETS: Final = 12
 _ALERT_OCTETS: Final = 2
 _FATAL: Final = 2
 _TLS_1_2: Final = b"\x03\x03"
 _DTLS_1_2: Final = b"\xfe\xfd"
+_DTLS_1_0: Final = b"\xfe\xff"
+_CLIENT_HELLO_START: Final = Struct(">xBxH6sHB3s2x3s3s2x32sB")
+"""Record header, message header, client_version, random and the length of session_id."""
 
 
 def take_record(buffer: bytearray) -> bytes | None:
@@ -127,20 +135,68 @@ def _fragments(body: bytes) -> Iterator[DatagramFragment]:
         body = body[_FRAGMENT_HEADER_OCTETS + length :]
 
 
-def is_client_hello(datagram: bytes) -> bool:
-    """Does the datagram begin with (a fragment of) a ClientHello in the clear?"""
-    return next((f.message_type == HANDSHAKE_CLIENT_HELLO for f in datagram_fragments(datagram)), False)
+@dataclass(frozen=True, slots=True)
+class ClientHello:
+    """What is read of a ClientHello before its sender has proven its address (RFC 6347 clause 4.2.1).
 
-
-def client_random(datagram: bytes) -> bytes | None:
-    """The 32 random octets of the whole ClientHello that a datagram begins with; None if it begins otherwise.
-
-    A ClientHello and its repetition with a cookie have the same (RFC 6347 clause 4.2.1).
+    Attributes:
+        random: 32 octets; a ClientHello and its repetition with a cookie have the same.
+        cookie: Empty in the first one.
+        record_sequence: The 6 octets that the answer must carry too.
     """
-    first = next(datagram_fragments(datagram), None)
-    if first is None or first.message_type != HANDSHAKE_CLIENT_HELLO or first.offset or len(first.body) < 34:
+
+    random: bytes
+    cookie: bytes
+    record_sequence: bytes
+
+
+def client_hello(datagram: bytes) -> ClientHello | None:
+    """The whole, unfragmented ClientHello in the clear that a datagram begins with; None if it has none.
+
+    This runs for every datagram of everybody, so it reads fixed places instead of the general structure.
+    """
+    if len(datagram) < _CLIENT_HELLO_START.size or datagram[0] != CONTENT_HANDSHAKE:
         return None
-    return first.body[2:34]
+    (
+        major,
+        epoch,
+        sequence,
+        record_length,
+        message_type,
+        length,
+        offset,
+        fragment_length,
+        random,
+        id_length,
+    ) = _CLIENT_HELLO_START.unpack_from(datagram)
+    if major != _DTLS_1_2[0] or epoch or message_type != HANDSHAKE_CLIENT_HELLO:
+        return None
+    if any(offset) or length != fragment_length or _octets(length) + _FRAGMENT_HEADER_OCTETS > record_length:
+        return None
+    end = DATAGRAM_RECORD_HEADER_OCTETS + _FRAGMENT_HEADER_OCTETS + _octets(length)
+    cookie_start = _CLIENT_HELLO_START.size + id_length + 1
+    if end > len(datagram) or cookie_start > end:
+        return None
+    cookie = datagram[cookie_start : cookie_start + datagram[cookie_start - 1]]
+    if cookie_start + datagram[cookie_start - 1] > end:
+        return None
+    return ClientHello(random, cookie, sequence)
+
+
+def hello_verify_request(hello: ClientHello, cookie: bytes) -> bytes:
+    """The datagram that asks the sender of a ClientHello to return this cookie (RFC 6347 clause 4.2.1).
+
+    It names DTLS 1.0, as that clause advises for every server.
+    """
+    body = _DTLS_1_0 + bytes((len(cookie),)) + cookie
+    length = len(body).to_bytes(3, "big")
+    message = bytes((HANDSHAKE_HELLO_VERIFY_REQUEST,)) + length + bytes(5) + length + body
+    header = bytes((CONTENT_HANDSHAKE,)) + _DTLS_1_0 + bytes(2) + hello.record_sequence
+    return header + len(message).to_bytes(2, "big") + message
+
+
+def _octets(length: bytes) -> int:
+    return int.from_bytes(length, "big")
 
 
 def server_hello_suite(flight: bytes, *, datagram: bool) -> int | None:

@@ -21,7 +21,6 @@ from OpenSSL import SSL
 from ..credentials import Secret
 from ..errors import CertificateRejectedError, HandshakeError
 from . import alerts, binding
-from .binding import Listening
 from .endpoint import Endpoint, PskOffer
 from .framing import DatagramFraming, Framing, StreamFraming
 from .suites import BY_OPENSSL_NAME, Suite
@@ -138,17 +137,15 @@ class Session:
         """The same, as the datagrams that DTLS sends."""
         return [] if self.state is State.WITHHOLDING else self._framing.collect()
 
-    def listen(self, datagram: bytes, cookie: bytes, accepted: tuple[bytes, ...]) -> Listening:
-        """DTLS server without a client yet: look at a ClientHello (RFC 6347 clause 4.2.1).
+    def listen(self, datagram: bytes, cookie: bytes) -> bool:
+        """DTLS server without a client yet: begin with a ClientHello that carries this cookie.
 
-        Args:
-            datagram: What came.
-            cookie: The cookie to ask for.
-            accepted: The cookies to take.
+        The session must be given the datagram again (RFC 6347 clause 4.2.1).
+
+        Returns:
+            Whether the engine could make sense of it; if not, the session is used up.
         """
-        verdict = binding.listen_once(self._connection, datagram, cookie, accepted)
-        self._drain()
-        return verdict
+        return binding.listen_once(self._connection, datagram, cookie)
 
     def retransmit_in(self) -> float | None:
         """DTLS: after how many seconds of silence ``retransmit`` is due; None when nothing is under way."""
@@ -339,7 +336,7 @@ class Session:
     def _open(self) -> list[Event]:
         """The handshake is behind us: whatever came after it is application data."""
         self.state = State.OPEN
-        events: list[Event] = []
+        events = self._read()  # application data may have come in one piece with the last flight
         while self.state is State.OPEN and (unit := self._framing.take_available()) is not None:
             self._connection.bio_write(unit)
             events += self._read()
