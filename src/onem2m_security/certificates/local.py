@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Self
@@ -88,6 +89,11 @@ class LocalCertificate:
     def certificate(self) -> x509.Certificate:
         """Our own certificate, parsed."""
         return x509.load_der_x509_certificate(self.certificate_chain[0])
+
+    @property
+    def expires(self) -> datetime:
+        """When the first certificate of the chain ends (UTC): no peer accepts it any longer."""
+        return min(x509.load_der_x509_certificate(der).not_valid_after_utc for der in self.certificate_chain)
 
     @property
     def root_of_trust(self) -> bytes:

@@ -8,9 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
+from ..certificates.flavours import Flavour
 from ..entities.enrolee import Enrolee
 from ..entities.entity_a import associate, associate_through_maf
 from ..errors import ConfigurationError
+from ..frameworks import bootstrap_certificate
 from ..frameworks.bootstrap_psk import EnrolmentKey
 from ..functions.instructions import DEFAULT_ENROLMENT_EXPIRY, BootstrapInstruction
 from ..identifiers import EntityId, EntityKind, Fqdn, KeyIdentifier
@@ -20,6 +22,16 @@ from ..net.limits import Limits
 from ..release import DEFAULT_RELEASE
 from ..servers import run
 from ..store.store import Store
+from .certificate_options import (
+    CertificateOptions,
+    CertOption,
+    CrlOption,
+    KeyOption,
+    PeerNameOption,
+    RequireCrlOption,
+    RootOfTrustOption,
+    TrustAnchorOption,
+)
 from .common import (
     KEY_FORMAT,
     DataOption,
@@ -53,6 +65,17 @@ def enrol(
     kpm_file: Annotated[
         str | None, typer.Option("--kpm-file", metavar="FILE|-", help=f"Kpm: {KEY_FORMAT}.")
     ] = None,
+    mef_id: Annotated[
+        Fqdn | None,
+        parsed(Fqdn.parse, "--mef-id", metavar="FQDN", help="The MEF-ID, to meet the MEF by --cert."),
+    ] = None,
+    cert: CertOption = None,
+    key: KeyOption = None,
+    peer_name: PeerNameOption = None,
+    root_of_trust: RootOfTrustOption = None,
+    trust_anchor: TrustAnchorOption = None,
+    crl: CrlOption = None,
+    require_crl: RequireCrlOption = False,
     enrolee_id: Annotated[
         EntityId | None,
         parsed(entity_parser, "--enrolee-id", metavar="ID", help="Our own CSE-ID or AE-ID."),
@@ -76,15 +99,52 @@ def enrol(
     """Be an Enrolee: bootstrap with an MEF and keep Ke, sealed, in the data directory.
 
     The first time, give HOST:PORT, --kpm-id, --kpm-file, --enrolee-id and --target. Afterwards --data alone
-    bootstraps again; the earlier Ke is refused from then on.
+    bootstraps again; the earlier Ke is refused from then on. With a certificate, give each time HOST:PORT,
+    --mef-id, --cert, --key, --enrolee-id, --target and what the MEF's certificate must prove: --trust-anchor
+    (its FQDN certificate, Release 3), or --peer-name and --root-of-trust (Release 1).
     """
     log_to_stderr(verbose=verbose)
+    certificates = CertificateOptions(
+        cert=cert,
+        key=key,
+        peer_name=peer_name,
+        root_of_trust=root_of_trust,
+        flavour=None if trust_anchor is None else Flavour.FQDN.value,
+        peer_id=None if trust_anchor is None or mef_id is None else str(mef_id),
+        trust_anchor=trust_anchor,
+        crl=crl,
+        require_crl=require_crl,
+    )
     given = (mef, kpm_id, kpm_file, enrolee_id, target)
     kpm = None if kpm_file is None else read_key(kpm_file)
 
     async def main() -> None:
         async with await Store.open(data) as store:
-            if not any(given):
+            if certificates.are_given or mef_id is not None:
+                if mef is None or mef_id is None or enrolee_id is None or not target or kpm_id or kpm_file:
+                    raise ConfigurationError(
+                        "to enrol by certificate give HOST:PORT, --mef-id, --cert, --key, --enrolee-id and "
+                        "--target, and no Kpm"
+                    )
+                certificate = certificates.certificate()
+                initiator = bootstrap_certificate.initiate(
+                    enrolee_id,
+                    mef_id,
+                    certificate,
+                    certificates.configuration(EntityId(str(mef_id))),
+                    release=release,
+                    crls=certificates.crls(),
+                    require_crl=require_crl,
+                )
+                enrolee = await Enrolee.with_certificate(
+                    store,
+                    initiator=initiator,
+                    instruction=BootstrapInstruction(enrolee_id, tuple(target), expires_in, release),
+                    ends=certificate.expires,
+                    mef=mef,
+                    transport=transport,
+                )
+            elif not any(given):
                 enrolee = await Enrolee.load(store)
             elif mef is None or kpm_id is None or kpm is None or enrolee_id is None or not target:
                 raise ConfigurationError(

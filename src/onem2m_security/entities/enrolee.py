@@ -2,6 +2,9 @@
 
 It bootstraps with its MEF, keeps Kpm and Ke in a sealed store of its own, derives Km and Kpsa when they are
 needed, and bootstraps again when Ke is about to expire. Kpm is shown to nobody but the MEF, and Ke to nobody.
+
+With a certificate instead of Kpm (clause 8.3.2.2) nothing of it is kept here: whoever has it makes the
+Enrolee by ``with_certificate``; one that is loaded without it uses the Ke that is kept, until that expires.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from typing import Final, Self
 from ..credentials import ResolvedKey, Secret
 from ..errors import ConfigurationError, HandshakeError, PeerRefusedError, ResolverUnavailableError
 from ..frameworks import bootstrap_psk
+from ..frameworks.base import Initiator
 from ..frameworks.bootstrap_psk import EnrolmentKey, export_enrolment_key
 from ..frameworks.saef_maf import initiate_maf_handshake
 from ..functions.instructions import (
@@ -51,16 +55,22 @@ class Enrolee:
     def __init__(
         self,
         store: Store,
-        kpm: KeyRecord,
+        kpm_id: KeyIdentifier | None,
         instruction: BootstrapInstruction,
         *,
+        initiator: Initiator | None,
+        mef_id: Fqdn,
         mef: Address,
+        ends: datetime | None = None,
         transport: Transport = Transport.TLS,
         limits: Limits | None = None,
     ) -> None:
         self._store = store
-        self._kpm = kpm
+        self._kpm_id = kpm_id
         self._instruction = instruction
+        self._initiator = initiator
+        self._mef_id = mef_id
+        self._ends = ends or datetime.max.replace(tzinfo=UTC)
         self._address = mef
         self._transport = transport
         self._limits = limits or Limits()
@@ -101,7 +111,74 @@ class Enrolee:
             if older.key_id != kpm_id:
                 await store.remove(KeyKind.KPM, older.key_id, descendants=True)
         await store.add(record, replace=True)
-        return cls(store, record, instruction, mef=mef, transport=transport, limits=limits)
+        return cls._by_key(store, record, instruction, mef=mef, transport=transport, limits=limits)
+
+    @classmethod
+    async def with_certificate(
+        cls,
+        store: Store,
+        *,
+        initiator: Initiator,
+        instruction: BootstrapInstruction,
+        ends: datetime,
+        mef: Address,
+        transport: Transport = Transport.TLS,
+        limits: Limits | None = None,
+    ) -> Self:
+        """An Enrolee that meets its MEF by certificate (8.3.2.2).
+
+        Args:
+            store: The device's own store; a Kpm in it is removed, with what came of it.
+            initiator: How it meets the MEF (``bootstrap_certificate.initiate``).
+            instruction: Enrolee-ID, Enrolment Targets, Enrolment Expiry.
+            ends: When our certificate ends (UTC): Ke does not outlive it.
+            mef: Where the MEF listens.
+            transport: TLS or DTLS.
+            limits: Bounds on time and size.
+
+        Raises:
+            ConfigurationError: There is no Enrolment Target.
+            StoreError: The store could not be written.
+        """
+        if not instruction.targets:
+            raise ConfigurationError("an Enrolee is bootstrapped for at least one Enrolment Target: name it")
+        for older in await store.records(KeyKind.KPM):
+            await store.remove(KeyKind.KPM, older.key_id, descendants=True)
+        mef_id = Fqdn.parse(initiator.peer.text)
+        return cls(
+            store,
+            None,
+            instruction,
+            initiator=initiator,
+            mef_id=mef_id,
+            mef=mef,
+            ends=ends,
+            transport=transport,
+            limits=limits,
+        )
+
+    @classmethod
+    def _by_key(
+        cls,
+        store: Store,
+        kpm: KeyRecord,
+        instruction: BootstrapInstruction,
+        *,
+        mef: Address,
+        transport: Transport,
+        limits: Limits | None,
+    ) -> Self:
+        mef_id = kpm.key_id.fqdn
+        return cls(
+            store,
+            kpm.key_id,
+            instruction,
+            initiator=bootstrap_psk.initiate(instruction.enrolee, mef_id, as_credential(kpm)),
+            mef_id=mef_id,
+            mef=mef,
+            transport=transport,
+            limits=limits,
+        )
 
     @classmethod
     async def load(cls, store: Store, *, limits: Limits | None = None) -> Self:
@@ -116,8 +193,16 @@ class Enrolee:
             transport = label(record.labels, _TRANSPORT)
             if instruction is not None and mef is not None and transport is not None:
                 address = Address.parse(mef)
-                return cls(
+                return cls._by_key(
                     store, record, instruction, mef=address, transport=Transport(transport), limits=limits
+                )
+        for record in reversed(await store.records(KeyKind.KE)):
+            instruction = BootstrapInstruction.of(record)
+            if instruction is not None and not record.expired(datetime.now(UTC)):
+                mef_id = record.key_id.fqdn
+                nowhere = Address(str(mef_id), 0)
+                return cls(
+                    store, None, instruction, initiator=None, mef_id=mef_id, mef=nowhere, limits=limits
                 )
         raise ConfigurationError("no Enrolee is configured here: enrol it first (m2msec enrol)")
 
@@ -138,8 +223,8 @@ class Enrolee:
 
     @property
     def mef(self) -> Fqdn:
-        """The MEF-ID: the FQDN of KpmId."""
-        return self._kpm.key_id.fqdn
+        """The MEF-ID."""
+        return self._mef_id
 
     # --- bootstrap ------------------------------------------------------------------------------------------
 
@@ -167,7 +252,7 @@ class Enrolee:
         """
         async with self._turn:
             kept = await self._kept()
-            if kept is not None and datetime.now(UTC) < renewal(kept):
+            if kept is not None and (self._initiator is None or datetime.now(UTC) < renewal(kept)):
                 return _as_enrolment_key(kept)
             try:
                 return await self._enrol()
@@ -195,14 +280,18 @@ class Enrolee:
     async def _kept(self) -> KeyRecord | None:
         now = datetime.now(UTC)
         records = await self._store.records(KeyKind.KE, source=self.local)
-        live = [r for r in records if r.parent == self._kpm.key_id and not r.expired(now)]
+        live = [r for r in records if r.parent == self._kpm_id and not r.expired(now)]
         return live[-1] if live else None
 
     async def _enrol(self) -> EnrolmentKey:
         # From before the handshake: our Ke must not seem to live longer than the MEF's.
         issued = datetime.now(UTC)
-        expires = issued + self._instruction.enrolment_expiry
-        initiator = bootstrap_psk.initiate(self.local, self.mef, as_credential(self._kpm))
+        expires = min(issued + self._instruction.enrolment_expiry, self._ends)
+        initiator = self._initiator
+        if initiator is None:
+            raise ConfigurationError(
+                f"{self.local} has no Ke, and its certificate is not here: enrol it again (m2msec enrol)"
+            )
         if self.release is Release.R1:
             async with await open_channel(
                 initiator, self._address, transport=self._transport, limits=self._limits
@@ -225,7 +314,7 @@ class Enrolee:
             source=self.local,
             targets=self.targets,
             expires=expires,
-            parent=self._kpm.key_id,
+            parent=self._kpm_id,
             labels=self._instruction.labels,
         )
         await self._store.add(record)
