@@ -39,9 +39,11 @@ from onem2m_security.store import KeyKind
 
 @contextlib.asynccontextmanager
 async def both(path, **settings):
-    async with running_mef(path / "mef") as mef:
-        async with asking_maf(path / "maf", {MEF: mef.address}, **settings) as maf:
-            yield mef, maf
+    async with (
+        running_mef(path / "mef") as mef,
+        asking_maf(path / "maf", {MEF: mef.address}, **settings) as maf,
+    ):
+        yield mef, maf
 
 
 async def meet(initiator, address):
