@@ -20,10 +20,12 @@ import argparse
 import asyncio
 import json
 import secrets
+import sys
 from collections.abc import Mapping
 from typing import Any
 
 import httpcore
+import structlog
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request as HttpRequest
@@ -224,6 +226,7 @@ def main() -> None:
         help="How a NOTIFY request holds the securityInfo.",
     )
     given = parser.parse_args()
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     try:
         result = asyncio.run(run(given.cse, given.originator_cse, NotificationForm(given.form)))
     except PeerRefusedError as error:

@@ -60,7 +60,8 @@ def notification(message: bytes, form: NotificationForm = NotificationForm.SECUR
     info = security_info(message)
     if form is NotificationForm.SECURITY_INFO:
         return info
-    return {"m2m:sgn": {"nev": {"net": _RESOURCE_UPDATED, "rep": info}}}
+    # CSEs ask for a subscriptionReference; there is no subscription behind it.
+    return {"m2m:sgn": {"nev": {"net": _RESOURCE_UPDATED, "rep": info}, "sur": "escertke"}}
 
 
 def escertke_message(content: object) -> bytes:
