@@ -13,6 +13,7 @@ import pkgutil
 import re
 import sqlite3
 import subprocess
+from pathlib import Path
 
 import pytest
 
