@@ -735,3 +735,25 @@ def test_altered_octets_are_refused_with_an_alert_and_nothing_else(data):
 def test_any_octets_are_refused_with_an_alert_and_nothing_else(chain):
     with pytest.raises(CertificateRejectedError):
         VERIFY_ALL.verify(chain)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_configuration_for_one_peer_counts_before_one_for_any_peer_of_a_flavour(first):
+    configurations = [named("cse1.sp.example", peer="/gateway"), flavoured("cse-id")]
+    chain = [der(one) for one in CA.issue(Flavour.CSE_ID, "//sp.example/cse1").chain]
+    verify = verifier(configurations[first], configurations[1 - first])
+    assert verify.verify(chain).peer == EntityId("/gateway")
+
+
+def test_of_two_configurations_for_one_peer_in_different_forms_the_first_counts():
+    one, other = named("cse1.sp.example", peer="/gateway"), flavoured("cse-id", "//sp.example/cse1")
+    chain = [der(certificate) for certificate in CA.issue(Flavour.CSE_ID, "//sp.example/cse1").chain]
+    assert verifier(one, other).verify(chain).peer == EntityId("/gateway")
+    assert verifier(other, one).verify(chain).peer == EntityId("//sp.example/cse1")
+
+
+def test_a_chain_that_fails_by_one_configuration_may_be_accepted_by_the_next():
+    chain = [der(certificate) for certificate in CA.issue(Flavour.CSE_ID, "//sp.example/cse1").chain]
+    elsewhere = flavoured("cse-id", "//sp.example/cse1", root=OTHER_ROOT)
+    found = verifier(elsewhere, named("cse1.sp.example", peer="/gateway")).verify(chain)
+    assert found.peer == EntityId("/gateway")

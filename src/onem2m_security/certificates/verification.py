@@ -11,9 +11,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from itertools import pairwise
 
 from cryptography import x509
@@ -85,7 +86,8 @@ class PeerVerifier:
         """Index the configurations and load their trust anchors.
 
         Args:
-            configurations: Of either form, at least one; where several match, the first counts.
+            configurations: Of either form, at least one. Where several match, the first counts; those for
+                any peer of a flavour come after those for one.
             release: Release 3 holds peers of the Release 1 form to the key usage rule of 10.1.1.1 too.
             crls: Where the CRLs are; every issuer's list that is there is obeyed.
             require_crl: Refuse a chain unless each of its certificates has a valid list; for an
@@ -147,51 +149,64 @@ class PeerVerifier:
         self, presented: list[PresentedCertificate], names: CertificateNames, now: datetime | None
     ) -> VerifiedPeer:
         first_rejection: CertificateRejectedError | None = None
-        paths = _Paths(presented, now)
-        for candidate in self._candidates(names):
+        for way in self._ways(presented, names, now):
             try:
-                return self._verify_flavoured(candidate, names, paths, now)
-            except CertificateRejectedError as rejection:
-                first_rejection = first_rejection or rejection
-        if self._roots_of_trust:
-            try:
-                return self._verify_named(presented, names, now)
+                return way()
             except CertificateRejectedError as rejection:
                 first_rejection = first_rejection or rejection
         raise first_rejection or _bad("the certificate holds no name that is configured")
 
+    def _ways(
+        self, presented: list[PresentedCertificate], names: CertificateNames, now: datetime | None
+    ) -> Iterator[_Way]:
+        """The ways to be accepted: by configurations for one peer, in their order, then by those for any."""
+        paths = _Paths(presented, now)
+        found = {flavour: sorted(names.identifiers(flavour)) for flavour in self._flavours}
+        ways: list[tuple[int, _Way]] = [
+            (candidate.rank, partial(self._verify_flavoured, candidate, names, paths, now))
+            for candidate in self._candidates(found)
+        ]
+        own = self._named(presented, names) if self._roots_of_trust else None
+        if own is not None:
+            ways.append((own[0], partial(self._verify_named, presented, own[1], now)))
+        yield from (way for _, way in sorted(ways, key=lambda way: way[0]))
+        for candidate in self._general_candidates(found):
+            yield partial(self._verify_flavoured, candidate, names, paths, now)
+        if self._roots_of_trust and own is None:
+            yield partial(self._refuse_named, presented)
+
     # --- Release 1: Certificate Name and Root of Trust (seed clause 8.1.1.2.2) ---
 
     def _verify_named(
-        self, chain: list[PresentedCertificate], names: CertificateNames, now: datetime | None
+        self, chain: list[PresentedCertificate], configuration: AssociationConfiguration, now: datetime | None
     ) -> VerifiedPeer:
-        root = chain[-1].parsed
-        root_of_trust = key_hash(root)
-        if root_of_trust not in self._roots_of_trust:
-            raise CertificateRejectedError(
-                "the chain does not end in a certificate whose key is a configured Root of Trust",
-                alert="unknown_ca",
-            )
-        own = root_of_trust if len(chain) == 1 else None
-        configuration = self._named(root_of_trust, names, own)
-        if configuration is None:
-            raise _bad("no name field of the certificate holds the Certificate Name configured for its root")
         _refuse(usage_findings(chain[0].parsed, required=self._release is Release.R3))
         # Only the root's key is configured: its certificate is believed because that key signed it.
         path = self._root_validator(chain[-1]).validate(chain, now=now)
         self._check_revocation(path, now)
         return _verified(configuration, path, peer=configuration.peer)
 
+    def _refuse_named(self, chain: list[PresentedCertificate]) -> VerifiedPeer:
+        if key_hash(chain[-1].parsed) not in self._roots_of_trust:
+            raise CertificateRejectedError(
+                "the chain does not end in a certificate whose key is a configured Root of Trust",
+                alert="unknown_ca",
+            )
+        raise _bad("no name field of the certificate holds the Certificate Name configured for its root")
+
     def _named(
-        self, root_of_trust: bytes, names: CertificateNames, own: bytes | None
-    ) -> AssociationConfiguration | None:
-        """The configuration whose Certificate Name is identical to a value in a name field."""
+        self, chain: list[PresentedCertificate], names: CertificateNames
+    ) -> tuple[int, AssociationConfiguration] | None:
+        """The first configuration with this root whose Certificate Name is identical to a name in a field."""
+        root_of_trust = key_hash(chain[-1].parsed)
+        if root_of_trust not in self._roots_of_trust:
+            return None
         values: set[str | Fqdn | bytes] = {*names.domain_names, *names.texts}
-        if own is not None:
-            values = {own} if own in names.key_hashes() else set()
+        if len(chain) == 1:  # self-signed: its key hash is both Certificate Name and Root of Trust
+            values = {root_of_trust} if root_of_trust in names.key_hashes() else set()
         keys = [(root_of_trust, value) for value in values]
         matches = [self._by_name[key] for key in keys if key in self._by_name]
-        return min(matches, key=lambda match: match[0])[1] if matches else None
+        return min(matches, key=lambda match: match[0]) if matches else None
 
     def _root_validator(self, root: PresentedCertificate) -> PathValidator:
         """A validator for a root's certificate as presented; the few that are in use are kept."""
@@ -213,18 +228,18 @@ class PeerVerifier:
 
     # --- Release 3: flavours and trust anchors (8.1.2.5) ---
 
-    def _candidates(self, names: CertificateNames) -> Iterator[_Candidate]:
-        """The configurations that a name in the certificate matches, those for one peer first."""
-        found = {flavour: sorted(names.identifiers(flavour)) for flavour in self._flavours}
-        matching = [
+    def _candidates(self, found: Mapping[Flavour, Sequence[str]]) -> list[_Candidate]:
+        """The configurations for an identifier that the certificate holds."""
+        return [
             candidate
             for flavour, identifiers in found.items()
             for identifier in identifiers
             for candidate in self._by_identifier.get((flavour, identifier), ())
         ]
-        yield from sorted(matching, key=lambda candidate: candidate.rank)
+
+    def _general_candidates(self, found: Mapping[Flavour, Sequence[str]]) -> Iterator[_Candidate]:
+        """The configurations without an identifier: the certificate must leave no choice."""
         for flavour, identifiers in found.items():
-            # Without a configured identifier the certificate must leave no choice.
             if len(identifiers) == 1:
                 for candidate in self._by_identifier.get((flavour, None), ()):
                     yield replace(candidate, identifier=identifiers[0])
@@ -299,6 +314,9 @@ class PeerVerifier:
         for certificate, issuer in pairwise(path):
             if self._require_crl or self._crls.covers(issuer):
                 self._crls.check(certificate, issuer, moment)
+
+
+_Way = Callable[[], VerifiedPeer]
 
 
 @dataclass(frozen=True, slots=True)
