@@ -1,0 +1,59 @@
+"""Entity A as a process of its own: it enrols, then registers as an AE, directly and through the MAF."""
+
+import asyncio
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+from onem2m_security import Address, EntityId, Fqdn, KeyIdentifier, Release, Secret
+from onem2m_security.entities.enrolee import Enrolee
+from onem2m_security.entities.entity_a import obtain_connection_key
+from onem2m_security.frameworks import saef_maf, saef_psk
+from onem2m_security.functions.instructions import BootstrapInstruction
+from onem2m_security.functions.primitives import Operation
+from onem2m_security.net.http import HttpClient
+from onem2m_security.store import Store
+
+MAF_ID = Fqdn("maf.example.com")
+
+
+async def register(initiator, address: str, originator: str | None = None) -> list:
+    if originator is not None:
+        initiator = dataclasses.replace(initiator, local=EntityId.parse(originator))
+    client = HttpClient(initiator, Address.parse(address))
+    content = {"m2m:ae": {"api": "Ntest", "rr": False, "srv": ["3"]}}
+    response = await client.request(Operation.CREATE, ("in-cse",), content=content, resource_type=2)
+    await client.close()
+    return [int(response.rsc), response.content]
+
+
+async def main(data: str, release: str, own_id: str, cse_id: str, mef: str, maf: str, cse: str) -> None:
+    """The factory key comes from standard input."""
+    kpm = Secret.parse(sys.stdin.readline())
+    peer = EntityId.parse(cse_id)
+    instruction = BootstrapInstruction(
+        EntityId.parse(own_id), (EntityId(str(MAF_ID)), peer), release=Release.parse(release)
+    )
+    async with await Store.open(Path(data)) as store:
+        enrolee = await Enrolee.configure(
+            store,
+            kpm_id=KeyIdentifier.parse("device@mef.example.com"),
+            kpm=kpm,
+            instruction=instruction,
+            mef=Address.parse(mef),
+        )
+        direct = saef_psk.initiate(enrolee.local, peer, await enrolee.provisioned_key(peer))
+        client = await enrolee.maf_client(MAF_ID, Address.parse(maf))
+        kc = await obtain_connection_key(client, peer, release=enrolee.release)
+        through_maf = saef_maf.initiate(enrolee.local, peer, kc, release=enrolee.release)
+        answers = {
+            "direct": await register(direct, cse),
+            "through_maf": await register(through_maf, cse),
+            "as_somebody_else": await register(through_maf, cse, f"{cse_id}/Cintruder"),
+        }
+        await client.close()
+    print(json.dumps(answers))
+
+
+asyncio.run(main(*sys.argv[1:]))
