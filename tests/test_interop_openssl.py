@@ -187,7 +187,7 @@ async def test_td_m2m_se_01_an_ae_is_created_over_a_provisioned_key_association(
     registrar = Registrar()
     kpsa = provisioned_key(TD_KPSA_ID, TD_KPSA, peer=TD_AE)
     async with EntityB(EntityId.parse("/in-cse"), keys=[kpsa]) as b:
-        bound = await b.listen_http(Address("127.0.0.1", 0), registrar.answer)
+        bound = await b.listen_requests(Address("127.0.0.1", 0), registrar.answer)
         printed = await s_client_in_thread(
             bound.port, "test@onem2m.com", TD_KPSA.reveal(), suite,
             given=create_ae("Ctest-ae"), options=("-ign_eof",),
@@ -206,7 +206,7 @@ async def test_td_m2m_se_01_the_registrar_refuses_another_originator():
     registrar = Registrar()
     kpsa = provisioned_key(TD_KPSA_ID, TD_KPSA, peer=TD_AE)
     async with EntityB(EntityId.parse("/in-cse"), keys=[kpsa]) as b:
-        bound = await b.listen_http(Address("127.0.0.1", 0), registrar.answer)
+        bound = await b.listen_requests(Address("127.0.0.1", 0), registrar.answer)
         printed = await s_client_in_thread(
             bound.port, "test@onem2m.com", TD_KPSA.reveal(), "PSK-AES128-CBC-SHA256",
             given=create_ae("Csomebody-else"), options=("-ign_eof",),
@@ -280,7 +280,7 @@ async def test_entity_a_associates_with_openssl_as_entity_b(s_server, suite):
         assert channel.association.peer == EntityId.parse("/in-cse")
         process.stdin.write(b"from openssl\n")
         process.stdin.flush()
-        assert await channel.read_line() == b"from openssl\n"
+        assert await channel.read() == b"from openssl\n"
         await channel.write(b"to openssl\n")
         exported = channel.established.export(ExportLabel.CONNECTION)
         await eventually(lambda: b"to openssl" in output.read_bytes())
