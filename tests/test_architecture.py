@@ -21,7 +21,7 @@ FLOORS = (
     {"functions"},
     {"net"},
     {"servers", "entities"},
-    {"vectors", "demo", "config", "cli", ""},  # "" is the package itself: what a developer imports
+    {"vectors", "demo", "demo_gba", "config", "cli", ""},  # "" is the package itself
 )
 """From the ground up. A module imports from floors below its own, or from its own floor without a circle."""
 

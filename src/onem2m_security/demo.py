@@ -322,25 +322,45 @@ async def server(*arguments: str, errors: Path, seconds: float = START_SECONDS) 
     Raises:
         ConfigurationError: It did not start.
     """
+    async with process(*arguments, "--listen", str(LOOPBACK), errors=errors, seconds=seconds) as [address]:
+        yield address
+
+
+@contextlib.asynccontextmanager
+async def process(
+    *arguments: str, errors: Path, ports: int = 1, seconds: float = START_SECONDS
+) -> AsyncIterator[list[Address]]:
+    """Run a command that listens on so many ports as a process of its own; it ends with the block.
+
+    Args:
+        arguments: The ``m2msec`` command line.
+        errors: Where its standard error goes.
+        ports: On how many ports it listens.
+        seconds: How long it may take to start.
+
+    Yields:
+        The addresses on which it listens, in the order in which it names them.
+
+    Raises:
+        ConfigurationError: It did not start.
+    """
     with errors.open("wb") as log:
-        process = await asyncio.create_subprocess_exec(
+        started = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             "onem2m_security.cli",
             *arguments,
-            "--listen",
-            str(LOOPBACK),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=log,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
         )
     try:
-        yield await _address_of(process, errors, seconds)
+        yield [await _address_of(started, errors, seconds) for _ in range(ports)]
     finally:
         with contextlib.suppress(ProcessLookupError):
-            process.send_signal(signal.SIGTERM)
-        await process.wait()
+            started.send_signal(signal.SIGTERM)
+        await started.wait()
 
 
 async def _address_of(process: asyncio.subprocess.Process, errors: Path, seconds: float) -> Address:
