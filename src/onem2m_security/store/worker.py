@@ -27,6 +27,9 @@ from .database import begin_writing, is_locked, is_unavailable, translated
 GROUP_MAX = 1000
 """The most jobs in one transaction."""
 
+GATHERING_SECONDS = 0.003
+"""How long the thread lets jobs gather, when there were several at once before. A lone job never waits."""
+
 _Argument = TypeVar("_Argument")
 _Result = TypeVar("_Result")
 
@@ -60,6 +63,7 @@ class Worker:
         self._loop = asyncio.get_running_loop()
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._closed = False
+        self._crowded = False
         self._stopped = self._loop.create_future()
         self._reader: Connection | None = None
         self._writer: Connection | None = None
@@ -109,7 +113,11 @@ class Worker:
             self._stopped.set_result(None)
 
     def _take(self, *, block: bool) -> tuple[list[_Job], bool]:
-        """What is in the queue, and whether its end was reached; waits for the first if asked to."""
+        """What is in the queue, and whether its end was reached; waits for the first if asked to.
+
+        A group costs a query and a commit however many share it, and each takes turns with the event loop
+        at the interpreter: under load, few large groups are cheaper than many small ones.
+        """
         jobs: list[_Job] = []
         with contextlib.suppress(queue.Empty):
             while len(jobs) < GROUP_MAX:
@@ -117,6 +125,9 @@ class Worker:
                 if job is None:
                     return jobs, True
                 jobs.append(job)
+                if len(jobs) == 1 and self._crowded:
+                    time.sleep(GATHERING_SECONDS)
+        self._crowded = len(jobs) > 1
         return jobs, False
 
     def _do(self, jobs: list[_Job], attempt: Callable[[list[_Job]], list[_Outcome]]) -> list[_Job]:
