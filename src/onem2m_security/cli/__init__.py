@@ -8,7 +8,7 @@ import typer
 
 from ..errors import SecurityFrameworkError
 from ..version import __version__
-from . import bsf, connect, demo, enrol, maf, mef, pki, serve, store, usim, vectors
+from . import bsf, connect, demo, enrol, escertke, maf, mef, pki, serve, store, usim, vectors
 
 app = typer.Typer(
     name="m2msec",
@@ -23,6 +23,7 @@ app.add_typer(mef.app, name="mef")
 app.add_typer(bsf.app, name="bsf")
 app.add_typer(usim.app, name="usim")
 app.add_typer(pki.app, name="pki")
+app.add_typer(escertke.app, name="escertke")
 app.add_typer(store.app, name="store")
 app.command("connect")(connect.connect)
 app.command("listen")(connect.listen)

@@ -1,0 +1,236 @@
+"""``m2msec escertke``: agree on an end-to-end key by certificates, over message files in a directory.
+
+A handshake that is half done cannot be saved, so each command runs until its exchange is over. The key goes
+into a file that only its owner can read, never to the terminal.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..certificates.files import write_new
+from ..certificates.verification import PeerVerifier
+from ..errors import ConfigurationError, HandshakeTimeoutError, KeyEstablishmentError
+from ..frameworks.escertke import InitiatingEndPoint, PairwiseE2EKey, acceptor, initiator
+from ..frameworks.escertke_exchanges import TerminatingExchanges
+from ..identifiers import EntityId
+from ..release import DEFAULT_RELEASE
+from .certificate_options import (
+    AssociationsOption,
+    CertificateOptions,
+    CertOption,
+    CrlOption,
+    FlavourOption,
+    KeyOption,
+    PeerIdOption,
+    PeerNameOption,
+    RequireCrlOption,
+    RootOfTrustOption,
+    TrustAnchorOption,
+)
+from .common import JsonOption, ReleaseOption, VerboseOption, entity_parser, log_to_stderr, parsed
+from .message_files import POLL_SECONDS, REFUSAL, MessageFiles, message
+
+app = typer.Typer(
+    help="Agree on an end-to-end key by certificates: ESCertKE (8.7), over message files.",
+    no_args_is_help=True,
+)
+
+Messages = Annotated[
+    Path, typer.Argument(metavar="DIRECTORY", help="Where both end-points find the message files.")
+]
+Entity = Annotated[EntityId, parsed(entity_parser, "--entity", metavar="ID", help="Our own CSE-ID or AE-ID.")]
+Out = Annotated[
+    Path, typer.Option("--out", "-o", help="Where to write pairwiseE2EKey, in hex; must not exist.")
+]
+Timeout = Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds for the whole exchange.")]
+
+
+@app.command()
+def initiate(
+    directory: Messages,
+    entity: Entity,
+    peer: Annotated[
+        EntityId, parsed(entity_parser, "--peer", metavar="ID", help="The Terminating End-Point's identity.")
+    ],
+    out: Out,
+    cert: CertOption = None,
+    key: KeyOption = None,
+    peer_name: PeerNameOption = None,
+    root_of_trust: RootOfTrustOption = None,
+    flavour: FlavourOption = None,
+    peer_id: PeerIdOption = None,
+    trust_anchor: TrustAnchorOption = None,
+    crl: CrlOption = None,
+    require_crl: RequireCrlOption = False,
+    release: ReleaseOption = DEFAULT_RELEASE,
+    timeout: Timeout = 300.0,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Be the Initiating End-Point: write message 1, wait for 2, write 3, wait for 4."""
+    log_to_stderr(verbose=verbose)
+    _check_free(out)
+    options = CertificateOptions(
+        cert=cert,
+        key=key,
+        peer_name=peer_name,
+        root_of_trust=root_of_trust,
+        flavour=flavour,
+        peer_id=peer_id,
+        trust_anchor=trust_anchor,
+        crl=crl,
+        require_crl=require_crl,
+    )
+    verifier = PeerVerifier(
+        [options.configuration(peer)], release=release, crls=options.crls(), require_crl=require_crl
+    )
+    configured = initiator(entity, peer, certificate=options.certificate(), verifier=verifier)
+    end_point = InitiatingEndPoint(configured, seconds=timeout)
+    files = MessageFiles(directory)
+    exchange = files.new_exchange()
+    deadline = time.monotonic() + timeout
+    files.write(exchange, message(1), end_point.start())
+    try:
+        answer = files.wait(exchange, message(2), REFUSAL, deadline=deadline)
+        files.write(exchange, message(3), end_point.process(answer).message)
+        answer = files.wait(exchange, message(4), REFUSAL, deadline=deadline)
+        established = end_point.process(answer).key
+    except KeyEstablishmentError as error:
+        if error.reply:
+            files.write(exchange, REFUSAL, error.reply)
+        raise
+    if established is None:
+        raise KeyEstablishmentError("the exchange has ended without a key: begin again")
+    _write_key(established, out)
+    _report(established, out, as_json=as_json)
+
+
+@app.command()
+def respond(
+    directory: Messages,
+    entity: Entity,
+    out: Out,
+    peer: Annotated[
+        EntityId | None,
+        parsed(entity_parser, "--peer", metavar="ID", help="Whom the initiator's certificate authenticates."),
+    ] = None,
+    associations: AssociationsOption = None,
+    cert: CertOption = None,
+    key: KeyOption = None,
+    peer_name: PeerNameOption = None,
+    root_of_trust: RootOfTrustOption = None,
+    flavour: FlavourOption = None,
+    peer_id: PeerIdOption = None,
+    trust_anchor: TrustAnchorOption = None,
+    crl: CrlOption = None,
+    require_crl: RequireCrlOption = False,
+    release: ReleaseOption = DEFAULT_RELEASE,
+    timeout: Timeout = 300.0,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Be the Terminating End-Point: answer what appears, until one exchange has given a key.
+
+    An exchange that is refused is reported on standard error, and the next is waited for.
+    """
+    log_to_stderr(verbose=verbose)
+    _check_free(out)
+    options = CertificateOptions(
+        cert=cert,
+        key=key,
+        peer_name=peer_name,
+        root_of_trust=root_of_trust,
+        flavour=flavour,
+        peer_id=peer_id,
+        trust_anchor=trust_anchor,
+        associations=associations,
+        crl=crl,
+        require_crl=require_crl,
+    )
+    verifier = PeerVerifier(
+        options.configurations(peer), release=release, crls=options.crls(), require_crl=require_crl
+    )
+    configured = acceptor(entity, certificate=options.certificate(), verifier=verifier)
+    responder = _Responder(
+        MessageFiles(directory), TerminatingExchanges(configured, seconds=timeout), out=out
+    )
+    deadline = time.monotonic() + timeout
+    while (established := responder.look()) is None:
+        if time.monotonic() >= deadline:
+            raise HandshakeTimeoutError(f"no exchange in {directory} gave a key within {timeout:g} s")
+        time.sleep(POLL_SECONDS)
+    _report(established, out, as_json=as_json)
+
+
+class _Responder:
+    """Answers message files."""
+
+    def __init__(self, files: MessageFiles, exchanges: TerminatingExchanges, *, out: Path) -> None:
+        self._files = files
+        self._exchanges = exchanges
+        self._out = out
+        self._half_finished: list[str] = []
+
+    def look(self) -> PairwiseE2EKey | None:
+        """Answer everything that waits; gives the key of the first exchange that is done."""
+        for exchange in self._files.unanswered():
+            if exchange not in self._half_finished:
+                self._answer(exchange, 1, self._files.read(exchange, message(1)))
+        for exchange in list(self._half_finished):
+            received = self._files.read(exchange, message(3), REFUSAL)
+            if received is not None:
+                self._half_finished.remove(exchange)
+                key = self._answer(exchange, 3, received)
+                if key is not None:
+                    return key
+        return None
+
+    def _answer(self, exchange: str, number: int, received: bytes | None) -> PairwiseE2EKey | None:
+        try:
+            step = self._exchanges.process(exchange, received or b"")
+        except KeyEstablishmentError as error:
+            print(f"exchange {exchange} is refused: {error}", file=sys.stderr, flush=True)
+            if error.reply:
+                self._files.write(exchange, REFUSAL, error.reply)
+            return None
+        if step.key is None:
+            self._half_finished.append(exchange)
+        else:
+            # First of all it must be kept: once message 4 is there, the initiator believes in it.
+            _write_key(step.key, self._out)
+        self._files.write(exchange, message(number + 1), step.message)
+        return step.key
+
+
+def _check_free(out: Path) -> None:
+    """Say before the exchange, not after it, that there is no place for the key."""
+    if out.exists() or out.is_symlink():
+        raise ConfigurationError(f"{out} exists and is not overwritten: choose another name")
+    if not out.parent.is_dir():
+        raise ConfigurationError(f"{out.parent} is no directory: make it first")
+
+
+def _write_key(established: PairwiseE2EKey, out: Path) -> None:
+    write_new(out, established.key.reveal().hex().encode() + b"\n", private=True)
+
+
+def _report(established: PairwiseE2EKey, out: Path, *, as_json: bool) -> None:
+    found = {
+        "pairwise_e2e_key_id": established.key_id.hex(),
+        "fingerprint": established.key.fingerprint,
+        "key_file": str(out),
+        **established.association.as_dict(),
+    }
+    if as_json:
+        print(json.dumps(found))
+        return
+    for name in ("pairwise_e2e_key_id", "fingerprint", "peer", "credential_id", "expires", "key_file"):
+        if found[name] is not None:
+            print(f"{name}: {found[name]}")

@@ -1,0 +1,227 @@
+"""``m2msec escertke`` as two people use it: two commands that share a directory and nothing else."""
+
+from __future__ import annotations
+
+import json
+import stat
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from escertke_support import Party
+from onem2m_security.certificates.public_key_id import key_hash
+from onem2m_security.cli.message_files import MessageFiles
+from onem2m_security.errors import ConfigurationError, HandshakeTimeoutError
+from onem2m_security.frameworks.escertke import InitiatingEndPoint
+from onem2m_security.frameworks.escertke_messages import MESSAGE_MAX_OCTETS, alert_in, check_message
+from programs import M2MSEC, PATIENCE, m2msec
+
+A = Party.named("/cse1/Ca")
+B = Party.named("/cse2/Cb")
+C = Party.named("/cse3/Cc")
+
+
+class Office:
+    """One end-point's own files, and the directory that it shares."""
+
+    def __init__(self, place: Path, party: Party, shared: Path) -> None:
+        place.mkdir()
+        self.place, self.party, self.shared = place, party, shared
+        self.out = place / "e2e.key"
+        (place / "own.crt").write_bytes(party.issued.full_chain_pem)
+        (place / "own.key").touch(mode=0o600)
+        (place / "own.key").write_bytes(party.issued.key_pem)
+
+    def arguments(self, command: str, peer: Party, *more: str) -> list[str]:
+        digest = key_hash(peer.x509).hex()
+        return [
+            "escertke", command, str(self.shared), "--entity", str(self.party.entity),
+            "--cert", str(self.place / "own.crt"), "--key", str(self.place / "own.key"),
+            "--peer", str(peer.entity), "--peer-name", digest, "--root-of-trust", digest,
+            "--out", str(self.out), "--json", *more,
+        ]  # fmt: skip
+
+
+@pytest.fixture
+def offices(tmp_path):
+    shared = tmp_path / "shared"
+    return Office(tmp_path / "a", A, shared), Office(tmp_path / "b", B, shared)
+
+
+def start(arguments: list[str]) -> subprocess.Popen[str]:
+    return subprocess.Popen([M2MSEC, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize("first", ["initiate", "respond"])
+def test_two_commands_end_with_the_same_key_whichever_starts_first(offices, first):
+    a, b = offices
+    commands = {"initiate": a.arguments("initiate", B), "respond": b.arguments("respond", A)}
+    started = start(commands.pop(first))
+    done = m2msec(*next(iter(commands.values())))
+    out, errors = started.communicate(timeout=PATIENCE)
+    assert started.returncode == 0, errors
+    one, other = json.loads(done.stdout), json.loads(out)
+    assert one["pairwise_e2e_key_id"] == other["pairwise_e2e_key_id"]
+    assert one["fingerprint"] == other["fingerprint"]
+    assert {one["peer"], other["peer"]} == {"/cse1/Ca", "/cse2/Cb"}
+    key = a.out.read_text()
+    assert key == b.out.read_text()
+    assert len(bytes.fromhex(key)) == 32
+    assert stat.S_IMODE(a.out.stat().st_mode) == stat.S_IMODE(b.out.stat().st_mode) == 0o600
+    assert key.strip() not in done.stdout + done.stderr + out + errors
+
+
+def test_the_directory_then_holds_the_four_messages_and_nothing_else(offices):
+    a, b = offices
+    responding = start(b.arguments("respond", A))
+    m2msec(*a.arguments("initiate", B))
+    responding.communicate(timeout=PATIENCE)
+    names = sorted(path.name for path in a.shared.iterdir())
+    exchange = names[0].partition(".")[0]
+    assert names == [f"{exchange}.message-{number}" for number in (1, 2, 3, 4)]
+    for number, name in enumerate(names, start=1):
+        check_message(number, (a.shared / name).read_bytes())
+
+
+def test_a_refused_initiator_is_told_why_and_the_responder_waits_for_the_next(offices, tmp_path):
+    a, b = offices
+    stranger = Office(tmp_path / "c", C, a.shared)
+    responding = start(b.arguments("respond", A))
+    refused = m2msec(*stranger.arguments("initiate", B), check=False)
+    assert refused.returncode == 1
+    assert "the peer ended the exchange with unknown_ca" in refused.stderr
+    assert not stranger.out.exists()
+    m2msec(*a.arguments("initiate", B))
+    _, errors = responding.communicate(timeout=PATIENCE)
+    assert responding.returncode == 0
+    assert "is refused: the peer's certificate was refused" in errors
+    assert a.out.read_text() == b.out.read_text()
+
+
+def test_an_initiator_that_refuses_tells_the_responder(offices):
+    a, b = offices
+    responding = start(b.arguments("respond", A))
+    refused = m2msec(*a.arguments("initiate", C), check=False)
+    assert refused.returncode == 1
+    assert "certificate was refused" in refused.stderr
+    assert not a.out.exists()
+    m2msec(*a.arguments("initiate", B))
+    _, errors = responding.communicate(timeout=PATIENCE)
+    assert "the peer ended the exchange with unknown_ca" in errors
+
+
+def test_garbage_in_the_directory_is_refused_and_answered(offices):
+    a, b = offices
+    files = MessageFiles(a.shared)
+    files.write("0" * 32, "message-1", b"\x16garbage")
+    files.write("1" * 32, "message-1", bytes(MESSAGE_MAX_OCTETS + 5))
+    files.write("2" * 32, "message-1", b"")
+    (a.shared / "notes.txt").write_text("not ours")
+    responding = start(b.arguments("respond", A))
+    m2msec(*a.arguments("initiate", B))
+    responding.communicate(timeout=PATIENCE)
+    assert responding.returncode == 0
+    for digit in "012":
+        assert alert_in(files.read(digit * 32, "refusal")) == "unexpected_message"
+
+
+def test_an_altered_message_3_gives_neither_a_key(offices):
+    a, b = offices
+    responding = start(b.arguments("respond", A, "--timeout", "2"))
+    files = MessageFiles(a.shared)
+    end_point = InitiatingEndPoint(A.initiates_with(B))
+    exchange = files.new_exchange()
+    deadline = time.monotonic() + PATIENCE
+    files.write(exchange, "message-1", end_point.start())
+    message_3 = end_point.process(files.wait(exchange, "message-2", deadline=deadline)).message
+    files.write(exchange, "message-3", message_3[:-1] + bytes((message_3[-1] ^ 1,)))
+    assert alert_in(files.wait(exchange, "refusal", deadline=deadline)) == "bad_record_mac"
+    _, errors = responding.communicate(timeout=PATIENCE)
+    assert responding.returncode == 1
+    assert "the proof over all messages fails" in errors
+    assert "no exchange in" in errors
+    assert not b.out.exists()
+
+
+def test_nobody_answers(offices):
+    a, _ = offices
+    done = m2msec(*a.arguments("initiate", B, "--timeout", "0.2"), check=False)
+    assert done.returncode == 1
+    assert "no message-2 came" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_key_file_that_is_there_already_is_noticed_before_anything_is_sent(offices):
+    for office, command, peer in zip(offices, ("initiate", "respond"), (B, A), strict=True):
+        office.out.write_text("precious")
+        done = m2msec(*office.arguments(command, peer), check=False)
+        assert done.returncode == 1
+        assert "is not overwritten" in done.stderr
+        assert office.out.read_text() == "precious"
+        assert not office.shared.exists()
+
+
+@pytest.mark.parametrize("command", ["initiate", "respond"])
+def test_missing_options_are_said_plainly(offices, command):
+    a, _ = offices
+    arguments = ["escertke", command, str(a.shared), "--entity", "/cse1/Ca", "--out", str(a.out)]
+    arguments += ["--peer", "/cse2/Cb"]
+    done = m2msec(*arguments, check=False)
+    assert done.returncode == 1
+    assert "say what the peer's certificate must prove" in done.stderr
+
+
+# --- message files ------------------------------------------------------------------------------------------
+
+
+def test_message_files_are_never_overwritten(tmp_path):
+    files = MessageFiles(tmp_path)
+    files.write("0" * 32, "message-1", b"first")
+    with pytest.raises(ConfigurationError, match="is there already"):
+        files.write("0" * 32, "message-1", b"second")
+    assert files.read("0" * 32, "message-1") == b"first"
+    assert [path.name for path in tmp_path.iterdir()] == ["0" * 32 + ".message-1"]
+
+
+def test_only_regular_files_are_read(tmp_path):
+    files = MessageFiles(tmp_path)
+    secret = tmp_path / "secret"
+    secret.write_text("private")
+    (tmp_path / ("0" * 32 + ".message-1")).symlink_to(secret)
+    (tmp_path / ("0" * 32 + ".message-2")).mkdir()
+    for kind in ("message-1", "message-2"):
+        with pytest.raises(ConfigurationError):
+            files.read("0" * 32, kind)
+
+
+def test_no_more_than_a_message_is_read(tmp_path):
+    files = MessageFiles(tmp_path)
+    files.write("0" * 32, "message-1", bytes(10 * MESSAGE_MAX_OCTETS))
+    assert len(files.read("0" * 32, "message-1")) == MESSAGE_MAX_OCTETS + 1
+
+
+def test_exchanges_that_wait_for_an_answer_are_found(tmp_path):
+    files = MessageFiles(tmp_path)
+    for digit, kinds in (
+        ("0", ["message-1"]),
+        ("1", ["message-1", "message-2"]),
+        ("2", ["message-1", "refusal"]),
+        ("3", ["message-3"]),
+    ):
+        for kind in kinds:
+            files.write(digit * 32, kind, b"x")
+    (tmp_path / "short.message-1").write_bytes(b"x")
+    assert list(files.unanswered()) == ["0" * 32]
+
+
+def test_waiting_ends_at_the_deadline(tmp_path):
+    with pytest.raises(HandshakeTimeoutError, match="no message-2 came"):
+        MessageFiles(tmp_path).wait("0" * 32, "message-2", deadline=time.monotonic())
+
+
+def test_a_file_in_the_place_of_the_directory_is_said_plainly(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigurationError, match="File exists"):
+        MessageFiles(tmp_path / "file")
