@@ -8,6 +8,7 @@ import signal
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
 
@@ -15,7 +16,8 @@ from prometheus_client import start_http_server
 
 from .entities.mef_client import MefClient
 from .entities.naf_client import NafClient
-from .errors import StoreError
+from .entities.naf_diameter import NafDiameterClient
+from .errors import ConfigurationError, StoreError
 from .frameworks import bootstrap_gba
 from .frameworks.base import Authorities, Established
 from .functions.bsf import Bsf
@@ -26,8 +28,10 @@ from .functions.maf import DEFAULT_KC_LIFETIME, Maf
 from .functions.mef import Mef
 from .functions.primitives import Request, Response
 from .functions.ub import DEFAULT_LIFETIME as DEFAULT_KS_LIFETIME
+from .functions.zn_diameter import ZnDiameter
 from .identifiers import EntityId, Fqdn
 from .net.address import Address, Transport
+from .net.diameter import diameter_port
 from .net.limits import Limits
 from .net.ports import Port, request_port
 from .net.ub import UbListener
@@ -37,6 +41,7 @@ from .telemetry import LOG
 from .tls.endpoint import Endpoint
 
 PURGE_INTERVAL = timedelta(minutes=1)
+PORT_ATTEMPTS = 10
 ALL_TRANSPORTS = (Transport.TLS, Transport.DTLS)
 
 _T = TypeVar("_T")
@@ -86,13 +91,32 @@ class Server:
         return await self._functions[established.association.local].handle(request, established)
 
     async def start(self, address: Address, transports: Iterable[Transport] = ALL_TRANSPORTS) -> Address:
-        """Listen over these transports, on the same port number; returns the address in use."""
+        """Listen over these transports, on the same port number; returns the address in use.
+
+        Raises:
+            ConfigurationError: The address cannot be listened on.
+        """
         if self._housekeeping is None:
             self._housekeeping = asyncio.create_task(self._purge())
-        for transport in transports:
-            port = await request_port(transport, self._authorities, self._handle, self._limits)
-            self._ports.append(port)
-            address = await port.start(address)
+        chosen = tuple(transports)
+        # The port that the system finds free for TCP may be taken for UDP: then it finds another.
+        for _ in range(PORT_ATTEMPTS if address.port == 0 else 0):
+            with contextlib.suppress(ConfigurationError):
+                return await self._start(address, chosen)
+        return await self._start(address, chosen)
+
+    async def _start(self, address: Address, transports: tuple[Transport, ...]) -> Address:
+        started: list[Port] = []
+        try:
+            for transport in transports:
+                port = await request_port(transport, self._authorities, self._handle, self._limits)
+                started.append(port)
+                address = await port.start(address)
+        except ConfigurationError:
+            for port in started:
+                await port.stop()
+            raise
+        self._ports += started
         return address
 
     async def _purge(self) -> None:
@@ -153,6 +177,7 @@ class Service:
         transports: Over what to listen; services that share a port share these.
         clients: Its clients of other functions, closed after it.
         ub: For a BSF: where UEs meet it, over plain HTTP.
+        diameter: For a BSF: where NAFs meet it that speak Diameter, over TLS.
     """
 
     name: str
@@ -162,6 +187,7 @@ class Service:
     transports: Sequence[Transport] = ALL_TRANSPORTS
     clients: Sequence[Closable] = ()
     ub: Address | None = None
+    diameter: Address | None = None
 
 
 async def serve(
@@ -208,11 +234,21 @@ async def serve(
                     running.push_async_callback(ub.stop)
                     over_http = replace(service, name=f"{service.name}, Ub,", transports=())
                     bound.append((over_http, await ub.start(service.ub)))
+                if service.diameter is not None and isinstance(function, Bsf):
+                    port = _diameter(function, limits or Limits())
+                    running.push_async_callback(port.stop)
+                    zn = replace(service, name=f"{service.name}, Diameter,", transports=(Transport.TLS,))
+                    bound.append((zn, await port.start(service.diameter)))
         if metrics is not None:
             start_http_server(metrics.port, metrics.host)
         for service, address in bound:
             ready(service, address)
         await until()
+
+
+def _diameter(bsf: Bsf, limits: Limits) -> Port:
+    authorities = Authorities({bsf.fqdn: bsf.acceptor}, default=bsf.acceptor)
+    return diameter_port(authorities, partial(ZnDiameter, bsf), limits)
 
 
 def _by_port(services: Iterable[Service]) -> list[list[Service]]:
@@ -231,7 +267,7 @@ def maf_service(
     *,
     kc_lifetime: timedelta = DEFAULT_KC_LIFETIME,
     mefs: Sequence[MefClient] = (),
-    bsfs: Sequence[NafClient] = (),
+    bsfs: Sequence[NafClient | NafDiameterClient] = (),
     policy: AssociationPolicy | None = None,
     endpoint: Endpoint | None = None,
     transports: Sequence[Transport] = ALL_TRANSPORTS,
@@ -301,6 +337,7 @@ def bsf_service(
     zn: Address,
     ub: Address,
     *,
+    diameter: Address | None = None,
     lifetime: timedelta = DEFAULT_KS_LIFETIME,
     transports: Sequence[Transport] = ALL_TRANSPORTS,
 ) -> Service:
@@ -311,9 +348,11 @@ def bsf_service(
         data: The data directory.
         zn: Where to listen for NAFs.
         ub: Where to listen for UEs, over plain HTTP.
+        diameter: Where to listen for NAFs that speak Diameter, over TLS; None for nowhere.
         lifetime: How long a bootstrapping lives at most.
         transports: Over what to listen for NAFs.
     """
-    return Service(
-        f"BSF {fqdn}", data, zn, lambda store: Bsf(store, fqdn, lifetime=lifetime), transports, ub=ub
-    )
+    def make(store: Store) -> Function:
+        return Bsf(store, fqdn, lifetime=lifetime)
+
+    return Service(f"BSF {fqdn}", data, zn, make, transports, ub=ub, diameter=diameter)

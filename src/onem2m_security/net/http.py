@@ -62,6 +62,8 @@ _STATUS: Final = {
 """Response Status Code to HTTP status (TS-0009 table 6.3.2-1)."""
 
 MAX_SEGMENTS: Final = 8
+MAX_CONNECTIONS: Final = 8
+"""Of one client to its peer, in use or kept; more would make httpcore's pool slower, not faster."""
 _JSON_TYPES: Final = {"application/json", "application/vnd.onem2m-res+json"}
 
 
@@ -312,9 +314,11 @@ class HttpClient:
         self._authority = (initiator.server_name and str(initiator.server_name)) or address.host
         self._originator = str(initiator.local)
         self._backend = _Backend(initiator, address, self._limits)
+        # The pool looks through all that wait for it at every step: let them wait here.
+        self._places = asyncio.Semaphore(MAX_CONNECTIONS)
         self._pool = httpcore.AsyncConnectionPool(
-            max_connections=32,
-            max_keepalive_connections=4,
+            max_connections=MAX_CONNECTIONS,
+            max_keepalive_connections=MAX_CONNECTIONS,
             keepalive_expiry=min(60.0, self._limits.idle_seconds / 2),
             network_backend=self._backend,
         )
@@ -363,6 +367,7 @@ class HttpClient:
         try:
             async with (
                 asyncio.timeout(seconds),
+                self._places,
                 self._pool.stream(
                     _METHODS[operation], url, headers=headers, content=body, extensions={"timeout": timeouts}
                 ) as answer,
