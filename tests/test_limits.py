@@ -1,0 +1,86 @@
+"""Half-open connections: counted by address, evicted oldest first."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from onem2m_security.net.limits import HalfOpen, Limits
+
+
+class Peers:
+    """Enters numbered peers and notes which are dropped."""
+
+    def __init__(self, **limits: int) -> None:
+        self.half_open = HalfOpen(Limits(**limits))
+        self.dropped: list[int] = []
+
+    def enter(self, number: int, address: str) -> None:
+        self.half_open.enter(number, address, lambda: self.dropped.append(number))
+
+
+def test_nobody_is_dropped_within_the_limits():
+    peers = Peers(half_open=10, half_open_per_address=5)
+    for number in range(10):
+        peers.enter(number, f"10.0.0.{number % 2}")
+    assert peers.dropped == []
+    assert len(peers.half_open) == 10
+
+
+def test_beyond_the_limit_the_oldest_of_all_is_dropped():
+    peers = Peers(half_open=3, half_open_per_address=3)
+    for number in range(5):
+        peers.enter(number, f"10.0.0.{number}")
+    assert peers.dropped == [0, 1]
+    assert len(peers.half_open) == 3
+
+
+def test_one_address_pushes_out_its_own_and_nobody_else_s():
+    peers = Peers(half_open=100, half_open_per_address=2)
+    peers.enter(0, "10.0.0.1")
+    for number in range(1, 6):
+        peers.enter(number, "10.0.0.2")
+    assert peers.dropped == [1, 2, 3]
+    assert len(peers.half_open) == 3
+
+
+def test_whoever_finishes_makes_room():
+    peers = Peers(half_open=2, half_open_per_address=2)
+    peers.enter(0, "10.0.0.1")
+    peers.enter(1, "10.0.0.1")
+    peers.half_open.leave(0)
+    peers.enter(2, "10.0.0.1")
+    assert peers.dropped == []
+
+
+def test_leaving_twice_or_without_entering_changes_nothing():
+    peers = Peers()
+    peers.enter(0, "10.0.0.1")
+    for _ in range(2):
+        peers.half_open.leave(0)
+        peers.half_open.leave("nobody")
+    assert len(peers.half_open) == 0
+
+
+def test_a_peer_may_leave_while_it_is_dropped():
+    half_open = HalfOpen(Limits(half_open=1))
+    half_open.enter("old", "10.0.0.1", lambda: half_open.leave("old"))
+    half_open.enter("new", "10.0.0.1", lambda: None)
+    assert len(half_open) == 1
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 20), st.integers(0, 3)), max_size=60))
+def test_the_limits_hold_whatever_comes_and_goes(steps):
+    peers = Peers(half_open=6, half_open_per_address=3)
+    inside: dict[int, str] = {}
+    for enters, number, host in steps:
+        if enters and number not in inside:
+            inside[number] = f"10.0.0.{host}"
+            peers.enter(number, inside[number])
+            while peers.dropped:
+                del inside[peers.dropped.pop()]
+        elif not enters:
+            inside.pop(number, None)
+            peers.half_open.leave(number)
+        assert len(peers.half_open) == len(inside) <= 6
+        assert all(list(inside.values()).count(address) <= 3 for address in inside.values())
