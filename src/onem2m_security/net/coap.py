@@ -314,6 +314,12 @@ class CoapServer:
 # --- client ---
 
 
+def _heed(answer: asyncio.Future[Any]) -> None:
+    """An answer that comes after its request was given up is nobody's."""
+    if not answer.cancelled():
+        answer.exception()
+
+
 class CoapClient:
     """Sends request primitives to one peer over a DTLS connection, opened when needed and then kept."""
 
@@ -356,19 +362,33 @@ class CoapClient:
             message.opt.add_option(UintOption(_RESOURCE_TYPE, resource_type))
         if payload:
             message.opt.content_format = _CONTENT_FORMAT_JSON
-        remote: _Remote | None = None
         try:
-            message.remote = remote = await self._open()
-            async with asyncio.timeout(self._limits.request_seconds):
-                answer = await self._context.request(message).response
+            message.remote = await self._open()
+            answer = await self._answer(message)
         except (error.Error, HandshakeError, OSError, TimeoutError) as failure:
-            if remote is not None and remote.connection is not None:
-                remote.connection.close()  # the peer may have lost it: the next request makes another
             reason = str(failure) or type(failure).__name__
             raise ResolverUnavailableError(
                 f"{self._initiator.peer} at {self._address}: {reason}"
             ) from failure
         return self._response(answer)
+
+    async def _answer(self, message: Any) -> Any:
+        """Wait for the answer; a session on which none comes is closed, and the next request makes another.
+
+        The peer may have lost the session, and over UDP nobody says so.
+        """
+        answer: asyncio.Future[Any] = self._context.request(message).response
+        answer.add_done_callback(_heed)
+        try:
+            # Not asyncio.timeout: aiocoap does not expect its future to be cancelled while the session ends.
+            await asyncio.wait([answer], timeout=self._limits.request_seconds)
+        finally:
+            connection = message.remote.connection
+            if connection is not None and (not answer.done() or answer.exception() is not None):
+                connection.close()
+        if not answer.done():
+            raise TimeoutError(f"no answer within {self._limits.request_seconds:g} s")
+        return answer.result()
 
     async def _open(self) -> _Remote:
         async with self._opening:
