@@ -32,6 +32,7 @@ ONLY_IN = {
     "sqlalchemy": {"store"},
     "alembic": {"store"},
     "typer": {"cli"},
+    "diameter": {"functions"},
     "rich": {"cli", "demo"},
 }
 """Libraries that one place knows, so that the rest never depends on them."""

@@ -50,13 +50,16 @@ class Operator:
     def start_bsf(self):
         self.server = self.programs.start(
             "bsf", "serve", "--data", self.data, "--fqdn", BSF,
-            "--listen-zn", "127.0.0.1:0", "--listen-ub", "127.0.0.1:0",
+            "--listen-zn", "127.0.0.1:0", "--listen-ub", "127.0.0.1:0", "--listen-diameter", "127.0.0.1:0",
         )  # fmt: skip
         self.ub = self.server.wait_for(r"Ub, listening on (127\.0\.0\.1:\d+) \(HTTP\)").group(1)
 
-    def naf_options(self, naf):
+        found = self.server.wait_for(r"Diameter, listening on 127\.0\.0\.1:(\d+) \(TLS\)")
+        self.diameter_port = int(found.group(1))
+
+    def naf_options(self, naf, port=None):
         return (
-            "--bsf", f"{BSF}=127.0.0.1:{self.server.port}", "--bsf-key-id", f"{naf}@{BSF}",
+            "--bsf", f"{BSF}=127.0.0.1:{port or self.server.port}", "--bsf-key-id", f"{naf}@{BSF}",
             "--bsf-key-file", self.naf_keys[naf],
         )  # fmt: skip
 
@@ -108,6 +111,16 @@ def test_a_card_bootstraps_km_for_a_maf_and_reaches_entity_b_through_it(programs
     seen = [json.loads(line) for line in entity_b.output.splitlines() if line.startswith("{")]
     assert [item["peer"] for item in seen] == [str(AE)] * 2
     assert all(item["credential_id"].endswith(f"@{MAF}") for item in seen)
+
+
+def test_entity_b_asks_the_bsf_over_diameter(programs):
+    operator = Operator(programs)
+    entity_b = programs.start(
+        "listen", "--listen", "127.0.0.1:0", "--cse-id", CSE, "--json",
+        *operator.naf_options(NAF, operator.diameter_port), "--bsf-diameter",
+    )  # fmt: skip
+    association = json.loads(operator.connect(entity_b).stdout.splitlines()[0])
+    assert association["framework"] == "saef-gba"
 
 
 def test_a_card_provisions_kpsa_of_a_cse(programs):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -229,16 +229,9 @@ async def serve(
             address = await server.start(sharing[0].listen, sharing[0].transports)
             bound += [(service, address) for service in sharing]
             for service, function in zip(sharing, functions, strict=True):
-                if service.ub is not None and isinstance(function, Bsf):
-                    ub = UbListener(function.ub.handle, limits=limits)
-                    running.push_async_callback(ub.stop)
-                    over_http = replace(service, name=f"{service.name}, Ub,", transports=())
-                    bound.append((over_http, await ub.start(service.ub)))
-                if service.diameter is not None and isinstance(function, Bsf):
-                    port = _diameter(function, limits or Limits())
+                for extra, port, wanted in _bsf_ports(service, function, limits or Limits()):
                     running.push_async_callback(port.stop)
-                    zn = replace(service, name=f"{service.name}, Diameter,", transports=(Transport.TLS,))
-                    bound.append((zn, await port.start(service.diameter)))
+                    bound.append((extra, await port.start(wanted)))
         if metrics is not None:
             start_http_server(metrics.port, metrics.host)
         for service, address in bound:
@@ -246,9 +239,20 @@ async def serve(
         await until()
 
 
-def _diameter(bsf: Bsf, limits: Limits) -> Port:
-    authorities = Authorities({bsf.fqdn: bsf.acceptor}, default=bsf.acceptor)
-    return diameter_port(authorities, partial(ZnDiameter, bsf), limits)
+def _bsf_ports(
+    service: Service, function: Function, limits: Limits
+) -> Iterator[tuple[Service, UbListener | Port, Address]]:
+    """The further ports of a BSF: how each is named, the port, and where it listens."""
+    if not isinstance(function, Bsf):
+        return
+    if service.ub is not None:
+        over_http = replace(service, name=f"{service.name}, Ub,", transports=())
+        yield over_http, UbListener(function.ub.handle, limits=limits), service.ub
+    if service.diameter is not None:
+        authorities = Authorities({function.fqdn: function.acceptor}, default=function.acceptor)
+        port = diameter_port(authorities, partial(ZnDiameter, function), limits)
+        over_tls = replace(service, name=f"{service.name}, Diameter,", transports=(Transport.TLS,))
+        yield over_tls, port, service.diameter
 
 
 def _by_port(services: Iterable[Service]) -> list[list[Service]]:
@@ -352,6 +356,7 @@ def bsf_service(
         lifetime: How long a bootstrapping lives at most.
         transports: Over what to listen for NAFs.
     """
+
     def make(store: Store) -> Function:
         return Bsf(store, fqdn, lifetime=lifetime)
 

@@ -127,6 +127,15 @@ def serve(
         Address,
         parsed(Address.parse, "--listen-zn", metavar="HOST:PORT", help="Where NAFs ask for keys."),
     ],
+    listen_diameter: Annotated[
+        Address | None,
+        parsed(
+            Address.parse,
+            "--listen-diameter",
+            metavar="HOST:PORT",
+            help="Where NAFs ask that speak Diameter (TS 29.109), over TLS.",
+        ),
+    ] = None,
     lifetime: Annotated[
         timedelta,
         parsed(
@@ -139,7 +148,15 @@ def serve(
 ) -> None:
     """Run a BSF until SIGTERM or SIGINT; prints a line for each port when it accepts clients."""
     log_to_stderr(verbose=verbose)
-    service = bsf_service(fqdn, data, listen_zn, listen_ub, lifetime=lifetime, transports=transport)
+    service = bsf_service(
+        fqdn,
+        data,
+        listen_zn,
+        listen_ub,
+        diameter=listen_diameter,
+        lifetime=lifetime,
+        transports=transport,
+    )
     run(serve_services([service], ready=announce, metrics=metrics))
 
 

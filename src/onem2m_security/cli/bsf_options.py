@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from ..entities.card import SoftwareCard
 from ..entities.entity_a import associate_by_gba, associate_through_maf, gba_suite
 from ..entities.maf_client import MafClient
 from ..entities.naf_client import NafClient
+from ..entities.naf_diameter import NafDiameterClient
 from ..entities.ue import Ue
 from ..errors import ConfigurationError
 from ..frameworks import bootstrap_gba
@@ -75,6 +77,9 @@ BsfKeyIdsOption = Annotated[
 BsfKeyFilesOption = Annotated[
     list[str] | None,
     typer.Option("--bsf-key-file", metavar="FILE|-", help=f"The key of --bsf-key-id: {KEY_FORMAT}."),
+]
+BsfDiameterOption = Annotated[
+    bool, typer.Option("--bsf-diameter", help="Ask these BSFs over Diameter (TS 29.109), with TLS.")
 ]
 NafOption = Annotated[
     Fqdn | None,
@@ -219,9 +224,10 @@ def naf_clients(
     key_ids: list[KeyIdentifier] | None,
     key_files: list[str] | None,
     *,
+    diameter: bool = False,
     transport: Transport = Transport.TLS,
     limits: Limits | None = None,
-) -> list[NafClient]:
+) -> list[NafClient | NafDiameterClient]:
     """Our clients of the BSFs that the options name; the FQDN of a key's identifier says whose it is.
 
     Raises:
@@ -240,14 +246,14 @@ def naf_clients(
     naf = naf or local.domain_name
     if named and naf is None:
         raise ConfigurationError(f"{local} has no domain name: give --naf FQDN, our name as a NAF")
+    make = NafDiameterClient if diameter else partial(NafClient, transport=transport)
     return [
-        NafClient(
+        make(
             key_id.fqdn,
             addresses[key_id.fqdn],
             local=local,
             naf=naf,
             key=provisioned_key(key_id, read_key(file)),
-            transport=transport,
             limits=limits,
         )
         for key_id, file in zip(key_ids or (), key_files or (), strict=True)

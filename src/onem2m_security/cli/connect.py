@@ -29,6 +29,7 @@ from ..net.limits import Limits
 from ..release import DEFAULT_RELEASE
 from ..servers import run, until_signalled
 from .bsf_options import (
+    BsfDiameterOption,
     BsfKeyFilesOption,
     BsfKeyIdsOption,
     BsfOption,
@@ -275,6 +276,7 @@ def listen(
     bsf: BsfsOption = None,
     bsf_key_id: BsfKeyIdsOption = None,
     bsf_key_file: BsfKeyFilesOption = None,
+    bsf_diameter: BsfDiameterOption = False,
     naf: NafOption = None,
     once: Annotated[bool, typer.Option("--once", help="End after the first association.")] = False,
     timeout: TimeoutOption = 10.0,
@@ -319,7 +321,16 @@ def listen(
     if km_id is not None or km_file is not None:
         mafs.append(_maf_client(maf, _credential(km_id, km_file, None, None)[1], cse_id, transport, limits))
     mefs = mef_clients(cse_id, mef, mef_key_id, mef_key_file, transport=transport, limits=limits)
-    bsfs = naf_clients(cse_id, naf, bsf, bsf_key_id, bsf_key_file, transport=transport, limits=limits)
+    bsfs = naf_clients(
+        cse_id,
+        naf,
+        bsf,
+        bsf_key_id,
+        bsf_key_file,
+        diameter=bsf_diameter,
+        transport=transport,
+        limits=limits,
+    )
     if not keys and not mafs and not mefs and not bsfs and endpoint is None:
         raise ConfigurationError(
             "nobody could associate: give --maf, --km-id, --km-file, or --kpsa-id, --kpsa-file, or --mef "

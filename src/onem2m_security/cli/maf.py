@@ -18,7 +18,13 @@ from ..servers import maf_service, run
 from ..servers import serve as serve_services
 from ..store.records import KeyKind, KeyRecord
 from ..store.store import Store
-from .bsf_options import BsfKeyFilesOption, BsfKeyIdsOption, BsfsOption, naf_clients
+from .bsf_options import (
+    BsfDiameterOption,
+    BsfKeyFilesOption,
+    BsfKeyIdsOption,
+    BsfsOption,
+    naf_clients,
+)
 from .certificate_options import (
     AssociationsOption,
     CertificateOptions,
@@ -82,6 +88,7 @@ def serve(
     bsf: BsfsOption = None,
     bsf_key_id: BsfKeyIdsOption = None,
     bsf_key_file: BsfKeyFilesOption = None,
+    bsf_diameter: BsfDiameterOption = False,
     enrolee_target: EnroleeTargetsOption = None,
     cert: CertOption = None,
     key: KeyOption = None,
@@ -109,7 +116,7 @@ def serve(
         listen,
         kc_lifetime=kc_lifetime,
         mefs=mef_clients(EntityId(str(fqdn)), mef, mef_key_id, mef_key_file),
-        bsfs=naf_clients(EntityId(str(fqdn)), fqdn, bsf, bsf_key_id, bsf_key_file),
+        bsfs=naf_clients(EntityId(str(fqdn)), fqdn, bsf, bsf_key_id, bsf_key_file, diameter=bsf_diameter),
         policy=AssociationPolicy.of(enrolee_target or ()),
         endpoint=certificates.accepting_endpoint(),
         transports=transport,

@@ -23,6 +23,7 @@ from .maf_client import MafClient
 from .mef_client import MefClient
 from .mef_client import resolver as mef_resolver
 from .naf_client import NafClient
+from .naf_diameter import NafDiameterClient
 
 
 class EntityB:
@@ -39,7 +40,7 @@ class EntityB:
         keys: Iterable[ResolvedKey] = (),
         mafs: Iterable[MafClient] = (),
         mefs: Iterable[MefClient] = (),
-        bsfs: Iterable[NafClient] = (),
+        bsfs: Iterable[NafClient | NafDiameterClient] = (),
         resolvers: Iterable[Resolver] = (),
         endpoint: Endpoint | None = None,
         limits: Limits | None = None,

@@ -1,0 +1,170 @@
+"""Diameter over a secured connection: whole messages in and out (RFC 6733 clauses 2.1 and 13.1).
+
+TLS from the first octet on, as for every other interface: a BSF gives keys to nobody that has not proven
+itself. This module cuts the stream into messages, and knows nothing of what is in them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Protocol
+
+from ..errors import HandshakeError, MessageError, ResolverUnavailableError
+from ..frameworks.base import Authorities, Established, Initiator
+from ..functions.diameter_messages import HEADER_OCTETS, MESSAGE_MAX_OCTETS, DiameterMessage
+from ..telemetry import LOG
+from .address import Address, Transport
+from .channel import Channel, open_channel
+from .limits import Limits
+from .ports import Port, channel_port
+
+
+class DiameterPeer(Protocol):
+    """What answers the messages of one connection."""
+
+    is_over: bool
+
+    async def answer(self, octets: bytes) -> bytes | None:
+        """The answer to a message, if there is one; MessageError closes the connection."""
+        ...
+
+
+def diameter_port(
+    authorities: Authorities, make_peer: Callable[[Established], DiameterPeer], limits: Limits
+) -> Port:
+    """A TLS port on which Diameter is spoken; each connection has a peer of its own."""
+
+    async def serve(channel: Channel) -> None:
+        peer, messages = make_peer(channel.established), _Messages(channel)
+        try:
+            while not peer.is_over:
+                answer = await peer.answer(await messages.next())
+                if answer is not None:
+                    await channel.write(answer)
+        except MessageError as error:
+            LOG.info("Diameter connection closed", reason=str(error))
+        except OSError:
+            return  # the peer is gone
+
+    return channel_port(Transport.TLS, authorities, serve, limits)
+
+
+class _Messages:
+    """Cuts what comes over a channel into messages."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._buffer = bytearray()
+
+    async def next(self) -> bytes:
+        """The next whole message.
+
+        Raises:
+            MessageError: What comes is no Diameter message.
+            OSError: The peer closed the connection.
+        """
+        await self._fill(4)
+        length = int.from_bytes(self._buffer[1:4])
+        if self._buffer[0] != 1 or not HEADER_OCTETS <= length <= MESSAGE_MAX_OCTETS or length % 4:
+            raise MessageError("this is no Diameter message of version 1")
+        await self._fill(length)
+        message = bytes(self._buffer[:length])
+        del self._buffer[:length]
+        return message
+
+    async def _fill(self, octets: int) -> None:
+        while len(self._buffer) < octets:
+            received = await self._channel.read()
+            if not received:
+                raise ConnectionError("the peer closed the connection")
+            self._buffer += received
+
+
+class DiameterClient:
+    """A client of one Diameter peer: one connection, made when it is needed, with many requests on it."""
+
+    def __init__(
+        self,
+        initiator: Initiator,
+        address: Address,
+        hello: Callable[[], DiameterMessage],
+        *,
+        limits: Limits | None = None,
+    ) -> None:
+        """Ask the peer at this address.
+
+        Args:
+            initiator: How we authenticate.
+            address: Where the peer listens.
+            hello: Makes the Capabilities-Exchange-Request that opens a connection.
+            limits: Bounds on time.
+        """
+        self._initiator = initiator
+        self._address = address
+        self._hello = hello
+        self._limits = limits or Limits()
+        self._channel: Channel | None = None
+        self._reading: asyncio.Task[None] | None = None
+        self._waiting: dict[int, asyncio.Future[DiameterMessage]] = {}
+        self._opening = asyncio.Lock()
+
+    async def request(self, message: DiameterMessage) -> DiameterMessage:
+        """Send a request and return its answer, whatever its result.
+
+        Raises:
+            ResolverUnavailableError: The peer cannot be reached, or gave no answer.
+        """
+        try:
+            async with asyncio.timeout(self._limits.request_seconds):
+                return await self._ask(await self._opened(), message)
+        except TimeoutError:
+            raise ResolverUnavailableError(f"{self._address} gave no answer in time") from None
+        except (HandshakeError, MessageError, OSError) as error:
+            raise ResolverUnavailableError(f"{self._address}: {error}") from error
+
+    async def _opened(self) -> Channel:
+        async with self._opening:
+            if self._channel is None or self._channel.closing:
+                await self.close()
+                channel = await open_channel(self._initiator, self._address, limits=self._limits)
+                self._channel = channel
+                self._reading = asyncio.create_task(self._read_answers(channel))
+                await self._ask(channel, self._hello())
+            return self._channel
+
+    async def _ask(self, channel: Channel, message: DiameterMessage) -> DiameterMessage:
+        future = asyncio.get_running_loop().create_future()
+        self._waiting[message.hop_by_hop] = future
+        try:
+            await channel.write(message.octets())
+            answer: DiameterMessage = await future
+        finally:
+            self._waiting.pop(message.hop_by_hop, None)
+        return answer
+
+    async def _read_answers(self, channel: Channel) -> None:
+        failure: Exception = ConnectionError("the connection was closed")
+        messages = _Messages(channel)
+        try:
+            while True:
+                message = DiameterMessage.parse(await messages.next())
+                future = self._waiting.get(message.hop_by_hop)
+                if not message.is_request and future is not None and not future.done():
+                    future.set_result(message)
+        except (MessageError, OSError) as error:
+            failure = error
+        finally:
+            for future in self._waiting.values():
+                if not future.done():
+                    future.set_exception(failure)
+            await channel.close()
+
+    async def close(self) -> None:
+        """Close the connection."""
+        if self._reading is not None:
+            self._reading.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._reading
+        self._reading = self._channel = None
