@@ -177,12 +177,6 @@ def test_release_3_certificates_with_a_chain():
     assert str(outcome.terminating.association.credential_id).startswith("33-")
 
 
-def test_a_chain_that_fills_several_records_does():
-    """The engine cuts handshake messages over records where they are long (RFC 5246 clause 6.2.1)."""
-    recut = refragmented(a_message[2], 100)
-    check_message(2, recut)
-
-
 def test_end_points_say_what_is_wrong_with_their_use():
     initiating = InitiatingEndPoint(INITIATOR)
     with pytest.raises(KeyEstablishmentError, match="has not begun"):
