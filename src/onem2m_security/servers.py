@@ -15,8 +15,7 @@ from typing import Any, Protocol, Self, TypeVar
 from prometheus_client import start_http_server
 
 from .entities.mef_client import MefClient
-from .entities.naf_client import NafClient
-from .entities.naf_diameter import NafDiameterClient
+from .entities.naf_client import BsfClient
 from .errors import ConfigurationError, StoreError
 from .frameworks import bootstrap_gba
 from .frameworks.base import Authorities, Established
@@ -28,10 +27,8 @@ from .functions.maf import DEFAULT_KC_LIFETIME, Maf
 from .functions.mef import Mef
 from .functions.primitives import Request, Response
 from .functions.ub import DEFAULT_LIFETIME as DEFAULT_KS_LIFETIME
-from .functions.zn_diameter import ZnDiameter
 from .identifiers import EntityId, Fqdn
 from .net.address import Address, Transport
-from .net.diameter import diameter_port
 from .net.limits import Limits
 from .net.ports import Port, request_port
 from .net.ub import UbListener
@@ -249,6 +246,10 @@ def _bsf_ports(
         over_http = replace(service, name=f"{service.name}, Ub,", transports=())
         yield over_http, UbListener(function.ub.handle, limits=limits), service.ub
     if service.diameter is not None:
+        # Diameter's dictionary takes long to load: only who speaks Diameter waits for it.
+        from .functions.zn_diameter import ZnDiameter  # noqa: PLC0415
+        from .net.diameter import diameter_port  # noqa: PLC0415
+
         authorities = Authorities({function.fqdn: function.acceptor}, default=function.acceptor)
         port = diameter_port(authorities, partial(ZnDiameter, function), limits)
         over_tls = replace(service, name=f"{service.name}, Diameter,", transports=(Transport.TLS,))
@@ -271,7 +272,7 @@ def maf_service(
     *,
     kc_lifetime: timedelta = DEFAULT_KC_LIFETIME,
     mefs: Sequence[MefClient] = (),
-    bsfs: Sequence[NafClient | NafDiameterClient] = (),
+    bsfs: Sequence[BsfClient] = (),
     policy: AssociationPolicy | None = None,
     endpoint: Endpoint | None = None,
     transports: Sequence[Transport] = ALL_TRANSPORTS,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,8 +13,7 @@ import typer
 from ..entities.card import SoftwareCard
 from ..entities.entity_a import associate_by_gba, associate_through_maf, gba_suite
 from ..entities.maf_client import MafClient
-from ..entities.naf_client import NafClient
-from ..entities.naf_diameter import NafDiameterClient
+from ..entities.naf_client import BsfClient, NafClient
 from ..entities.ue import Ue
 from ..errors import ConfigurationError
 from ..frameworks import bootstrap_gba
@@ -227,7 +227,7 @@ def naf_clients(
     diameter: bool = False,
     transport: Transport = Transport.TLS,
     limits: Limits | None = None,
-) -> list[NafClient | NafDiameterClient]:
+) -> list[BsfClient]:
     """Our clients of the BSFs that the options name; the FQDN of a key's identifier says whose it is.
 
     Raises:
@@ -246,7 +246,12 @@ def naf_clients(
     naf = naf or local.domain_name
     if named and naf is None:
         raise ConfigurationError(f"{local} has no domain name: give --naf FQDN, our name as a NAF")
-    make = NafDiameterClient if diameter else partial(NafClient, transport=transport)
+    make: Callable[..., BsfClient] = partial(NafClient, transport=transport)
+    if diameter:
+        # Diameter's dictionary takes long to load: only who speaks Diameter waits for it.
+        from ..entities.naf_diameter import NafDiameterClient  # noqa: PLC0415
+
+        make = NafDiameterClient
     return [
         make(
             key_id.fqdn,

@@ -22,8 +22,7 @@ from ..tls.endpoint import Endpoint
 from .maf_client import MafClient
 from .mef_client import MefClient
 from .mef_client import resolver as mef_resolver
-from .naf_client import NafClient
-from .naf_diameter import NafDiameterClient
+from .naf_client import BsfClient
 
 
 class EntityB:
@@ -40,7 +39,7 @@ class EntityB:
         keys: Iterable[ResolvedKey] = (),
         mafs: Iterable[MafClient] = (),
         mefs: Iterable[MefClient] = (),
-        bsfs: Iterable[NafClient | NafDiameterClient] = (),
+        bsfs: Iterable[BsfClient] = (),
         resolvers: Iterable[Resolver] = (),
         endpoint: Endpoint | None = None,
         limits: Limits | None = None,

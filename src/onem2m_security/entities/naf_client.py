@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Any
+from typing import Any, Protocol
 
 from ..credentials import ResolvedKey, Secret
 from ..errors import (
@@ -26,6 +26,23 @@ from ..net.ports import expect, request_client
 from ..release import BOOTSTRAPPING_INFO, RESOURCE_NAME_BOOTSTRAPPING_INFO, SHORT_NAMES, ZN_BASE
 
 _PATH = (ZN_BASE.strip("/"), BOOTSTRAPPING_INFO)
+
+
+class BsfClient(Protocol):
+    """What a NAF needs of a client of its BSF, whatever the form of Zn."""
+
+    @property
+    def bsf(self) -> Fqdn:
+        """The BSF's FQDN."""
+        ...
+
+    async def fetch(self, b_tid: KeyIdentifier, ua_security_protocol_id: bytes) -> NafKey | None:
+        """Our key for a bootstrapping; None when there is none for us."""
+        ...
+
+    async def close(self) -> None:
+        """Close the kept connections."""
+        ...
 
 
 class NafClient:
