@@ -13,19 +13,19 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from certificate_support import OTHER_ROOT, ROOT, Credential, flavoured, named, s_client
 from certs import Flavour
 from maf_support import LOOPBACK, MAF, eventually
-from mef_support import CSE, DEVICE, MAF_ID, PATIENT, THE_CSE, asking_maf, provision_mef
+from mef_support import CSE, DEVICE, MAF_ID, OTHER_CSE, PATIENT, THE_CSE, asking_maf, provision_mef
 from onem2m_security.certificates.crl import CrlSource
 from onem2m_security.credentials import Framework
 from onem2m_security.entities.enrolee import Enrolee
 from onem2m_security.entities.entity_a import associate
 from onem2m_security.entities.entity_b import EntityB
-from onem2m_security.entities.mef_client import resolver
+from onem2m_security.entities.mef_client import MefClient, resolver
 from onem2m_security.errors import ConfigurationError, HandshakeError
-from onem2m_security.frameworks import bootstrap_certificate
+from onem2m_security.frameworks import bootstrap_certificate, saef_certificate
 from onem2m_security.functions.instructions import BootstrapInstruction
 from onem2m_security.functions.mef import Mef
 from onem2m_security.identifiers import EntityId, Fqdn, KeyIdentifier
-from onem2m_security.keys import ExportLabel
+from onem2m_security.keys import ExportLabel, kpsa_for
 from onem2m_security.net.channel import open_channel
 from onem2m_security.release import Release
 from onem2m_security.servers import Server
@@ -163,6 +163,36 @@ async def test_openssl_as_enrolee_exports_the_ke_of_the_mef(tmp_path):
         exported = keying_material(printed)
         ke_id = KeyIdentifier.from_octets(exported[:16], MEF)
         assert (await kes(store))[ke_id].key.reveal() == exported[16:]
+
+
+async def test_an_enrolment_target_may_meet_the_mef_by_certificate_and_fetches_what_is_its_own(tmp_path):
+    clients = [
+        FOR_ENROLEE,
+        named("cse.example.com", CSE, name="our CSE"),
+        named("other.example.com", OTHER_CSE, name="another CSE"),
+    ]
+
+    def target(name, local):
+        met = saef_certificate.initiate_with_function(
+            Framework.MEF_HANDSHAKE, local, MEF, AUTHORITY.issue(None, name).local(), FOR_MEF
+        )
+        return MefClient(MEF, address, local=local, initiator=met)
+
+    async with certificate_mef(tmp_path, *clients) as (address, store):
+        exported = await bootstrap(address)
+        own, other = target("cse.example.com", CSE), target("other.example.com", OTHER_CSE)
+        fetched = await own.fetch_kpsa(exported.key_id(MEF))
+        assert fetched.peer == ENROLEE
+        assert fetched.key == kpsa_for(Release.R1, exported.key, CSE)
+        assert await other.fetch_kpsa(exported.key_id(MEF)) is None
+        assert len(await kes(store)) == 1
+        await own.close()
+        await other.close()
+
+
+def test_an_enrolment_target_needs_some_credential():
+    with pytest.raises(ConfigurationError, match="key or a certificate"):
+        MefClient(MEF, LOOPBACK, local=CSE)
 
 
 # --- the Enrolee as a device runs it ---

@@ -4,8 +4,10 @@ What a device or a CSE imports is here; everything else is reached through its m
 """
 
 from .association import Association, Role
+from .certificates.configuration import AssociationConfiguration
+from .certificates.local import LocalCertificate
 from .credentials import Framework, ResolvedKey, Secret
-from .entities.entity_a import associate, associate_through_maf
+from .entities.entity_a import associate, associate_by_certificate, associate_through_maf
 from .entities.entity_b import EntityB
 from .entities.maf_client import MafClient
 from .errors import HandshakeError, SecurityFrameworkError
@@ -21,6 +23,7 @@ from .version import __version__
 __all__ = [
     "Address",
     "Association",
+    "AssociationConfiguration",
     "Channel",
     "CredentialId",
     "EntityB",
@@ -30,6 +33,7 @@ __all__ = [
     "HandshakeError",
     "KeyIdentifier",
     "Limits",
+    "LocalCertificate",
     "MafClient",
     "Release",
     "ResolvedKey",
@@ -38,6 +42,7 @@ __all__ = [
     "SecurityFrameworkError",
     "__version__",
     "associate",
+    "associate_by_certificate",
     "associate_through_maf",
     "master_credential",
     "provisioned_key",

@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from ..credentials import ResolvedKey
-from ..errors import MessageError, ResolverUnavailableError
+from ..errors import ConfigurationError, MessageError, ResolverUnavailableError
 from ..frameworks import bootstrap_psk
-from ..frameworks.base import RemoteKeys, Resolver, ResolverChain
+from ..frameworks.base import Initiator, RemoteKeys, Resolver, ResolverChain
 from ..frameworks.saef_maf import master_credential
 from ..frameworks.saef_psk import provisioned_key
 from ..functions.fetch_credentials import FetchedCredential, decode
@@ -39,7 +39,8 @@ class MefClient:
         address: Address,
         *,
         local: EntityId,
-        key: ResolvedKey,
+        key: ResolvedKey | None = None,
+        initiator: Initiator | None = None,
         transport: Transport = Transport.TLS,
         limits: Limits | None = None,
     ) -> None:
@@ -50,11 +51,19 @@ class MefClient:
             address: Where the MEF listens.
             local: Our MAF-ID, CSE-ID or AE-ID.
             key: The key that we and the MEF share (``bootstrap_psk.target_key``).
+            initiator: How we meet the MEF without such a key: by certificate
+                (``saef_certificate.initiate_with_function``).
             transport: TLS with HTTP, or DTLS with CoAP.
             limits: Bounds on time and size.
+
+        Raises:
+            ConfigurationError: Neither a key nor another way.
         """
         self.mef = mef
-        initiator = bootstrap_psk.initiate(local, mef, key)
+        if key is not None:
+            initiator = bootstrap_psk.initiate(local, mef, key)
+        if initiator is None:
+            raise ConfigurationError(f"a client of {mef} needs a key or a certificate")
         self._client = request_client(transport, initiator, address, limits=limits)
 
     async def fetch_km(self, ke_id: KeyIdentifier) -> ResolvedKey | None:
