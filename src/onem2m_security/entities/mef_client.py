@@ -15,6 +15,7 @@ from ..frameworks import bootstrap_psk
 from ..frameworks.base import Initiator, RemoteKeys, Resolver, ResolverChain
 from ..frameworks.saef_maf import master_credential
 from ..frameworks.saef_psk import provisioned_key
+from ..functions.enrolees import FETCH_SECONDS
 from ..functions.fetch_credentials import FetchedCredential, decode
 from ..functions.primitives import Operation, Rsc
 from ..identifiers import EntityId, Fqdn, KeyIdentifier, Suid
@@ -22,8 +23,6 @@ from ..net.address import Address, Transport
 from ..net.limits import Limits
 from ..net.ports import request_client
 from ..release import FETCH_CREDENTIALS
-
-FETCH_SECONDS = 5.0
 
 
 class MefClient:
@@ -60,6 +59,7 @@ class MefClient:
             ConfigurationError: Neither a key nor another way.
         """
         self.mef = mef
+        limits = limits or Limits(request_seconds=FETCH_SECONDS)
         if key is not None:
             initiator = bootstrap_psk.initiate(local, mef, key)
         if initiator is None:

@@ -28,7 +28,8 @@ from ..store.records import KeyKind, KeyRecord
 from ..store.store import Store
 from ..telemetry import KEYS_STORED, LOG
 
-FETCH_SECONDS = 5.0
+FETCH_SECONDS = 8.0
+"""For an MEF to answer, waiting for our other questions included; below the time that a handshake has."""
 
 
 @dataclass(frozen=True, slots=True)
