@@ -43,6 +43,9 @@ OPENSSL_VERSION: Final = SSL.SSLeay_version(SSL.SSLEAY_VERSION).decode("ascii")
 GROUPS: Final = b"P-256"
 """The only group: the standard's certificates use P-256, and a short ClientHello fits one datagram."""
 
+_OP_NO_ENCRYPT_THEN_MAC: Final = 1 << 19
+"""SSL_OP_NO_ENCRYPT_THEN_MAC; pyOpenSSL has no name for it."""
+
 X509_ERRORS_BY_ALERT: Final = {
     "bad_certificate": 28,
     "unknown_ca": 20,
@@ -184,6 +187,11 @@ def make_context(
         | SSL.OP_CIPHER_SERVER_PREFERENCE
         | SSL.OP_NO_QUERY_MTU
     )
+    if datagram:
+        # With Encrypt-then-MAC, OpenSSL (1.1.1 to 4.0, issue 24972) answers one forged record with a fatal
+        # alert instead of dropping it (RFC 6347 clause 4.1.2.7): whoever can write a peer's address could end
+        # its session under the CBC suites. Without it the record is dropped, and in constant time.
+        context.set_options(_OP_NO_ENCRYPT_THEN_MAC)
     context.set_mode(_lib.SSL_MODE_RELEASE_BUFFERS)
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     raw = context._context
