@@ -1,0 +1,311 @@
+"""The command line: its contract, its errors, its exit statuses."""
+
+from __future__ import annotations
+
+import json
+import stat
+import subprocess
+import time
+
+import pytest
+
+from maf_support import key_of
+from onem2m_security.cli.common import read_key
+from onem2m_security.errors import ConfigurationError
+from onem2m_security.version import __version__
+from programs import M2MSEC, PATIENCE, Programs, kc_rows, key_file, m2msec
+
+KM_ID_A = "a@maf.example.com"
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory):
+    """A MAF with A, who may reach /in-cse, and Entity B, both running."""
+    directory = tmp_path_factory.mktemp("house")
+    data = directory / "data"
+    a, b = (key_file(directory, name, key_of(name).reveal()) for name in ("a", "b"))
+    m2msec(
+        "maf",
+        "add-client",
+        "--data",
+        data,
+        "--km-id",
+        KM_ID_A,
+        "--km-file",
+        a,
+        "--entity",
+        "Csensor",
+        "--target",
+        "/in-cse",
+    )
+    m2msec(
+        "maf",
+        "add-client",
+        "--data",
+        data,
+        "--km-id",
+        "b@maf.example.com",
+        "--km-file",
+        b,
+        "--entity",
+        "/in-cse",
+    )
+    programs = Programs(directory)
+    maf = programs.start_maf(data)
+    entity_b = programs.start(
+        "listen", "--listen", "127.0.0.1:0", "--cse-id", "/in-cse", "--maf", f"127.0.0.1:{maf.port}",
+        "--km-id", "b@maf.example.com", "--km-file", b,
+    )  # fmt: skip
+    yield directory, data, maf, entity_b
+    programs.end_all()
+
+
+def connect(house, *options: object, given: str = "", check: bool = True):
+    directory, _, maf, b = house
+    return m2msec(
+        "connect", f"127.0.0.1:{b.port}", "--peer", "/in-cse", "--maf", f"127.0.0.1:{maf.port}",
+        "--km-id", KM_ID_A, "--km-file", directory / "a", "--entity", "Csensor", "--wait", "0.2", *options,
+        given=given, check=check,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("release", ["1", "3"])
+def test_connect_associates_through_the_maf_and_carries_standard_input(house, release):
+    done = connect(house, "--json", "--release", release, given=f"hello in release {release}\n")
+    association = json.loads(done.stdout.splitlines()[0])
+    assert (association["role"], association["framework"]) == ("entity-a", "saef-maf")
+    assert (association["local"], association["peer"]) == ("Csensor", "/in-cse")
+    assert association["protocol"] == "TLSv1.2"
+    house[3].wait_for(f"hello in release {release}")
+    assert "associated with Csensor by saef-maf" in house[3].errors
+
+
+def test_what_b_types_arrives_at_a(house):
+    directory, _, maf, b = house
+    command = [
+        M2MSEC, "connect", f"127.0.0.1:{b.port}", "--peer", "/in-cse", "--maf", f"127.0.0.1:{maf.port}",
+        "--km-id", KM_ID_A, "--km-file", directory / "a", "--entity", "Csensor",
+    ]  # fmt: skip
+    with subprocess.Popen(
+        list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as a:
+        a.stdin.write(b"are you there\n")
+        a.stdin.flush()
+        b.wait_for("are you there")
+        b.process.stdin.write(b"yes\n")
+        b.process.stdin.flush()
+        assert a.stdout.readline() == b"yes\n"
+        a.communicate(timeout=PATIENCE)
+
+
+def test_keys_show_fingerprints_unless_they_are_to_be_revealed(house):
+    connect(house)
+    _, data, _, _ = house
+    hidden = m2msec("maf", "keys", "--data", data, "--json").stdout
+    rows = kc_rows(data)
+    assert set(rows[0]) >= {"kc_id", "source", "target", "expires", "fingerprint", "kc"}
+    assert all("kc" not in row for row in json.loads(hidden))
+    assert all(row["kc"] not in hidden for row in rows)
+    table = m2msec("maf", "keys", "--data", data).stdout
+    assert rows[0]["fingerprint"] in table
+
+
+def test_clients_are_listed_with_what_they_may_reach(house):
+    rows = json.loads(m2msec("maf", "clients", "--data", house[1], "--json").stdout)
+    by_id = {row["km_id"]: row for row in rows}
+    assert by_id[KM_ID_A]["entity"] == "Csensor"
+    assert by_id[KM_ID_A]["targets"] == ["/in-cse"]
+    assert by_id[KM_ID_A]["fingerprint"] == key_of("a").fingerprint
+
+
+def test_a_rekey_while_servers_run_disturbs_nobody(house):
+    assert "sealed under a new key-encryption key" in m2msec("store", "rekey", "--data", house[1]).stdout
+    connect(house)
+
+
+def test_a_removed_client_is_refused_and_its_keys_are_gone(tmp_path, programs):
+    data = tmp_path / "data"
+    made = m2msec(
+        "maf",
+        "add-client",
+        "--data",
+        data,
+        "--km-id",
+        "x@maf.example.com",
+        "--entity",
+        "Cx",
+        "--target",
+        "/y",
+    )
+    km = key_file(tmp_path, "km", bytes.fromhex(made.stdout))
+    maf = programs.start_maf(data)
+    arguments = (
+        "connect", "127.0.0.1:1", "--peer", "/y", "--maf", f"127.0.0.1:{maf.port}",
+        "--km-id", "x@maf.example.com", "--km-file", km, "--entity", "Cx",
+    )  # fmt: skip
+    assert "127.0.0.1:1 cannot be reached" in m2msec(*arguments, check=False).stderr  # the MAF did its part
+    assert len(kc_rows(data)) == 1
+    m2msec("maf", "remove-client", "--data", data, "--km-id", "X@maf.example.com")
+    assert kc_rows(data) == []
+    done = m2msec(*arguments, check=False)
+    assert done.returncode == 1
+    assert "does not know the identity" in done.stderr
+
+
+def test_an_expired_kc_is_refused_by_b(tmp_path, programs):
+    from programs import keying_material, s_client
+
+    data = tmp_path / "data"
+    a, b = (key_file(tmp_path, name, key_of(name).reveal()) for name in ("a", "b"))
+    m2msec(
+        "maf",
+        "add-client",
+        "--data",
+        data,
+        "--km-id",
+        KM_ID_A,
+        "--km-file",
+        a,
+        "--entity",
+        "Cx",
+        "--target",
+        "/y",
+    )
+    m2msec(
+        "maf", "add-client", "--data", data, "--km-id", "b@maf.example.com", "--km-file", b, "--entity", "/y"
+    )
+    maf = programs.start_maf(data, "--kc-lifetime", "3s")
+    entity_b = programs.start(
+        "listen", "--listen", "127.0.0.1:0", "--cse-id", "/y", "--maf", f"127.0.0.1:{maf.port}",
+        "--km-id", "b@maf.example.com", "--km-file", b, "--json",
+    )  # fmt: skip
+    export = ("-keymatexport", "EXPORTER-oneM2M-Connection", "-keymatexportlen", "48")
+    exported = keying_material(
+        s_client(maf.port, KM_ID_A, key_of("a").reveal(), "PSK-AES128-GCM-SHA256", options=export)
+    )
+    show = (entity_b.port, f"{exported[:16].hex()}@maf.example.com", exported[16:], "PSK-AES128-GCM-SHA256")
+    assert "Cipher is PSK" in s_client(*show)
+    time.sleep(3.5)  # B kept the key, and the MAF may not have purged it: both must refuse it
+    assert "alert bad record mac" in s_client(*show)
+
+
+# --- errors ---
+
+
+SERVE = ("maf", "serve", "--data")
+AT = ("--fqdn", "m.example", "--listen")
+ADD = ("maf", "add-client", "--data", "{tmp}/d", "--km-id", "x@m", "--entity", "Cx")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "told"),
+    [
+        (("connect", "nowhere", "--peer", "/b"), 1, "HOST:PORT"),
+        (("connect", "127.0.0.1:1", "--peer", "not an id"), 2, "not an entity identifier"),
+        (("connect", "127.0.0.1:1", "--peer", "/b", "--km-id", "x"), 2, "relative@FQDN"),
+        (("connect", "127.0.0.1:1", "--peer", "/b", "--release", "2"), 2, "1 or 3 is expected"),
+        (("connect", "127.0.0.1:1", "--peer", "/b"), 1, "give "),
+        (("listen", "--listen", "127.0.0.1:0", "--cse-id", "/b"), 1, "give "),
+        ((*SERVE, "{tmp}/d", "--fqdn", "*.x", "--listen", "127.0.0.1:0"), 2, "not a domain name"),
+        ((*SERVE, "/proc/none", *AT, "127.0.0.1:0"), 1, "data directory"),
+        ((*SERVE, "{tmp}/d", *AT, "192.0.2.1:1"), 1, "cannot listen"),
+        ((*SERVE, "{tmp}/d", *AT, "127.0.0.1:0", "--kc-lifetime", "0h"), 2, "duration"),
+        (("maf", "remove-client", "--data", "{tmp}/d", "--km-id", "x@m.example"), 2, "is not a client"),
+        ((*ADD, "--km-file", "{tmp}/none"), 1, "cannot be read"),
+        ((*ADD, "--km-file", "-"), 1, "hex digits or"),
+        (("nonsense",), 2, "No such command"),
+    ],
+)  # fmt: skip
+def test_what_cannot_work_is_named_with_the_way_out(tmp_path, arguments, status, told):
+    done = m2msec(
+        *(argument.format(tmp=tmp_path) for argument in arguments), check=False, given="not a key\n"
+    )
+    assert done.returncode == status
+    said = " ".join(done.stderr.replace("│", " ").split())
+    assert told in said
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_maf_that_is_not_there_is_named(house):
+    directory, _, _, b = house
+    done = m2msec(
+        "connect", f"127.0.0.1:{b.port}", "--peer", "/in-cse", "--maf", "127.0.0.1:1", "--km-id", KM_ID_A,
+        "--km-file", directory / "a", check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "127.0.0.1:1 cannot be reached" in done.stderr
+
+
+def test_a_key_from_standard_input_is_a_key(tmp_path):
+    data = tmp_path / "data"
+    for number, text in enumerate((key_of("x").reveal().hex(), "base64:AAECAwQFBgcICQoLDA0ODw==")):
+        m2msec(
+            "maf",
+            "add-client",
+            "--data",
+            data,
+            "--km-id",
+            f"x{number}@m.example",
+            "--entity",
+            "Cx",
+            "--km-file",
+            "-",
+            given=text + "\n",
+        )
+    rows = json.loads(m2msec("maf", "clients", "--data", data, "--json").stdout)
+    assert key_of("x").fingerprint in {row["fingerprint"] for row in rows}
+
+
+def test_a_client_is_replaced_only_when_that_is_said(tmp_path):
+    arguments = ("maf", "add-client", "--data", tmp_path / "data", "--km-id", "x@m.example", "--entity", "Cx")
+    first = m2msec(*arguments).stdout
+    again = m2msec(*arguments, check=False)
+    assert again.returncode == 1
+    assert "is stored already" in again.stderr
+    assert m2msec(*arguments, "--replace").stdout != first
+
+
+def test_the_data_directory_is_private(tmp_path):
+    data = tmp_path / "data"
+    m2msec("maf", "add-client", "--data", data, "--km-id", "x@m.example", "--entity", "Cx")
+    assert stat.S_IMODE(data.stat().st_mode) == 0o700
+    assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in data.iterdir())
+
+
+def test_a_key_file_that_others_may_read_is_warned_of(tmp_path):
+    loose = key_file(tmp_path, "loose", key_of("x").reveal())
+    loose.chmod(0o644)
+    done = m2msec(
+        "maf",
+        "add-client",
+        "--data",
+        tmp_path / "d",
+        "--km-id",
+        "x@m.example",
+        "--entity",
+        "Cx",
+        "--km-file",
+        loose,
+    )
+    assert "chmod 600" in done.stderr
+
+
+def test_the_version_is_printed():
+    assert m2msec("version").stdout.strip() == __version__
+
+
+def test_help_says_in_which_forms_a_key_is_accepted():
+    said = " ".join(m2msec("maf", "add-client", "--help").stdout.replace("│", " ").split())
+    assert "hex digits or base64" in said
+
+
+@pytest.mark.parametrize("octets", [b"", b"\xff\xfe", b"x" * 10_000, b"hex:"])
+def test_a_file_that_holds_no_key_is_refused_without_showing_it(tmp_path, octets):
+    path = tmp_path / "key"
+    path.touch(mode=0o600)
+    path.write_bytes(octets)
+    with pytest.raises(ConfigurationError) as caught:
+        read_key(str(path))
+    assert str(path) in str(caught.value)
+    assert "xxx" not in str(caught.value)
