@@ -10,11 +10,11 @@ from onem2m_security import (
     Fqdn,
     KeyIdentifier,
     MafClient,
+    MefClient,
     Secret,
     master_credential,
+    target_key,
 )
-from onem2m_security.entities.mef_client import MefClient
-from onem2m_security.frameworks.bootstrap_psk import target_key
 from onem2m_security.functions.primitives import Response, Rsc
 
 

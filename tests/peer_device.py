@@ -6,14 +6,21 @@ import json
 import sys
 from pathlib import Path
 
-from onem2m_security import Address, EntityId, Fqdn, KeyIdentifier, Release, Secret
-from onem2m_security.entities.enrolee import Enrolee
+from onem2m_security import (
+    Address,
+    BootstrapInstruction,
+    Enrolee,
+    EntityId,
+    Fqdn,
+    KeyIdentifier,
+    Release,
+    Secret,
+    Store,
+)
 from onem2m_security.entities.entity_a import obtain_connection_key
 from onem2m_security.frameworks import saef_maf, saef_psk
-from onem2m_security.functions.instructions import BootstrapInstruction
 from onem2m_security.functions.primitives import Operation
 from onem2m_security.net.http import HttpClient
-from onem2m_security.store import Store
 
 MAF_ID = Fqdn("maf.example.com")
 
