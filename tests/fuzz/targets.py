@@ -1,0 +1,136 @@
+"""What is fuzzed: each function takes any octets, and raises nothing but what its parser promises.
+
+Beyond that, each checks what must hold for what was accepted: a value that parses to itself, bounds, and no
+handshake that completes without the key.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable
+
+from onem2m_security.credentials import Secret
+from onem2m_security.errors import ConfigurationError, CredentialError, IdentifierError
+from onem2m_security.functions.primitives import RefusedError
+from onem2m_security.functions.resources import decode
+from onem2m_security.identifiers import CredentialId, EntityId, Fqdn, KeyIdentifier
+from onem2m_security.net.address import Address
+from onem2m_security.net.http import _segments as segments_of
+from onem2m_security.tls.endpoint import Endpoint
+from onem2m_security.tls.psk_identity import DatagramIdentityReader, StreamIdentityReader
+from onem2m_security.tls.records import datagram_fragments, split_datagram, take_record
+from onem2m_security.tls.session import Session, State
+from onem2m_security.tls.suites import PSK_SUITES
+
+SERVER = Endpoint(server=True)
+
+
+def identifiers(octets: bytes) -> None:
+    """Key identifiers from the wire: what parses, parses to itself."""
+    with contextlib.suppress(IdentifierError):
+        parsed = KeyIdentifier.parse(octets)
+        assert KeyIdentifier.parse(str(parsed)) == parsed
+    with contextlib.suppress(IdentifierError):
+        entity = EntityId.parse(octets)
+        assert EntityId.parse(str(entity)) == entity
+        _ = entity.kind, entity.domain_name
+
+
+def texts(octets: bytes) -> None:
+    """What people write: domain names, Credential-IDs, addresses, keys."""
+    text = octets.decode("utf-8", "surrogateescape")
+    with contextlib.suppress(IdentifierError):
+        assert Fqdn.parse(str(Fqdn.parse(text))) == Fqdn.parse(text)
+    with contextlib.suppress(IdentifierError):
+        assert str(CredentialId.parse(text)).partition("-")[2] == text.partition("-")[2]
+    with contextlib.suppress(ConfigurationError):
+        assert 0 <= Address.parse(text).port <= 65_535
+    with contextlib.suppress(CredentialError):
+        assert 1 <= len(Secret.parse(text)) <= 256
+
+
+def psk_identity(octets: bytes) -> None:
+    """The readers of the psk_identity, over TLS and DTLS: never longer than allowed, never an exception."""
+    stream = StreamIdentityReader()
+    stream.suite = PSK_SUITES[-1]
+    buffer = bytearray(octets)
+    while (record := take_record(buffer)) is not None and record:
+        found = stream.read(record)
+        assert found is None or len(found) <= 255
+    datagrams = DatagramIdentityReader()
+    datagrams.suite = PSK_SUITES[-1]
+    for record in split_datagram(octets):
+        found = datagrams.read(record)
+        assert found is None or len(found) <= 255
+    for _ in datagram_fragments(octets):
+        pass
+    StreamIdentityReader().wrote(octets, datagram=False)
+    DatagramIdentityReader().wrote(octets, datagram=True)
+
+
+def session(octets: bytes) -> None:
+    """A whole server session on octets from a stranger: no exception, and no handshake without the key."""
+    server = Session(SERVER)
+    for start in range(0, len(octets), 300):
+        server.receive(octets[start : start + 300])
+        server.data_to_send()
+        if server.state is State.RESOLVING:
+            server.answer(None)
+    assert server.state not in {State.WITHHOLDING, State.OPEN}
+
+
+def resources(octets: bytes) -> None:
+    """The content of a request: decoded or refused."""
+    try:
+        content = json.loads(octets)
+    except (ValueError, RecursionError):
+        return
+    with contextlib.suppress(RefusedError):
+        decode(content, "sec:skr")
+
+
+def http_segments(octets: bytes) -> None:
+    """The path of a request: a bounded number of segments, none of which is split again."""
+    with contextlib.suppress(RefusedError):
+        assert 1 <= len(segments_of(octets)) <= 8
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    target.__name__: target
+    for target in (identifiers, texts, psk_identity, session, resources, http_segments)
+}
+
+
+def _hello() -> bytes:
+    from onem2m_security.tls.endpoint import PskOffer
+
+    client = Session(Endpoint(server=False), offer=PskOffer(b"km@maf.example.com", Secret(bytes(32))))
+    return client.data_to_send()
+
+
+SEEDS: dict[str, list[bytes]] = {
+    "identifiers": [
+        b"km@maf.example.com",
+        b"ABEiM0RVZneImaq7zN3u/w==@m.example",
+        b"//sp.example/cse/Cae",
+        b"0" * 32 + b"@m",
+    ],
+    "texts": [
+        "b\u00fccher.example".encode(),
+        b"11-km@maf.example.com",
+        b"[::1]:5684",
+        b"hex:00ff",
+        b"base64:AAAA",
+    ],
+    "psk_identity": [
+        bytes.fromhex("160303000a10000006000461406d78"),
+        bytes.fromhex("16fefd00000000000000000012100000060002000000000006000461406d78"),
+        _hello(),
+    ],
+    "session": [_hello()],
+    "resources": [
+        b'{"sec:skr":{"et":"20300101T000000","suid":32,"tgis":["/b"],"adfq":"a.example","kv":"AAAA","lbl":["x"]}}'
+    ],
+    "http_segments": [b"/maf/symmKeyReg/ABEiM0RVZneImaq7zN3u%2Fw%3D%3D", b"/a/b/../%FF?x"],
+}
