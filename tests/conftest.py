@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 from maf_support import RunningMaf, running_maf, the_main_job
@@ -14,6 +15,13 @@ from programs import Programs
 # A machine that is busy with other work makes an example slow, not wrong.
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("house")
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """A command that runs in this process sets up logging for its own standard error, which ends with it."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture
