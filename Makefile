@@ -39,7 +39,7 @@ format: .venv/installed  ## Bring the code into form
 
 bench: .venv/installed  ## Measure against openssl s_server on this machine; takes minutes
 	$(BIN)/python -m benchmarks
-	$(BIN)/python -m benchmarks.bench_escertke
+	for bench in benchmarks/bench_*.py; do $(BIN)/python -m benchmarks.$$(basename $$bench .py) || exit 1; done
 
 fuzz: .venv/installed-for-fuzzing  ## Fuzz every parser, guided by coverage, FUZZ_SECONDS each
 	$(BIN)/python tests/fuzz/run.py --seconds $(FUZZ_SECONDS)

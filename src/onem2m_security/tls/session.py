@@ -328,6 +328,8 @@ class Session:
         self._drain()
         if self._failure is not None:
             return self.abort(self._failure.alert or "internal_error")
+        if self.verified_peer is None and not self.suite.key_exchange.uses_psk:
+            return self.abort("certificate_unknown")  # cannot be; and if it could, it would not pass
         if self.endpoint.server:
             self.state = State.WITHHOLDING
             return [HandshakeCompleted()]
