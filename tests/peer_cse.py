@@ -11,11 +11,12 @@ from onem2m_security import (
     KeyIdentifier,
     MafClient,
     MefClient,
+    Response,
+    Rsc,
     Secret,
     master_credential,
     target_key,
 )
-from onem2m_security.functions.primitives import Response, Rsc
 
 
 async def main(cse_id: str, maf: str, mef: str) -> None:

@@ -13,14 +13,16 @@ from onem2m_security import (
     EntityId,
     Fqdn,
     KeyIdentifier,
+    Operation,
     Release,
     Secret,
     Store,
+    Transport,
+    obtain_connection_key,
+    request_client,
+    saef_maf,
+    saef_psk,
 )
-from onem2m_security.entities.entity_a import obtain_connection_key
-from onem2m_security.frameworks import saef_maf, saef_psk
-from onem2m_security.functions.primitives import Operation
-from onem2m_security.net.http import HttpClient
 
 MAF_ID = Fqdn("maf.example.com")
 
@@ -28,7 +30,7 @@ MAF_ID = Fqdn("maf.example.com")
 async def register(initiator, address: str, originator: str | None = None) -> list:
     if originator is not None:
         initiator = dataclasses.replace(initiator, local=EntityId.parse(originator))
-    client = HttpClient(initiator, Address.parse(address))
+    client = request_client(Transport.TLS, initiator, Address.parse(address))
     content = {"m2m:ae": {"api": "Ntest", "rr": False, "srv": ["3"]}}
     response = await client.request(Operation.CREATE, ("in-cse",), content=content, resource_type=2)
     await client.close()

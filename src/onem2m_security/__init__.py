@@ -1,59 +1,149 @@
 """The oneM2M security frameworks (TS-0003): who is at the other end, proven inside the handshake.
 
-What a device or a CSE imports is here; everything else is reached through its module.
+What a device or a CSE imports is here; nothing deeper need be imported. Each name loads its own module when
+it is first used: to name an ``EntityId`` costs neither a database nor a web server.
 """
 
-from .association import Association, Role
-from .certificates.configuration import AssociationConfiguration
-from .certificates.local import LocalCertificate
-from .credentials import Framework, ResolvedKey, Secret
-from .entities.enrolee import Enrolee
-from .entities.entity_a import associate, associate_by_certificate, associate_through_maf
-from .entities.entity_b import EntityB
-from .entities.maf_client import MafClient
-from .entities.mef_client import MefClient
-from .errors import HandshakeError, SecurityFrameworkError
-from .frameworks.bootstrap_psk import target_key
-from .frameworks.saef_maf import master_credential
-from .frameworks.saef_psk import provisioned_key
-from .functions.instructions import BootstrapInstruction
-from .identifiers import CredentialId, EntityId, Fqdn, KeyIdentifier
-from .net.address import Address
-from .net.channel import Channel
-from .net.limits import Limits
-from .release import Release
-from .store.store import Store
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any, Final
+
 from .version import __version__
 
-__all__ = [
-    "Address",
-    "Association",
-    "AssociationConfiguration",
-    "BootstrapInstruction",
-    "Channel",
-    "CredentialId",
-    "Enrolee",
-    "EntityB",
-    "EntityId",
-    "Fqdn",
-    "Framework",
-    "HandshakeError",
-    "KeyIdentifier",
-    "Limits",
-    "LocalCertificate",
-    "MafClient",
-    "MefClient",
-    "Release",
-    "ResolvedKey",
-    "Role",
-    "Secret",
-    "SecurityFrameworkError",
-    "Store",
-    "__version__",
-    "associate",
-    "associate_by_certificate",
-    "associate_through_maf",
-    "master_credential",
-    "provisioned_key",
-    "target_key",
-]
+if TYPE_CHECKING:
+    from .association import Association as Association
+    from .association import Role as Role
+    from .certificates.authority import Authority as Authority
+    from .certificates.authority import permitted_names as permitted_names
+    from .certificates.configuration import AssociationConfiguration as AssociationConfiguration
+    from .certificates.flavours import Flavour as Flavour
+    from .certificates.local import LocalCertificate as LocalCertificate
+    from .certificates.verification import PeerVerifier as PeerVerifier
+    from .credentials import Framework as Framework
+    from .credentials import ResolvedKey as ResolvedKey
+    from .credentials import Secret as Secret
+    from .entities.enrolee import Enrolee as Enrolee
+    from .entities.entity_a import associate as associate
+    from .entities.entity_a import associate_by_certificate as associate_by_certificate
+    from .entities.entity_a import associate_by_gba as associate_by_gba
+    from .entities.entity_a import associate_through_maf as associate_through_maf
+    from .entities.entity_a import obtain_connection_key as obtain_connection_key
+    from .entities.entity_b import EntityB as EntityB
+    from .entities.maf_client import MafClient as MafClient
+    from .entities.mef_client import MefClient as MefClient
+    from .entities.ue import Ue as Ue
+    from .errors import ConfigurationError as ConfigurationError
+    from .errors import CredentialError as CredentialError
+    from .errors import HandshakeError as HandshakeError
+    from .errors import HandshakeTimeoutError as HandshakeTimeoutError
+    from .errors import IdentifierError as IdentifierError
+    from .errors import MessageError as MessageError
+    from .errors import PeerRefusedError as PeerRefusedError
+    from .errors import ResolverUnavailableError as ResolverUnavailableError
+    from .errors import SecurityFrameworkError as SecurityFrameworkError
+    from .errors import StoreError as StoreError
+    from .frameworks import escertke as escertke
+    from .frameworks import saef_certificate as saef_certificate
+    from .frameworks import saef_gba as saef_gba
+    from .frameworks import saef_maf as saef_maf
+    from .frameworks import saef_psk as saef_psk
+    from .frameworks.base import Established as Established
+    from .frameworks.base import Initiator as Initiator
+    from .frameworks.base import Resolver as Resolver
+    from .frameworks.bootstrap_psk import target_key as target_key
+    from .frameworks.escertke import InitiatingEndPoint as InitiatingEndPoint
+    from .frameworks.escertke import PairwiseE2EKey as PairwiseE2EKey
+    from .frameworks.escertke import TerminatingEndPoint as TerminatingEndPoint
+    from .frameworks.escertke_exchanges import TerminatingExchanges as TerminatingExchanges
+    from .frameworks.saef_maf import ConnectionKey as ConnectionKey
+    from .frameworks.saef_maf import master_credential as master_credential
+    from .frameworks.saef_psk import provisioned_key as provisioned_key
+    from .functions.escertke_notifications import EscertkeNotifications as EscertkeNotifications
+    from .functions.escertke_notifications import NotificationForm as NotificationForm
+    from .functions.instructions import BootstrapInstruction as BootstrapInstruction
+    from .functions.primitives import Operation as Operation
+    from .functions.primitives import Request as Request
+    from .functions.primitives import Response as Response
+    from .functions.primitives import Rsc as Rsc
+    from .identifiers import CredentialId as CredentialId
+    from .identifiers import EntityId as EntityId
+    from .identifiers import Fqdn as Fqdn
+    from .identifiers import KeyIdentifier as KeyIdentifier
+    from .net.address import Address as Address
+    from .net.address import Transport as Transport
+    from .net.channel import Channel as Channel
+    from .net.limits import Limits as Limits
+    from .net.ports import RequestClient as RequestClient
+    from .net.ports import request_client as request_client
+    from .release import Release as Release
+    from .store.store import Store as Store
+
+_NAMES: Final = {
+    "association": ("Association", "Role"),
+    "certificates.authority": ("Authority", "permitted_names"),
+    "certificates.configuration": ("AssociationConfiguration",),
+    "certificates.flavours": ("Flavour",),
+    "certificates.local": ("LocalCertificate",),
+    "certificates.verification": ("PeerVerifier",),
+    "credentials": ("Framework", "ResolvedKey", "Secret"),
+    "entities.enrolee": ("Enrolee",),
+    "entities.entity_a": (
+        "associate",
+        "associate_by_certificate",
+        "associate_by_gba",
+        "associate_through_maf",
+        "obtain_connection_key",
+    ),
+    "entities.entity_b": ("EntityB",),
+    "entities.maf_client": ("MafClient",),
+    "entities.mef_client": ("MefClient",),
+    "entities.ue": ("Ue",),
+    "errors": (
+        "ConfigurationError",
+        "CredentialError",
+        "HandshakeError",
+        "HandshakeTimeoutError",
+        "IdentifierError",
+        "MessageError",
+        "PeerRefusedError",
+        "ResolverUnavailableError",
+        "SecurityFrameworkError",
+        "StoreError",
+    ),
+    "frameworks.base": ("Established", "Initiator", "Resolver"),
+    "frameworks.bootstrap_psk": ("target_key",),
+    "frameworks.escertke": ("InitiatingEndPoint", "PairwiseE2EKey", "TerminatingEndPoint"),
+    "frameworks.escertke_exchanges": ("TerminatingExchanges",),
+    "frameworks.saef_maf": ("ConnectionKey", "master_credential"),
+    "frameworks.saef_psk": ("provisioned_key",),
+    "functions.escertke_notifications": ("EscertkeNotifications", "NotificationForm"),
+    "functions.instructions": ("BootstrapInstruction",),
+    "functions.primitives": ("Operation", "Request", "Response", "Rsc"),
+    "identifiers": ("CredentialId", "EntityId", "Fqdn", "KeyIdentifier"),
+    "net.address": ("Address", "Transport"),
+    "net.channel": ("Channel",),
+    "net.limits": ("Limits",),
+    "net.ports": ("RequestClient", "request_client"),
+    "release": ("Release",),
+    "store.store": ("Store",),
+    "frameworks": ("saef_psk", "saef_certificate", "saef_maf", "saef_gba", "escertke"),
+}
+"""Each module with the names that are public."""
+
+_MODULE_OF: Final = {name: module for module, names in _NAMES.items() for name in names}
+
+__all__ = ["__version__", *_MODULE_OF]  # noqa: PLE0604 - names, all of them
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever has that name
+    module = _MODULE_OF.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = importlib.import_module(f".{module}.{name}" if module == "frameworks" else f".{module}", __name__)
+    value = globals()[name] = found if module == "frameworks" else getattr(found, name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,40 +1,49 @@
-"""The ``m2msec`` command: one file per group of commands, all mounted here."""
+"""The ``m2msec`` command: one file per group of commands, each loaded when it is asked for.
+
+A person waits for what they typed, not for what they did not: a group costs its own imports and no other's.
+"""
 
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
 from ..errors import SecurityFrameworkError
 from ..version import __version__
-from . import bsf, connect, demo, enrol, escertke, maf, mef, pki, serve, store, usim, vectors
+from .lazy import COMMANDS, LazyGroup
+
+__all__ = ["COMMANDS", "app", "main"]
 
 app = typer.Typer(
+    cls=LazyGroup,
     name="m2msec",
-    help="The oneM2M security frameworks (TS-0003): servers, associations, known answers.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # a traceback's local variables could hold keys
     rich_markup_mode=None,
     add_completion=False,
 )
-app.add_typer(maf.app, name="maf")
-app.add_typer(mef.app, name="mef")
-app.add_typer(bsf.app, name="bsf")
-app.add_typer(usim.app, name="usim")
-app.add_typer(pki.app, name="pki")
-app.add_typer(escertke.app, name="escertke")
-app.add_typer(store.app, name="store")
-app.command("connect")(connect.connect)
-app.command("listen")(connect.listen)
-app.command("enrol")(enrol.enrol)
-app.command("vectors")(vectors.vectors)
-app.command("serve")(serve.serve)
-app.command("demo")(demo.demo)
 
 
-@app.command()
-def version() -> None:
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def m2msec(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """The oneM2M security frameworks (TS-0003): servers, associations, known answers."""
+
+
+@app.command("version")
+def print_version() -> None:
     """Print the version."""
     print(__version__)
 

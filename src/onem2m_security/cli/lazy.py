@@ -1,0 +1,85 @@
+"""Commands that are imported when they are named, and listed without being imported."""
+
+from __future__ import annotations
+
+import importlib
+from collections import UserDict
+from dataclasses import dataclass
+from typing import Any, Final
+
+import typer
+from typer.core import TyperGroup
+
+
+@dataclass(frozen=True, slots=True)
+class LazyCommand:
+    """Where a command is.
+
+    Attributes:
+        module: The module of this package that has it.
+        attribute: A function, or the Typer application of a group.
+        summary: The first line of its help.
+    """
+
+    module: str
+    attribute: str
+    summary: str
+
+
+COMMANDS: Final = {
+    "demo": LazyCommand("demo", "demo", "Run the main job on this machine."),
+    "connect": LazyCommand("connect", "connect", "Be Entity A: associate with Entity B."),
+    "listen": LazyCommand("connect", "listen", "Be Entity B: accept associations."),
+    "enrol": LazyCommand("enrol", "enrol", "Be an Enrolee: bootstrap with an MEF."),
+    "serve": LazyCommand("serve", "serve", "Run the MAFs and MEFs of a configuration file."),
+    "maf": LazyCommand("maf", "app", "The M2M Authentication Function."),
+    "mef": LazyCommand("mef", "app", "The M2M Enrolment Function."),
+    "bsf": LazyCommand("bsf", "app", "The Bootstrapping Server Function of GBA."),
+    "usim": LazyCommand("usim", "app", "A software card (USIM) in a file."),
+    "pki": LazyCommand("pki", "app", "Issue and check certificates."),
+    "escertke": LazyCommand("escertke", "app", "Agree on an end-to-end key by certificates."),
+    "store": LazyCommand("store", "app", "The sealed store in a data directory."),
+    "vectors": LazyCommand(
+        "vectors", "vectors", "Print known-answer vectors for every derivation and identifier."
+    ),
+}
+"""In the order in which a reader meets them."""
+
+
+class _Commands(UserDict[str, Any]):
+    """Commands by name, each loaded when it is looked up."""
+
+    def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - the parser's own type
+        command = super().__getitem__(name)
+        if isinstance(command, LazyCommand):
+            command = self[name] = _load(name, command)
+        return command
+
+
+def _load(name: str, command: LazyCommand) -> Any:  # noqa: ANN401 - the parser's own type
+    loaded = getattr(importlib.import_module(f".{command.module}", __package__), command.attribute)
+    parent = typer.Typer(rich_markup_mode=None, add_completion=False)
+    if isinstance(loaded, typer.Typer):
+        parent.add_typer(loaded, name=name)
+    else:
+        parent.command(name)(loaded)
+    return typer.main.get_group(parent).commands[name]
+
+
+class LazyGroup(TyperGroup):
+    """The top of the command line."""
+
+    def __init__(self, **settings: Any) -> None:  # noqa: ANN401 - handed through
+        super().__init__(**settings)
+        self._all = _Commands({**COMMANDS, **self.commands})
+        self.commands = self._all
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - the parser's own types
+        """The list of commands, from the table: to show a name is no reason to load what it names."""
+        del ctx
+        rows = [
+            (name, command.summary if isinstance(command, LazyCommand) else command.get_short_help_str())
+            for name, command in self._all.data.items()
+        ]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
