@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client import REGISTRY
 
-from onem2m_security.quotas import TokenBuckets
+from onem2m_security.quotas import OverQuota, TokenBuckets
 
 
 def test_a_burst_is_served_at_once_and_then_the_rate_holds():
@@ -84,3 +85,17 @@ def test_whoever_waits_as_told_is_served(burst, rate, asks):
         while wait := buckets.take("a", now):
             now += wait + 1e-9
     assert now <= asks / rate + 1e-3
+
+
+def test_whoever_is_refused_again_and_again_is_logged_once_a_minute_and_counted_each_time(capsys):
+    over_quota = OverQuota("of-this-test")
+    before = counted("of-this-test")
+    for moment in (0.0, 1.0, 59.0, 61.0):
+        for peer in ("a", "b"):
+            over_quota.note(peer, moment)
+    assert counted("of-this-test") - before == 8
+    assert capsys.readouterr().out.count("over its quota") == 4
+
+
+def counted(quota):
+    return REGISTRY.get_sample_value("onem2m_over_quota_total", {"quota": quota}) or 0

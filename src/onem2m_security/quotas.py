@@ -1,9 +1,18 @@
-"""Token buckets: how often each of many peers may do something. The time comes from the caller."""
+"""Quotas: how often each of many peers may do something, and what an operator hears of those who do it more.
+
+The time comes from the caller.
+"""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Hashable
+from typing import Final
+
+from .telemetry import LOG, OVER_QUOTA
+
+_LOG_SECONDS: Final = 60.0
+_LOGGED_MAX: Final = 10_000
 
 
 class TokenBuckets:
@@ -63,3 +72,18 @@ class TokenBuckets:
             if len(self._left) <= self._capacity and self._tokens(oldest, now) < self._burst:
                 return
             del self._left[oldest]
+
+
+class OverQuota:
+    """Counts what one quota refuses, and logs it, for each peer once a minute at most."""
+
+    def __init__(self, quota: str) -> None:
+        """Count under the name of this quota."""
+        self._quota = quota
+        self._lines = TokenBuckets(1 / _LOG_SECONDS, 1, _LOGGED_MAX)
+
+    def note(self, peer: str, now: float) -> None:
+        """A peer was refused something, at this moment in seconds that never go back."""
+        OVER_QUOTA.labels(self._quota).inc()
+        if not self._lines.take(peer, now):
+            LOG.warning("over its quota", quota=self._quota, peer=peer)
