@@ -29,6 +29,7 @@ from onem2m_security.gba.keys import KeyChoice, ks_of
 from onem2m_security.gba.subscriber import AlgorithmSet, Guss, NafSettings, Subscriber
 from onem2m_security.identifiers import EntityId, KeyIdentifier
 from onem2m_security.store import Store
+from onem2m_security.store.gba import BOOTSTRAPPINGS_PER_SUBSCRIBER
 from onem2m_security.store.gba_rows import Bootstrapping, Subscription
 from store_support import postgres_server
 from test_store_faults import sql
@@ -204,6 +205,16 @@ async def test_a_bootstrapping_under_the_key_that_a_subscriber_had_before_is_ref
     with pytest.raises(AuthenticationError, match="another key"):
         await store.gba.add_bootstrapping(a_bootstrapping())
     assert await store.gba.find_bootstrapping(a_bootstrapping().context.b_tid, now=NOW) is None
+
+
+async def test_of_one_subscriber_a_bounded_number_of_bootstrappings_is_kept_the_newest(store):
+    await store.gba.add_subscriber(a_subscription())
+    count = BOOTSTRAPPINGS_PER_SUBSCRIBER + 3
+    made = [a_bootstrapping(n, issued=NOW - HOUR + timedelta(seconds=n)) for n in range(1, count + 1)]
+    await asyncio.gather(*map(store.gba.add_bootstrapping, made[:-1]))
+    await store.gba.add_bootstrapping(made[-1])
+    kept = [await store.gba.find_bootstrapping(one.context.b_tid, now=NOW) for one in made]
+    assert [one is None for one in kept] == [True] * 3 + [False] * BOOTSTRAPPINGS_PER_SUBSCRIBER
 
 
 async def test_a_bootstrapping_of_a_subscriber_who_was_removed_is_refused_unless_it_is_another_hss_s(store):

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection, bindparam, delete, select, update
+from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from ..errors import (
     AuthenticationError,
@@ -36,6 +36,9 @@ from .worker import Worker
 
 PAGE = 500
 
+BOOTSTRAPPINGS_PER_SUBSCRIBER: Final = 64
+"""Live ones; one more ends the oldest."""
+
 _s = gba_subscribers.c
 _c = gba_contexts.c
 _SUBSCRIBERS = (
@@ -48,6 +51,14 @@ _SET_SQN = (
     update(gba_subscribers)
     .where(_s.impi == bindparam("b_impi"))
     .values(sqn=bindparam("b_sqn"), sealed=bindparam("b_sealed"))
+)
+_RANKED = (
+    select(_c.b_tid, func.row_number().over(partition_by=_c.impi, order_by=_c.issued.desc()).label("rank"))
+    .where(_c.impi.in_(bindparam("texts", expanding=True)))
+    .subquery()
+)
+_DELETE_OLDEST = delete(gba_contexts).where(
+    _c.b_tid.in_(select(_RANKED.c.b_tid).where(_RANKED.c.rank > BOOTSTRAPPINGS_PER_SUBSCRIBER))
 )
 _CONTEXTS = select(gba_contexts).where(_c.b_tid.in_(bindparam("texts", expanding=True)))
 
@@ -241,6 +252,8 @@ class GbaStore:
     async def add_bootstrapping(self, bootstrapping: Bootstrapping, *, is_ours: bool = False) -> None:
         """Keep a bootstrapping; it is on the disk when this returns.
 
+        Of one subscriber BOOTSTRAPPINGS_PER_SUBSCRIBER are kept, the newest.
+
         Args:
             bootstrapping: What to keep.
             is_ours: Whether the subscriber must be one of ours; else it may be another HSS's.
@@ -293,6 +306,8 @@ class GbaStore:
             if refusal is None
         }
         added = self._insert_contexts(connection, list(rows.values()))
+        if added:
+            connection.execute(_DELETE_OLDEST, {"texts": list(texts)})
         results: list[AuthenticationError | StoreError | None] = []
         for (new, _), refusal in zip(jobs, refusals, strict=True):
             text = str(new.context.b_tid)
