@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from ..credentials import Framework
@@ -41,7 +41,7 @@ class _HalfFinished:
 
     exchange_id: str
     end_point: TerminatingEndPoint
-    sent: bytes
+    sent: bytes = field(repr=False)
 
 
 class TerminatingExchanges:
