@@ -133,10 +133,11 @@ async def running_bsf(
     *,
     lifetime=timedelta(hours=1),
     limits=None,
+    **settings,
 ) -> AsyncIterator[RunningBsf]:
     store = await Store.open(data)
     await provision(store, subscriptions)
-    bsf = Bsf(store, BSF, lifetime=lifetime)
+    bsf = Bsf(store, BSF, lifetime=lifetime, **settings)
     listener = UbListener(bsf.ub.handle, limits=limits)
     async with Server(store, [bsf]) as server:
         try:

@@ -28,6 +28,7 @@ from onem2m_security.frameworks.escertke import (
 )
 from onem2m_security.frameworks.escertke_exchanges import TerminatingExchanges
 from onem2m_security.frameworks.escertke_messages import MESSAGE_MAX_OCTETS, alert_in, check_message
+from onem2m_security.frameworks.escertke_proof import ClientProof, transcript
 from onem2m_security.identifiers import EntityId
 from onem2m_security.release import Release
 from onem2m_security.tls.endpoint import Endpoint, PskOffer
@@ -294,6 +295,15 @@ def test_damaged_messages_never_raise_anything_else(number, data):
         message[data.draw(st.integers(0, len(message) - 1))] = data.draw(st.integers(0, 255))
     with contextlib.suppress(HandshakeError):
         check_message(number, bytes(message))
+
+
+@given(st.data())
+def test_what_damaged_messages_3_show_is_read_or_refused_and_nothing_else(data):
+    message = bytearray(a_message[3])
+    for _ in range(data.draw(st.integers(1, 4))):
+        message[data.draw(st.integers(9, len(message) - 1))] = data.draw(st.integers(0, 255))
+    with contextlib.suppress(HandshakeError):
+        ClientProof.parse(bytes(message)).belongs_to(transcript(a_message[1], a_message[2]))
 
 
 @pytest.mark.parametrize("number", [1, 2, 3, 4])
@@ -639,32 +649,117 @@ def test_after_a_restart_the_initiator_learns_that_it_must_begin_again():
         initiating.process(lost.value.reply)
 
 
+def waiting(exchanges: TerminatingExchanges, name: str = "x") -> tuple[InitiatingEndPoint, bytes]:
+    """An exchange under this id, and its message 3, which waits to be delivered."""
+    initiating = InitiatingEndPoint(INITIATOR)
+    return initiating, initiating.process(exchanges.process(name, initiating.start()).message).message
+
+
+def succeeds(exchanges: TerminatingExchanges, initiating: InitiatingEndPoint, message_3: bytes, name="x"):
+    done = exchanges.process(name, message_3)
+    assert initiating.process(done.message).key.key == done.key.key
+
+
 def test_a_message_under_another_exchange_id_is_refused_and_changes_nothing():
     exchanges = TerminatingExchanges(ACCEPTOR)
-    one, two = InitiatingEndPoint(INITIATOR), InitiatingEndPoint(INITIATOR)
-    one_3 = one.process(exchanges.process("one", one.start()).message).message
-    exchanges.process("two", two.start())
-    with pytest.raises(KeyEstablishmentError):
-        exchanges.process("three", one_3)
-    with pytest.raises(KeyEstablishmentError):
-        exchanges.process("two", one_3)
-    assert len(exchanges) == 1
-    done = exchanges.process("one", one_3)
-    assert one.process(done.message).key.key == done.key.key
+    one, one_3 = waiting(exchanges, "one")
+    two, two_3 = waiting(exchanges, "two")
+    for name in ("two", "three"):
+        with pytest.raises(KeyEstablishmentError):
+            exchanges.process(name, one_3)
+    succeeds(exchanges, one, one_3, "one")
+    succeeds(exchanges, two, two_3, "two")
 
 
-def test_a_second_message_1_ends_a_half_finished_exchange_and_a_third_begins_anew():
+def flipped(message: bytes, position: int) -> bytes:
+    return message[:position] + bytes((message[position] ^ 1,)) + message[position + 1 :]
+
+
+def not_message_3() -> dict[str, bytes]:
+    """What somebody may send in its place who has not seen message 2, and some who have."""
+    own = records_of(a_message[3])
+    key_exchange, verify = len(own[0]) + 20, len(own[0]) + len(own[1]) + 20
+    return {
+        "nothing": b"",
+        "noise": random.Random(3).randbytes(500),
+        "an alert": record(21, b"\2\x28"),
+        "a warning": record(21, b"\1\0"),
+        "message 2": a_message[2],
+        "message 3 of another exchange": a_message[3],
+        "message 4": a_message[4],
+        "half of a message 3": a_message[3][:100],
+        "an empty certificate": record(22, b"\x0b\0\0\3\0\0\0") + b"".join(own[1:]),
+        "no certificate": record(22, b"\x0b\0\0\6\0\0\3\0\0\0") + b"".join(own[1:]),
+        "a certificate that is none": record(22, b"\x0b\0\0\7\0\0\4\0\0\1x") + b"".join(own[1:]),
+        "another key exchange": flipped(a_message[3], key_exchange),
+        "another signature": flipped(a_message[3], verify),
+    }
+
+
+@pytest.mark.parametrize("kind", not_message_3())
+def test_what_is_no_message_3_of_an_exchange_is_refused_and_ends_none_that_is_under_way(kind):
     exchanges = TerminatingExchanges(ACCEPTOR)
-    exchanges.process("x", InitiatingEndPoint(INITIATOR).start())
-    with pytest.raises(KeyEstablishmentError, match="message 1 came where message 3 is expected"):
-        exchanges.process("x", InitiatingEndPoint(INITIATOR).start())
-    assert len(exchanges) == 0
-    initiating = InitiatingEndPoint(INITIATOR)
-    message_3 = initiating.process(exchanges.process("x", initiating.start()).message).message
-    done = exchanges.process("x", message_3)
-    assert initiating.process(done.message).key.key == done.key.key
+    initiating, message_3 = waiting(exchanges)
+    for _ in range(3):
+        with pytest.raises(KeyEstablishmentError) as refusal:
+            exchanges.process("x", not_message_3()[kind])
+        assert alert_in(refusal.value.reply) == (
+            None if alert_in(not_message_3()[kind]) else refusal.value.alert
+        )
+    succeeds(exchanges, initiating, message_3)
+
+
+def test_every_octet_of_message_3_that_is_in_the_clear_counts_before_the_handshake_state_is_touched():
+    exchanges = TerminatingExchanges(ACCEPTOR)
+    initiating, message_3 = waiting(exchanges)
+    for position in range(sum(len(one) for one in records_of(message_3)[:3])):
+        with pytest.raises(KeyEstablishmentError):
+            exchanges.process("x", flipped(message_3, position))
+    succeeds(exchanges, initiating, message_3)
+
+
+def test_a_signature_under_a_stranger_s_key_over_another_exchange_ends_nothing():
+    exchanges = TerminatingExchanges(ACCEPTOR)
+    initiating, message_3 = waiting(exchanges)
+    stranger = InitiatingEndPoint(C.initiates_with(B))
+    theirs = stranger.process(
+        TerminatingEndPoint(B.terminates_for(C)).process(stranger.start()).message
+    ).message
+    with pytest.raises(KeyEstablishmentError, match="belongs to no exchange"):
+        exchanges.process("x", theirs)
+    succeeds(exchanges, initiating, message_3)
+
+
+def test_an_altered_finished_ends_its_own_exchange_and_no_other():
+    """The limit: who holds the genuine message 3, and could keep it back as well, spoils that exchange."""
+    exchanges = TerminatingExchanges(ACCEPTOR)
+    initiating, message_3 = waiting(exchanges)
+    _, other_3 = waiting(exchanges)
+    with pytest.raises(KeyEstablishmentError) as refusal:
+        exchanges.process("x", flipped(other_3, len(other_3) - 1))
+    assert refusal.value.alert == "bad_record_mac"
+    assert len(exchanges) == 1
+    succeeds(exchanges, initiating, message_3)
+
+
+def test_a_message_1_begins_an_exchange_beside_those_that_are_under_way():
+    exchanges = TerminatingExchanges(ACCEPTOR)
+    both = [waiting(exchanges) for _ in range(2)]
+    with pytest.raises(KeyEstablishmentError):
+        exchanges.process("x", a_message[1] + b"\0")
+    for initiating, message_3 in both:
+        succeeds(exchanges, initiating, message_3)
     with pytest.raises(KeyEstablishmentError, match="no exchange is under way"):
-        exchanges.process("x", message_3)
+        exchanges.process("x", both[0][1])
+
+
+def test_a_flood_of_message_1_under_one_id_costs_no_other_id_anything():
+    exchanges = TerminatingExchanges(ACCEPTOR, capacity=10, capacity_per_id=3)
+    initiating, message_3 = waiting(exchanges, "owner")
+    for _ in range(20):
+        exchanges.process("x", a_message[1])
+    assert len(exchanges) == 4
+    succeeds(exchanges, initiating, message_3, "owner")
 
 
 def test_a_refused_first_message_leaves_nothing():

@@ -23,7 +23,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from escertke_support import Party
 from onem2m_security.errors import KeyEstablishmentError
 from onem2m_security.frameworks.base import Acceptor, Initiator
-from onem2m_security.frameworks.escertke import InitiatingEndPoint, PairwiseE2EKey, TerminatingEndPoint
+from onem2m_security.frameworks.escertke import InitiatingEndPoint, PairwiseE2EKey
+from onem2m_security.frameworks.escertke_exchanges import TerminatingExchanges
 from onem2m_security.tls.suites import CERTIFICATE_SUITES
 from programs import PATIENCE, keying_material, openssl
 
@@ -76,10 +77,10 @@ class Splitter:
 
 def terminate(splitter: Splitter, configured: Acceptor) -> PairwiseE2EKey:
     """Our Terminating End-Point against a foreign initiator."""
-    end_point = TerminatingEndPoint(configured)
+    exchanges = TerminatingExchanges(configured)
     try:
-        splitter.send(end_point.process(splitter.flight()).message)
-        done = end_point.process(splitter.flight())
+        splitter.send(exchanges.process("foreign", splitter.flight()).message)
+        done = exchanges.process("foreign", splitter.flight())
     except KeyEstablishmentError as error:
         splitter.send(error.reply)
         raise

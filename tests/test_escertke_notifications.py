@@ -152,13 +152,29 @@ async def test_the_initiator_learns_why_its_certificate_was_refused():
     assert len(terminating.exchanges) == 0
 
 
-async def test_the_terminating_end_point_learns_that_it_was_refused():
-    """Its half-finished exchange is gone at once, not only at its time limit."""
+async def test_the_terminating_end_point_learns_that_it_was_refused(capsys):
+    """But an alert in the clear may be anybody's: the half-finished exchange waits for its time limit."""
     terminating = Terminating()
     with pytest.raises(KeyEstablishmentError):
         await establish(InitiatingEndPoint(A.initiates_with(C)), terminating.notify)
     assert len(terminating.requests) == 2
-    assert len(terminating.exchanges) == 0
+    assert "the peer ended the exchange with unknown_ca" in capsys.readouterr().out
+    assert len(terminating.exchanges) == 1
+
+
+@pytest.mark.parametrize("junk", [b"", b"junk", b"\x15\3\3\0\2\2\x28", b"\x16\3\3\0\1\x0b"])
+async def test_junk_under_the_from_of_an_initiator_does_not_end_its_exchange(junk):
+    terminating = Terminating()
+
+    async def disturbed(content: Mapping[str, Any]) -> Response:
+        response = await terminating.notify(content)
+        if not terminating.keys:
+            await terminating.notify(notification(junk))
+            await terminating.notify(notification(initiating().start()))
+        return response
+
+    key = await establish(initiating(), disturbed)
+    assert [held.key for held in terminating.keys] == [key.key]
 
 
 async def test_a_refusal_that_cannot_be_delivered_does_not_hide_its_reason():

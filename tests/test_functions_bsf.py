@@ -94,7 +94,7 @@ async def test_an_unknown_and_an_ended_b_tid_give_nothing(bsf):
     for rand, ends in ((bytes(16), timedelta()), (bytes(15) + b"1", timedelta(hours=1))):
         b_tid = KeyIdentifier.from_octets(rand, BSF)
         now = datetime.now(UTC)
-        kept = BootstrappedContext(b_tid, context.ks, an_impi(), now - ends - ends, now - ends)
+        kept = BootstrappedContext(b_tid, context.ks, an_impi(2), now - ends - ends, now - ends)
         if ends:
             await bsf.store.gba.add_bootstrapping(Bootstrapping(kept, Guss((NafSettings(NAF),))))
         assert await fetched(bsf, CSE_NAF, kept) is None

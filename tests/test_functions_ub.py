@@ -27,7 +27,8 @@ from gba_support import (
 )
 from onem2m_security.errors import ResolverUnavailableError, StoreUnavailableError
 from onem2m_security.functions.bsf import Bsf
-from onem2m_security.functions.ub import CHALLENGE_SECONDS, CHALLENGES_PER_SUBSCRIBER, Ub, UbRequest
+from onem2m_security.functions.ub import Ub, UbRequest
+from onem2m_security.functions.ub_challenges import PER_SUBSCRIBER, SECONDS, Challenges
 from onem2m_security.gba import digest
 from onem2m_security.gba.aka import MacFailure, SynchronisationFailure
 from onem2m_security.gba.bootstrap_info import MEDIA_TYPE, BootstrappingInfo
@@ -169,12 +170,32 @@ async def test_a_card_that_is_far_ahead_brings_the_bsf_up(bsf, store, card):
     assert (await bsf.ub.handle(get(answered(card, again)))).status == 200
 
 
-async def test_a_wrong_auts_moves_nothing_and_ends_the_challenge(bsf, store, card):
+async def test_a_wrong_auts_moves_nothing_and_the_challenge_stays(bsf, store, card):
     challenge = the_challenge(await bsf.ub.handle(first(card.impi)))
     assert (await bsf.ub.handle(get(reported(card, challenge, bytes(14))))).status == 403
     assert await sqn(store) == 1
-    # The challenge is used up: even the right answer to it only brings a new one.
-    assert (await bsf.ub.handle(get(answered(card, challenge)))).status == 401
+    assert (await bsf.ub.handle(get(answered(card, challenge)))).status == 200
+
+
+async def refused_by_the_card(bsf, card):
+    """A challenge that the card took before, and what it says of it now."""
+    challenge = the_challenge(await bsf.ub.handle(first(card.impi)))
+    nonce = challenge.aka_nonce
+    card.authenticate(nonce.rand, nonce.autn)
+    return challenge, card.authenticate(nonce.rand, nonce.autn).auts
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_an_auts_that_is_sent_again_pushes_no_challenge_out(bsf, card, at_once):
+    report = get(reported(card, *await refused_by_the_card(bsf, card)))
+    again = await bsf.ub.handle(report)
+    if at_once:
+        other = get(reported(card, *await refused_by_the_card(bsf, card)))
+        await asyncio.gather(*(bsf.ub.handle(other) for _ in range(2 * PER_SUBSCRIBER)))
+    else:
+        for _ in range(2 * PER_SUBSCRIBER):
+            await bsf.ub.handle(report)
+    assert (await bsf.ub.handle(get(answered(Card(a_subscriber()), the_challenge(again))))).status == 200
 
 
 def reported(card, challenge, auts):
@@ -184,12 +205,12 @@ def reported(card, challenge, auts):
 # --- refusals ---
 
 
-async def test_a_wrong_res_is_refused_and_the_challenge_is_gone(bsf, card):
+async def test_a_wrong_res_is_refused_and_the_challenge_stays(bsf, card):
     challenge = the_challenge(await bsf.ub.handle(first(card.impi)))
     good = answered(card, challenge)
     wrong = replace(good, response=good.response[::-1])
     assert (await bsf.ub.handle(get(wrong))).status == 403
-    assert (await bsf.ub.handle(get(good))).status == 401
+    assert (await bsf.ub.handle(get(good))).status == 200
 
 
 async def test_another_subscribers_key_does_not_answer(bsf, store, card):
@@ -214,13 +235,19 @@ async def test_an_answer_works_once(bsf, card):
     assert (await bsf.ub.handle(request)).status == 401
 
 
+async def test_of_two_equal_right_answers_at_once_one_bootstraps(bsf, card):
+    request = get(answered(card, the_challenge(await bsf.ub.handle(first(card.impi)))))
+    responses = await asyncio.gather(bsf.ub.handle(request), bsf.ub.handle(request))
+    assert sorted(response.status for response in responses) == [200, 401]
+
+
 async def test_a_stale_nonce_with_a_right_answer_is_challenged_again_and_a_wrong_one_refused(
     bsf, clock, card
 ):
     for is_right in (True, False):
         challenge = the_challenge(await bsf.ub.handle(first(card.impi)))
         good = answered(card, challenge)
-        clock.now += CHALLENGE_SECONDS + 1
+        clock.now += SECONDS + 1
         credentials = good if is_right else replace(good, response="0" * 32)
         response = await bsf.ub.handle(get(credentials))
         if is_right:
@@ -234,17 +261,80 @@ async def test_a_stale_nonce_with_a_right_answer_is_challenged_again_and_a_wrong
 
 async def test_a_nonce_forgotten_long_ago_is_only_challenged_again(bsf, clock, card):
     good = answered(card, the_challenge(await bsf.ub.handle(first(card.impi))))
-    clock.now += 3 * CHALLENGE_SECONDS
+    clock.now += 3 * SECONDS
     assert not the_challenge(await bsf.ub.handle(get(good))).stale
 
 
-async def test_under_a_flood_of_first_requests_the_newest_challenges_stay(bsf, card):
+async def test_under_a_flood_of_first_requests_every_challenge_can_still_be_answered(bsf, card):
     oldest = the_challenge(await bsf.ub.handle(first(card.impi)))
-    for _ in range(CHALLENGES_PER_SUBSCRIBER):
+    flood = [the_challenge(await bsf.ub.handle(first(card.impi))) for _ in range(3 * PER_SUBSCRIBER)]
+    assert len({challenge.nonce for challenge in flood}) == PER_SUBSCRIBER - 1
+    for challenge in (oldest, flood[0], flood[-1]):
+        assert (await bsf.ub.handle(get(answered(Card(a_subscriber()), challenge)))).status == 200
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_a_flood_of_first_requests_moves_the_sequence_number_by_a_bound_in_a_minute(
+    bsf, store, clock, card, at_once
+):
+    last = 0
+    for _ in range(5):
+        asking = (bsf.ub.handle(first(card.impi)) for _ in range(3 * PER_SUBSCRIBER))
+        if at_once:
+            await asyncio.gather(*asking)
+        else:
+            for response in asking:
+                await response
+        last, before = await sqn(store), last
+        assert before < last <= before + PER_SUBSCRIBER
+        clock.now += SECONDS + 1
+
+
+async def test_whoever_gets_the_challenge_of_others_has_as_long_as_they_to_answer(bsf, clock, card):
+    for _ in range(PER_SUBSCRIBER):
         newest = the_challenge(await bsf.ub.handle(first(card.impi)))
-    assert (await bsf.ub.handle(get(answered(card, newest)))).status == 200
-    fresh = Card(a_subscriber())
-    assert (await bsf.ub.handle(get(answered(fresh, oldest)))).status == 401
+    clock.now += SECONDS - 1
+    shared = the_challenge(await bsf.ub.handle(first(card.impi)))
+    assert shared == newest
+    clock.now += 2
+    for _ in range(PER_SUBSCRIBER):
+        assert the_challenge(await bsf.ub.handle(first(card.impi))) != shared
+    clock.now += SECONDS - 3
+    assert (await bsf.ub.handle(get(answered(card, shared)))).status == 200
+
+
+async def test_under_a_flood_a_subscriber_whose_settings_changed_gets_a_challenge_that_fits(bsf, store, card):
+    for _ in range(PER_SUBSCRIBER):
+        before = the_challenge(await bsf.ub.handle(first(card.impi)))
+    await store.gba.add_subscriber(gba_u_subscription(), replace_existing=True)
+    assert the_challenge(await bsf.ub.handle(first(card.impi))) != before
+    assert (await bootstrap(bsf, Card(a_subscriber(), gba_u=True))).status == 200
+
+
+async def test_strangers_who_name_many_subscribers_or_none_cost_a_bounded_table(store):
+    for number in range(1, 6):
+        await store.gba.add_subscriber(a_subscription(number))
+    bsf = Bsf(store, BSF)
+    bsf.ub._challenges = Challenges(capacity=3)
+    for number in range(1, 50):
+        await bsf.ub.handle(first(an_impi(number)))
+    assert len(bsf.ub._challenges) == 3
+    assert not bsf.ub._challenges._turns
+
+
+async def test_an_address_that_asks_too_often_is_told_to_wait_and_others_are_served(
+    store, clock, card, capsys
+):
+    await store.gba.add_subscriber(a_subscription())
+    ub = Ub(store.gba, store.gba, BSF, requests_per_second=2.0, clock=clock)
+    greedy = replace(first(card.impi), network="192.0.2.1")
+    assert [(await ub.handle(greedy)).status for _ in range(25)] == [401] * 20 + [429] * 5
+    assert dict((await ub.handle(greedy)).headers)["Retry-After"] == "1"
+    assert (await ub.handle(replace(greedy, network="192.0.2.2"))).status == 401
+    assert (await ub.handle(replace(get("junk"), network="192.0.2.1"))).status == 429
+    assert capsys.readouterr().out.count("over its quota") == 1  # told once, not for each request
+    clock.now += 0.5
+    assert [(await ub.handle(greedy)).status for _ in range(2)] == [401, 429]
 
 
 @pytest.mark.parametrize(
@@ -288,6 +378,21 @@ async def test_a_subscriber_barred_between_challenge_and_answer_is_refused(bsf, 
     good = answered(card, the_challenge(await bsf.ub.handle(first(card.impi))))
     await store.gba.set_barred(card.impi, barred=True)
     assert (await bsf.ub.handle(get(good))).status == 403
+
+
+@pytest.mark.parametrize("status", [200, 403])
+async def test_a_subscriber_replaced_or_removed_between_challenge_and_answer_gets_nothing(
+    bsf, store, card, status
+):
+    good = get(answered(card, the_challenge(await bsf.ub.handle(first(card.impi)))))
+    if status == 403:
+        await store.gba.remove_subscriber(card.impi)
+        assert (await bsf.ub.handle(good)).status == 403
+        return
+    new = replace(a_subscriber(), k=a_subscriber(2).k)
+    await store.gba.add_subscriber(a_subscription(subscriber=new), replace_existing=True)
+    assert (await bsf.ub.handle(good)).status == 403
+    assert (await bootstrap(bsf, Card(new))).status == 200
 
 
 async def test_settings_that_change_the_mode_in_between_need_a_new_challenge(bsf, store, card):

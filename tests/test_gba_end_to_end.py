@@ -47,10 +47,11 @@ class Operator:
             self.naf_keys[naf] = key_file(self.directory, f"{naf}.key", bytes.fromhex(made.stdout))
         self.start_bsf()
 
-    def start_bsf(self):
+    def start_bsf(self, *options):
         self.server = self.programs.start(
             "bsf", "serve", "--data", self.data, "--fqdn", BSF,
             "--listen-zn", "127.0.0.1:0", "--listen-ub", "127.0.0.1:0", "--listen-diameter", "127.0.0.1:0",
+            *options,
         )  # fmt: skip
         self.ub = self.server.wait_for(r"Ub, listening on (127\.0\.0\.1:\d+) \(HTTP\)").group(1)
 
@@ -111,6 +112,16 @@ def test_a_card_bootstraps_km_for_a_maf_and_reaches_entity_b_through_it(programs
     seen = [json.loads(line) for line in entity_b.output.splitlines() if line.startswith("{")]
     assert [item["peer"] for item in seen] == [str(AE)] * 2
     assert all(item["credential_id"].endswith(f"@{MAF}") for item in seen)
+
+
+def test_whoever_asks_a_bsf_too_often_is_told_so(programs):
+    operator = Operator(programs)
+    assert operator.server.stop() == 0
+    operator.start_bsf("--ub-rate", "0.1")
+    refused = operator.bootstrap(check=False)
+    assert refused.returncode == 1
+    assert "asked too often from our address" in refused.stderr
+    operator.server.wait_for("over its quota")
 
 
 def test_entity_b_asks_the_bsf_over_diameter(programs):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onem2m_security.net.limits import HalfOpen, Limits
+from onem2m_security.net.limits import HalfOpen, Limits, network_of
 
 
 class Peers:
@@ -84,3 +85,19 @@ def test_the_limits_hold_whatever_comes_and_goes(steps):
             peers.half_open.leave(number)
         assert len(peers.half_open) == len(inside) <= 6
         assert all(list(inside.values()).count(address) <= 3 for address in inside.values())
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("", ""),
+        ("/run/socket", "/run/socket"),
+    ],
+)
+def test_one_address_is_an_ipv4_address_or_the_64_of_an_ipv6_address(address, network):
+    assert network_of(address) == network

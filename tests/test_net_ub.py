@@ -1,11 +1,17 @@
 """Ub over plain HTTP: what the listener lets through, and what it does not."""
 
 import asyncio
+import contextlib
+import re
 
 import pytest
 
-from gba_support import Card, a_subscriber, first, running_bsf
+from gba_support import Card, a_subscriber, answered, first, running_bsf
 from maf_support import eventually
+from onem2m_security.credentials import Secret
+from onem2m_security.errors import ResolverUnavailableError
+from onem2m_security.gba import digest
+from onem2m_security.gba.digest_headers import Challenge
 from onem2m_security.net.limits import Limits
 
 LIMITS = Limits(handshake_seconds=1.0, connections=5, head_octets=4096, body_octets=4096)
@@ -130,3 +136,99 @@ async def test_stopping_lets_a_request_under_way_finish(tmp_path):
     await eventually(stopping.done)
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection(address.host, address.port)
+
+
+# --- strangers who know an IMPI ---
+
+
+class Stranger:
+    """Asks and answers from an address of its own, over one connection."""
+
+    def __init__(self, bsf, address):
+        self.bsf, self.address = bsf, address
+
+    async def __aenter__(self):
+        self.reader, self.writer = await asyncio.open_connection(
+            self.bsf.ub.host, self.bsf.ub.port, local_addr=(self.address, 0)
+        )
+        return self
+
+    async def __aexit__(self, *_):
+        self.writer.close()
+        await self.writer.wait_closed()
+
+    async def send(self, authorization):
+        """The response's head."""
+        self.writer.write(head(f"Authorization: {authorization}"))
+        return (await self.reader.readuntil(b"\r\n\r\n")).decode()
+
+
+def challenge_in(response):
+    offered = re.findall(r"^www-authenticate: (.*)\r$", response, re.IGNORECASE | re.MULTILINE)
+    return Challenge.parse(offered[0])
+
+
+async def test_strangers_who_ask_and_answer_wrongly_all_the_time_keep_no_owner_from_bootstrapping(tmp_path):
+    card = Card(a_subscriber())
+    asking = first(card.impi).authorization
+    given = {"impi": card.impi, "cnonce": "0a4f113b"}
+    async with running_bsf(tmp_path / "data") as bsf, contextlib.AsyncExitStack() as stack:
+        owner, *strangers = [
+            await stack.enter_async_context(Stranger(bsf, f"127.0.0.{n}")) for n in range(1, 10)
+        ]
+        done = []
+        for _ in range(12):
+            challenge = challenge_in(await owner.send(asking))
+            for stranger in strangers:
+                for _ in range(8):
+                    theirs = challenge_in(await stranger.send(asking))
+                for guessed in (theirs, challenge):
+                    await stranger.send(digest.answer(guessed, password=Secret(b"guess"), **given))
+                    await stranger.send(
+                        digest.report_synchronisation_failure(guessed, auts=bytes(14), **given)
+                    )
+            done.append(await owner.send(answered(card, challenge)))
+        assert [response[9:12] for response in done] == ["200"] * 12
+
+
+async def test_an_address_that_asks_too_often_gets_429_and_another_bootstraps(tmp_path):
+    asking = first(a_subscriber().impi).authorization
+    async with running_bsf(tmp_path / "data", requests_per_second=1.0) as bsf:
+        async with Stranger(bsf, "127.0.0.2") as greedy:
+            responses = [await greedy.send(asking) for _ in range(20)]
+        assert responses[-1].startswith("HTTP/1.1 429")
+        assert "retry-after: 1\r\n" in responses[-1].lower()
+        async with Stranger(bsf, "127.0.0.2") as again:
+            assert (await again.send(asking)).startswith("HTTP/1.1 429")
+        await bsf.ue().bootstrap()
+        tries = await asyncio.gather(*(bsf.ue().bootstrap() for _ in range(10)), return_exceptions=True)
+        refused = [error for error in tries if isinstance(error, BaseException)]
+        assert {type(error) for error in refused} == {ResolverUnavailableError}
+        assert "too often from our address" in str(refused[0])
+
+
+async def test_an_address_with_too_many_connections_gets_429_and_another_bootstraps(tmp_path):
+    asking = first(a_subscriber().impi).authorization
+    async with (
+        running_bsf(tmp_path / "data", limits=Limits(connections_per_address=2)) as bsf,
+        Stranger(bsf, "127.0.0.2") as one,
+        Stranger(bsf, "127.0.0.2") as two,
+    ):
+        assert [(await stranger.send(asking))[9:12] for stranger in (one, two)] == ["401", "401"]
+        reader, writer = await asyncio.open_connection(bsf.ub.host, bsf.ub.port, local_addr=("127.0.0.2", 0))
+        assert (await reader.read()).startswith(b"HTTP/1.1 429")
+        writer.close()
+        await bsf.ue().bootstrap()
+        await one.__aexit__()
+        async with asyncio.timeout(20):
+            while await is_refused(bsf, asking):
+                pass
+
+
+async def is_refused(bsf, authorization):
+    """Whether one connection more from that address is too many."""
+    async with Stranger(bsf, "127.0.0.2") as stranger:
+        try:
+            return (await stranger.send(authorization))[9:12] == "429"
+        except ConnectionError:
+            return True

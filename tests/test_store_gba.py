@@ -25,10 +25,11 @@ from onem2m_security.errors import (
 )
 from onem2m_security.gba.aka import SequenceNumber, Success, SynchronisationFailure, build_auts
 from onem2m_security.gba.context import BootstrappedContext
-from onem2m_security.gba.keys import KeyChoice
+from onem2m_security.gba.keys import KeyChoice, ks_of
 from onem2m_security.gba.subscriber import AlgorithmSet, Guss, NafSettings, Subscriber
 from onem2m_security.identifiers import EntityId, KeyIdentifier
 from onem2m_security.store import Store
+from onem2m_security.store.gba import BOOTSTRAPPINGS_PER_SUBSCRIBER
 from onem2m_security.store.gba_rows import Bootstrapping, Subscription
 from store_support import postgres_server
 from test_store_faults import sql
@@ -61,9 +62,10 @@ async def store(tmp_path, url):
 
 
 def a_bootstrapping(number: int = 1, **changes) -> Bootstrapping:
-    b_tid = KeyIdentifier.from_octets(number.to_bytes(16), BSF)
-    given = {"issued": NOW, "expires": NOW + HOUR} | changes
-    context = BootstrappedContext(b_tid, Secret(bytes(range(32))), an_impi(), **given)
+    rand = number.to_bytes(16)
+    outputs = a_subscriber().functions.f2345(rand)
+    given = {"ks": ks_of(outputs.ck, outputs.ik), "issued": NOW, "expires": NOW + HOUR} | changes
+    context = BootstrappedContext(KeyIdentifier.from_octets(rand, BSF), impi=an_impi(), **given)
     return Bootstrapping(context, Guss((NafSettings(NAF),)), AE)
 
 
@@ -194,6 +196,31 @@ async def test_barring_ends_bootstrappings_and_stops_one_that_is_under_way(store
     assert await store.gba.set_barred(an_impi(), barred=False)
     await store.gba.add_bootstrapping(a_bootstrapping(2))
     assert not await store.gba.set_barred(an_impi(9), barred=True)
+
+
+async def test_a_bootstrapping_under_the_key_that_a_subscriber_had_before_is_refused(store):
+    await store.gba.add_subscriber(a_subscription())
+    new_card = replace(a_subscriber(), k=a_subscriber(2).k)
+    await store.gba.add_subscriber(a_subscription(subscriber=new_card), replace_existing=True)
+    with pytest.raises(AuthenticationError, match="another key"):
+        await store.gba.add_bootstrapping(a_bootstrapping())
+    assert await store.gba.find_bootstrapping(a_bootstrapping().context.b_tid, now=NOW) is None
+
+
+async def test_of_one_subscriber_a_bounded_number_of_bootstrappings_is_kept_the_newest(store):
+    await store.gba.add_subscriber(a_subscription())
+    count = BOOTSTRAPPINGS_PER_SUBSCRIBER + 3
+    made = [a_bootstrapping(n, issued=NOW - HOUR + timedelta(seconds=n)) for n in range(1, count + 1)]
+    await asyncio.gather(*map(store.gba.add_bootstrapping, made[:-1]))
+    await store.gba.add_bootstrapping(made[-1])
+    kept = [await store.gba.find_bootstrapping(one.context.b_tid, now=NOW) for one in made]
+    assert [one is None for one in kept] == [True] * 3 + [False] * BOOTSTRAPPINGS_PER_SUBSCRIBER
+
+
+async def test_a_bootstrapping_of_a_subscriber_who_was_removed_is_refused_unless_it_is_another_hss_s(store):
+    with pytest.raises(AuthenticationError, match="no subscriber any more"):
+        await store.gba.add_bootstrapping(a_bootstrapping(), is_ours=True)
+    await store.gba.add_bootstrapping(a_bootstrapping())
 
 
 async def test_removing_a_subscriber_ends_its_bootstrappings(store):

@@ -145,6 +145,12 @@ def test_no_octets_whatever_bring_another_exception(noise, at, octet):
             pass
 
 
+def test_an_address_that_is_too_short_is_refused_like_any_other_noise():
+    short = DiameterMessage.request(12345, 0, [(dm.HOST_IP_ADDRESS, b"\0")])
+    with pytest.raises(MessageError):
+        DiameterMessage.parse(short.octets())
+
+
 @given(st.text(alphabet="abc/<&>\"'-_~.é", min_size=1, max_size=30).map(lambda text: EntityId(f"/{text}")))
 def test_an_entity_survives_the_settings_or_is_no_entity(entity):
     found = entity_in(settings_of(entity))
@@ -228,6 +234,29 @@ async def test_a_connection_that_was_lost_is_made_again(tmp_path):
         await client._client._channel.close()
         assert await client.fetch(context.b_tid, UA) is not None
         await client.close()
+
+
+async def test_a_connection_whose_hello_was_not_answered_is_used_no_more(tmp_path):
+    class Silent:
+        is_over = False
+
+        async def answer(self, octets):
+            return None
+
+    async with diameter_bsf(tmp_path) as (bsf, _):
+        peers = [Silent()]
+        port = diameter_port(
+            Authorities({BSF: bsf.bsf.acceptor}, default=bsf.bsf.acceptor),
+            lambda established: peers.pop() if peers else ZnDiameter(bsf.bsf, established),
+            Limits(),
+        )
+        context = await bsf.ue().bootstrap()
+        client = client_of(CSE_NAF, await port.start(LOOPBACK), limits=Limits(request_seconds=2))
+        with pytest.raises(ResolverUnavailableError, match="no answer in time"):
+            await client.fetch(context.b_tid, UA)
+        assert await client.fetch(context.b_tid, UA) is not None
+        await client.close()
+        await port.stop()
 
 
 async def test_a_wrong_key_and_a_bsf_that_is_not_there_are_unavailable(tmp_path):

@@ -73,7 +73,7 @@ class HandshakeTimeoutError(HandshakeError, TimeoutError):
 
 
 class KeyEstablishmentError(HandshakeError):
-    """An ESCertKE exchange ended without a key, and its state is gone: begin a new one with message 1.
+    """An ESCertKE message led to no key, and its exchange is over: begin a new one with message 1.
 
     Attributes:
         reply: The octets that tell the peer (a TLS alert), for the transport to deliver; may be empty.

@@ -27,6 +27,7 @@ from .functions.maf import DEFAULT_KC_LIFETIME, Maf
 from .functions.mef import Mef
 from .functions.primitives import Request, Response
 from .functions.ub import DEFAULT_LIFETIME as DEFAULT_KS_LIFETIME
+from .functions.ub import DEFAULT_REQUESTS_PER_SECOND
 from .identifiers import EntityId, Fqdn
 from .net.address import Address, Transport
 from .net.limits import Limits
@@ -344,6 +345,7 @@ def bsf_service(
     *,
     diameter: Address | None = None,
     lifetime: timedelta = DEFAULT_KS_LIFETIME,
+    requests_per_second: float = DEFAULT_REQUESTS_PER_SECOND,
     transports: Sequence[Transport] = ALL_TRANSPORTS,
 ) -> Service:
     """A BSF to run.
@@ -355,10 +357,11 @@ def bsf_service(
         ub: Where to listen for UEs, over plain HTTP.
         diameter: Where to listen for NAFs that speak Diameter, over TLS; None for nowhere.
         lifetime: How long a bootstrapping lives at most.
+        requests_per_second: How often one address may ask on Ub; see ``Ub``.
         transports: Over what to listen for NAFs.
     """
 
     def make(store: Store) -> Function:
-        return Bsf(store, fqdn, lifetime=lifetime)
+        return Bsf(store, fqdn, lifetime=lifetime, requests_per_second=requests_per_second)
 
     return Service(f"BSF {fqdn}", data, zn, make, transports, ub=ub, diameter=diameter)

@@ -15,7 +15,7 @@ from ..credentials import Secret
 from ..durations import parse_duration
 from ..entities.card import SoftwareCard
 from ..errors import ConfigurationError
-from ..functions.ub import DEFAULT_LIFETIME
+from ..functions.ub import DEFAULT_LIFETIME, DEFAULT_REQUESTS_PER_SECOND
 from ..gba.keys import Impi, KeyChoice
 from ..gba.subscriber import AlgorithmSet, Guss, NafSettings, Subscriber
 from ..identifiers import EntityId, Fqdn, KeyIdentifier
@@ -142,6 +142,15 @@ def serve(
             parse_duration, "--lifetime", metavar="DURATION", help="How long a bootstrapping lives at most."
         ),
     ] = DEFAULT_LIFETIME,
+    ub_rate: Annotated[
+        float,
+        typer.Option(
+            "--ub-rate",
+            metavar="N",
+            min=0.1,
+            help="Requests a second on Ub from one address (of IPv6: one /64); ten times as many at once.",
+        ),
+    ] = DEFAULT_REQUESTS_PER_SECOND,
     metrics: MetricsOption = None,
     transport: TransportsOption = ALL_TRANSPORTS,
     verbose: VerboseOption = False,
@@ -155,6 +164,7 @@ def serve(
         listen_ub,
         diameter=listen_diameter,
         lifetime=lifetime,
+        requests_per_second=ub_rate,
         transports=transport,
     )
     run(serve_services([service], ready=announce, metrics=metrics))

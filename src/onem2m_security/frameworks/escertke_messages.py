@@ -70,12 +70,15 @@ MESSAGE_MAX_OCTETS: Final = max(form.max_octets for form in _FORMS.values())
 """The longest ESCertKE message, in octets: what a transport needs to read at most."""
 
 
-def check_message(number: int, message: bytes) -> None:
+def check_message(number: int, message: bytes) -> tuple[bytes, ...]:
     """Does this have the form of ESCertKE message ``number``?
 
     Args:
         number: 1 to 4.
         message: All of it.
+
+    Returns:
+        Its handshake messages that are in the clear, each with its header of 4 octets.
 
     Raises:
         HandshakeError: It has not; ``alert`` is what to tell the peer.
@@ -87,8 +90,9 @@ def check_message(number: int, message: bytes) -> None:
         )
     records = list(_records(number, message))
     count = next((i for i, (kind, _) in enumerate(records) if kind != CONTENT_HANDSHAKE), len(records))
-    _check_clear(number, form, b"".join(body for _, body in records[:count]))
+    clear = _check_clear(number, form, b"".join(body for _, body in records[:count]))
     _check_finished(number, form, records[count:])
+    return clear
 
 
 def begins_exchange(message: bytes) -> bool:
@@ -132,9 +136,9 @@ def _records(number: int, message: bytes) -> Iterator[tuple[int, bytes]]:
         yield header[0], body
 
 
-def _check_clear(number: int, form: _Form, handshake: bytes) -> None:
+def _check_clear(number: int, form: _Form, handshake: bytes) -> tuple[bytes, ...]:
     """The handshake messages before ChangeCipherSpec: exactly those of the table."""
-    found: list[int] = []
+    found: list[bytes] = []
     position = 0
     while position < len(handshake):
         kind = handshake[position]
@@ -150,13 +154,14 @@ def _check_clear(number: int, form: _Form, handshake: bytes) -> None:
             )
         if kind in {HANDSHAKE_CLIENT_HELLO, HANDSHAKE_SERVER_HELLO}:
             _check_hello(kind, handshake[body:end])
-        found.append(kind)
+        found.append(handshake[position:end])
         position = end
     if len(found) < len(form.clear):
         raise HandshakeError(
             f"message {number} ends where {_name(form.clear[len(found)])} is expected",
             alert="unexpected_message",
         )
+    return tuple(found)
 
 
 def _check_finished(number: int, form: _Form, records: list[tuple[int, bytes]]) -> None:
@@ -199,7 +204,7 @@ def _check_hello(kind: int, body: bytes) -> None:
 
 def _extensions(kind: int, body: bytes) -> dict[int, bytes]:
     """The extensions of a ClientHello or a ServerHello (RFC 5246 clauses 7.4.1.2 to 7.4.1.4)."""
-    reader = _Reader(_name(kind), body)
+    reader = Reader(_name(kind), body)
     reader.take(2 + 32)  # version, random
     reader.vector(1)  # session_id
     if kind == HANDSHAKE_CLIENT_HELLO:
@@ -210,7 +215,7 @@ def _extensions(kind: int, body: bytes) -> dict[int, bytes]:
     found: dict[int, bytes] = {}
     if not reader.left:
         return found
-    listed = _Reader(_name(kind), reader.vector(2))
+    listed = Reader(_name(kind), reader.vector(2))
     reader.end()
     while listed.left:
         extension = int.from_bytes(listed.take(2), "big")
@@ -220,28 +225,41 @@ def _extensions(kind: int, body: bytes) -> dict[int, bytes]:
     return found
 
 
-class _Reader:
+class Reader:
     """Takes octets from the front, never more than there are."""
 
     def __init__(self, name: str, octets: bytes) -> None:
+        """Read the octets of a message of this name."""
         self._name = name
         self._octets = octets
         self._position = 0
 
     @property
     def left(self) -> int:
+        """How many are left."""
         return len(self._octets) - self._position
 
     def take(self, count: int) -> bytes:
+        """So many octets.
+
+        Raises:
+            HandshakeError: There are fewer.
+        """
         if count > self.left:
             raise HandshakeError(f"{self._name} is malformed", alert="decode_error")
         self._position += count
         return self._octets[self._position - count : self._position]
 
     def vector(self, length_octets: int) -> bytes:
+        """A vector with a length of so many octets in front of it (RFC 5246 clause 4.3)."""
         return self.take(int.from_bytes(self.take(length_octets), "big"))
 
     def end(self) -> None:
+        """There must be no more.
+
+        Raises:
+            HandshakeError: There are.
+        """
         if self.left:
             raise HandshakeError(f"{self._name} is malformed", alert="decode_error")
 

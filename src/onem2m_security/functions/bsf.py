@@ -27,7 +27,7 @@ from ..tls.suites import Suite
 from .function import Function
 from .primitives import Operation, RefusedError, Request, Response, Rsc
 from .resources import encode
-from .ub import DEFAULT_LIFETIME, Ub
+from .ub import DEFAULT_LIFETIME, DEFAULT_REQUESTS_PER_SECOND, Ub
 
 
 class Bsf(Function):
@@ -44,6 +44,7 @@ class Bsf(Function):
         *,
         hss: Hss | None = None,
         lifetime: timedelta = DEFAULT_LIFETIME,
+        requests_per_second: float = DEFAULT_REQUESTS_PER_SECOND,
         endpoint: Endpoint | None = None,
     ) -> None:
         """A BSF at this FQDN.
@@ -53,11 +54,14 @@ class Bsf(Function):
             fqdn: The BSF's FQDN.
             hss: Whom to ask for vectors (Zh); by default the subscribers in the store.
             lifetime: How long a bootstrapping lives at most.
+            requests_per_second: How often one address may ask on Ub; see ``Ub``.
             endpoint: The (D)TLS configuration of Zn; by default pre-shared keys only.
         """
         super().__init__(fqdn)
         self._store = store
-        self.ub = Ub(hss or store.gba, store.gba, fqdn, lifetime=lifetime)
+        self.ub = Ub(
+            hss or store.gba, store.gba, fqdn, lifetime=lifetime, requests_per_second=requests_per_second
+        )
         self.acceptor = Acceptor(
             local=EntityId(str(fqdn)), endpoint=endpoint or Endpoint(server=True), resolver=self
         )

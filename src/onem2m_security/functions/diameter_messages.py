@@ -7,6 +7,7 @@ are read strictly and bounded. This module never opens a socket, and decides not
 from __future__ import annotations
 
 import secrets
+import struct
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -82,6 +83,9 @@ _NTP_EPOCH = datetime(1900, 1, 1, tzinfo=UTC)
 _NTP_ERA = 1 << 32
 _SETTINGS_MAX_OCTETS = 8192
 _NO_STATE_MAINTAINED = 1
+_UNREADABLE = (EOFError, ValueError, struct.error, PackerError, AvpDecodeError)
+"""What python-diameter raises for octets that are no message."""
+
 _USS_ID = "1000000"
 """The first GSID that an operator may give a meaning to (TS 29.109 clause 6.3.1.4)."""
 
@@ -136,7 +140,7 @@ class DiameterMessage:
             raise MessageError("this is no Diameter message of version 1")
         try:
             message = Message.from_bytes(octets, plain_msg=True)
-        except (EOFError, ValueError, PackerError, AvpDecodeError):
+        except _UNREADABLE:
             raise MessageError("the Diameter message is not well formed") from None
         header = message.header
         if header.length != len(octets):
@@ -225,7 +229,7 @@ class DiameterMessage:
         group = self._avps_of(EXPERIMENTAL_RESULT)
         try:
             inner = [avp for avp in group[0].value if _code(avp) == EXPERIMENTAL_RESULT_CODE] if group else []
-        except (EOFError, ValueError, PackerError, AvpDecodeError):
+        except _UNREADABLE:
             inner = []
         if len(inner) != 1:
             raise MessageError("the answer has no result")

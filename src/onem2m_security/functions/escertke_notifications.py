@@ -171,7 +171,7 @@ class EscertkeNotifications:
         except KeyEstablishmentError as error:
             if error.reply:
                 return Response(Rsc.OK, security_info(error.reply))
-            return RefusedError(Rsc.BAD_REQUEST, "the exchange is over").response
+            return RefusedError(Rsc.BAD_REQUEST, "nothing follows from this message").response
         except StoreError as error:
             LOG.error("an end-to-end key could not be kept", error=str(error))
             return RefusedError(Rsc.INTERNAL_SERVER_ERROR, "the request could not be carried out").response

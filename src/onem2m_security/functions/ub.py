@@ -1,18 +1,20 @@
 """Ub at a BSF: bootstrapping by HTTP Digest AKA (TS 33.220 clause 4.5.2, TS 24.109 clause 4).
 
-Requests to responses, as values; the listener is in ``net``. Each challenge is good for one answer. A
-bootstrapping is on the disk before the UE hears of it. An answer tells the UE no reason for a refusal; the
-log does, without any key.
+Requests to responses, as values; the listener is in ``net``. Anybody who knows an IMPI may ask for challenges
+of it, so asking and answering wrongly take nothing away from its owner: a challenge is used up by the right
+answer, or by AUTS, which its card alone can make, and by time. A bootstrapping is on the disk before the UE
+hears of it. An answer tells the UE no reason for a refusal; the log does, without any key.
 """
 
 from __future__ import annotations
 
+import math
 import secrets
 import time
-from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from ..errors import (
     AuthenticationError,
@@ -30,14 +32,18 @@ from ..gba.digest_headers import AkaNonce, Challenge, Credentials, DigestAlgorit
 from ..gba.keys import Impi, b_tid_of, ks_of
 from ..gba.subscriber import Guss, Hss
 from ..identifiers import Fqdn
+from ..quotas import OverQuota, TokenBuckets
 from ..store.gba import GbaStore
 from ..store.gba_rows import Bootstrapping
 from ..telemetry import BOOTSTRAPPINGS, LOG
+from .ub_challenges import SECONDS, Challenged, Challenges
 
-DEFAULT_LIFETIME = timedelta(hours=24)
-CHALLENGE_SECONDS = 60.0
-CHALLENGES_MAX = 50_000
-CHALLENGES_PER_SUBSCRIBER = 32
+DEFAULT_LIFETIME: Final = timedelta(hours=24)
+DEFAULT_REQUESTS_PER_SECOND: Final = 20.0
+"""Of one address. A bootstrapping takes two, and behind one IPv4 address there may be many UEs."""
+
+_BURST_SECONDS: Final = 10.0
+_ADDRESSES_MAX: Final = 50_000
 
 _NO_STORE = ("Cache-Control", "no-store")
 
@@ -51,12 +57,14 @@ class UbRequest:
         uri: The request target, as in the request line.
         authorization: The Authorization header; None without one.
         body: The entity body, which auth-int covers.
+        network: Where it came from, as ``net.limits.network_of`` has it; None for no limit on its rate.
     """
 
     method: str
     uri: str
     authorization: str | None
     body: bytes = b""
+    network: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,61 +82,6 @@ class UbResponse:
     body: bytes = b""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Challenged:
-    """A subscriber that was sent a challenge."""
-
-    impi: Impi
-    vector: AuthenticationVector = field(repr=False)
-    gba_u: bool
-    challenge: Challenge
-    deadline: float
-
-    def as_answered(self, credentials: Credentials, offered: tuple[DigestAlgorithm, ...]) -> Challenge:
-        """The challenge in the version that the UE chose; in the first one where it names none or another."""
-        chosen = credentials.algorithm
-        return replace(self.challenge, algorithm=chosen if chosen in offered else offered[0])
-
-
-class _Challenges:
-    """The challenges that wait for an answer, oldest first; under pressure the oldest goes."""
-
-    def __init__(self) -> None:
-        self._by_nonce: OrderedDict[str, _Challenged] = OrderedDict()
-        self._nonces: dict[Impi, OrderedDict[str, None]] = {}
-
-    def add(self, challenged: _Challenged) -> None:
-        nonce = challenged.challenge.nonce
-        self._by_nonce[nonce] = challenged
-        siblings = self._nonces.setdefault(challenged.impi, OrderedDict())
-        siblings[nonce] = None
-        if len(siblings) > CHALLENGES_PER_SUBSCRIBER:
-            self.take(next(iter(siblings)), challenged.impi)
-        if len(self._by_nonce) > CHALLENGES_MAX:
-            oldest = next(iter(self._by_nonce.values()))
-            self.take(oldest.challenge.nonce, oldest.impi)
-
-    def take(self, nonce: str, impi: Impi) -> _Challenged | None:
-        """Remove a challenge of this subscriber: it can be answered once."""
-        found = self._by_nonce.get(nonce)
-        if found is None or found.impi != impi:
-            return None
-        del self._by_nonce[nonce]
-        siblings = self._nonces[impi]
-        del siblings[nonce]
-        if not siblings:
-            del self._nonces[impi]
-        return found
-
-    def drop_older_than(self, moment: float) -> None:
-        """Forget what nobody will answer any more."""
-        while self._by_nonce:
-            oldest = next(iter(self._by_nonce.values()))
-            if oldest.deadline > moment:
-                return
-            self.take(oldest.challenge.nonce, oldest.impi)
-
-
 class Ub:
     """Bootstraps UEs."""
 
@@ -140,6 +93,7 @@ class Ub:
         *,
         lifetime: timedelta = DEFAULT_LIFETIME,
         algorithms: tuple[DigestAlgorithm, ...] = (DigestAlgorithm.AKAV1_MD5, DigestAlgorithm.AKAV2_MD5),
+        requests_per_second: float = DEFAULT_REQUESTS_PER_SECOND,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Bootstrap subscribers of this HSS.
@@ -150,7 +104,8 @@ class Ub:
             fqdn: The BSF's FQDN: the realm, and part of every B-TID.
             lifetime: How long a bootstrapping lives at most.
             algorithms: The versions of Digest AKA that are offered, the first to those who know no other.
-            clock: Seconds, never going back; it ages challenges.
+            requests_per_second: How often one address may ask, in the long run; at once ten times as often.
+            clock: Seconds, never going back; it ages challenges and fills quotas.
         """
         self._hss = hss
         self._store = store
@@ -158,12 +113,15 @@ class Ub:
         self._lifetime = lifetime
         self._algorithms = algorithms
         self._clock = clock
-        self._challenges = _Challenges()
+        self._challenges = Challenges()
+        burst = max(1, math.ceil(_BURST_SECONDS * requests_per_second))
+        self._requests = TokenBuckets(requests_per_second, burst, _ADDRESSES_MAX)
+        self._over_quota = OverQuota("ub-requests")
 
     async def handle(self, request: UbRequest) -> UbResponse:
         """Answer one request; errors become statuses."""
         try:
-            response = await self._answer(request)
+            response = self._too_many(request) or await self._answer(request)
         except (MessageError, IdentifierError) as error:
             response = self._refuse(400, error)
         except (AuthenticationError, CredentialError) as error:
@@ -178,6 +136,17 @@ class Ub:
         LOG.info("bootstrapping refused", bsf=str(self._fqdn), status=status, reason=str(error))
         return UbResponse(status)
 
+    def _too_many(self, request: UbRequest) -> UbResponse | None:
+        """429 and how long to wait (RFC 6585 clause 4), if this address asks too often."""
+        if request.network is None:
+            return None
+        now = self._clock()
+        wait = self._requests.take(request.network, now)
+        if not wait:
+            return None
+        self._over_quota.note(request.network, now)
+        return UbResponse(429, (("Retry-After", str(math.ceil(wait))), _NO_STORE))
+
     async def _answer(self, request: UbRequest) -> UbResponse:
         if request.uri.partition("?")[0] != "/":
             return UbResponse(404)
@@ -189,41 +158,55 @@ class Ub:
         impi = Impi.parse(credentials.username)
         if credentials.realm.lower() != str(self._fqdn):
             raise AuthenticationError(f"{impi} asked for another realm than {self._fqdn}")
-        now = self._clock()
-        self._challenges.drop_older_than(now - CHALLENGE_SECONDS)
-        challenged = None
-        if not credentials.is_first_request:
-            challenged = self._challenges.take(credentials.nonce, impi)
-        if challenged is None:
+        self._challenges.drop_older_than(self._clock() - SECONDS)
+        challenged = self._challenges.find(credentials.nonce, impi)
+        if challenged is None or credentials.is_first_request:
             return await self._challenge(impi)
         if credentials.auts is not None:
-            response = await self._challenge(impi, auts=credentials.auts, rand=challenged.vector.rand)
-            LOG.info("sequence number resynchronised", bsf=str(self._fqdn), impi=str(impi))
-            return response
-        return await self._finish(request, credentials, challenged, is_stale=challenged.deadline <= now)
+            return await self._resynchronise(challenged, credentials.auts)
+        return await self._finish(request, credentials, challenged)
 
-    async def _challenge(
-        self, impi: Impi, *, auts: bytes | None = None, rand: bytes | None = None, stale: bool = False
-    ) -> UbResponse:
-        """401 with a new challenge, in each version of Digest AKA; the first vector of the HSS is used."""
-        vector = (await self._hss.vectors(impi, auts=auts, rand=rand))[0]
+    async def _challenge(self, impi: Impi, *, stale: bool = False) -> UbResponse:
+        """401 with a challenge: a new one, or the newest again where too many wait for an answer."""
         guss = await self._hss.guss(impi)
-        gba_u = guss is not None and guss.gba_u
-        if gba_u:
+        async with self._challenges.turn(impi):
+            challenged = self._challenges.share(impi, guss, self._clock())
+            if challenged is None:
+                (vector, *_) = await self._hss.vectors(impi)
+                challenged = self._made(impi, vector, guss)
+        return self._unauthorized(challenged, stale=stale)
+
+    async def _resynchronise(self, refused: Challenged, auts: bytes) -> UbResponse:
+        """401 with a new challenge, if AUTS is what the card said of the old one; it uses that one up."""
+        impi = refused.impi
+        guss = await self._hss.guss(impi)
+        (vector, *_) = await self._hss.vectors(impi, auts=auts, rand=refused.vector.rand)
+        if not self._challenges.remove(refused):
+            return await self._challenge(impi)  # the same AUTS came twice
+        LOG.info("sequence number resynchronised", bsf=str(self._fqdn), impi=str(impi))
+        return self._unauthorized(self._made(impi, vector, guss))
+
+    def _made(self, impi: Impi, vector: AuthenticationVector, guss: Guss | None) -> Challenged:
+        """A new challenge, which waits for its answer from now on."""
+        if guss is not None and guss.gba_u:
             vector = vector.for_gba_u()
         nonce = str(AkaNonce(vector.rand, vector.autn))
-        opaque = secrets.token_hex(16)
-        offered = [
-            Challenge(str(self._fqdn), nonce, algorithm, opaque=opaque, stale=stale)
-            for algorithm in self._algorithms
-        ]
-        deadline = self._clock() + CHALLENGE_SECONDS
-        self._challenges.add(_Challenged(impi, vector, gba_u, offered[0], deadline))
+        challenge = Challenge(str(self._fqdn), nonce, self._algorithms[0], opaque=secrets.token_hex(16))
+        now = self._clock()
+        challenged = Challenged(impi, vector, guss, challenge, now, now + SECONDS)
+        self._challenges.add(challenged)
+        return challenged
+
+    def _unauthorized(self, challenged: Challenged, *, stale: bool = False) -> UbResponse:
+        """401, with the challenge in each version of Digest AKA."""
+        offered = (
+            replace(challenged.challenge, algorithm=algorithm, stale=stale) for algorithm in self._algorithms
+        )
         headers = tuple(("WWW-Authenticate", str(challenge)) for challenge in offered)
         return UbResponse(401, (*headers, _NO_STORE))
 
     async def _finish(
-        self, request: UbRequest, credentials: Credentials, challenged: _Challenged, *, is_stale: bool
+        self, request: UbRequest, credentials: Credentials, challenged: Challenged
     ) -> UbResponse:
         """200 with B-TID and lifetime, and the BSF's own proof, if RES is right."""
         vector, impi = challenged.vector, challenged.impi
@@ -238,10 +221,13 @@ class Ub:
             body=request.body,
         ):
             raise AuthenticationError(f"{impi} gave a wrong response")
-        guss = await self._hss.guss(impi) or Guss()
-        if is_stale or guss.gba_u is not challenged.gba_u:
+        # Before anything is awaited: two right answers at once are one.
+        self._challenges.remove(challenged)
+        is_late = challenged.deadline <= self._clock()
+        guss = await self._hss.guss(impi)
+        if is_late or guss != challenged.guss:
             return await self._challenge(impi, stale=True)
-        context = await self._keep(challenged, guss)
+        context = await self._keep(challenged, guss or Guss())
         body = BootstrappingInfo(context.b_tid, context.expires).to_xml()
         info = digest.authentication_info(credentials, password=password, body=body)
         LOG.info(
@@ -255,7 +241,7 @@ class Ub:
         headers = (("Content-Type", MEDIA_TYPE), ("Authentication-Info", str(info)), _NO_STORE)
         return UbResponse(200, headers, body)
 
-    async def _keep(self, challenged: _Challenged, guss: Guss) -> BootstrappedContext:
+    async def _keep(self, challenged: Challenged, guss: Guss) -> BootstrappedContext:
         vector = challenged.vector
         # To the second, because that is what the UE is told.
         now = datetime.now(UTC).replace(microsecond=0)
@@ -270,5 +256,5 @@ class Ub:
         )
         known = await self._store.find_subscriber(challenged.impi)
         entity = None if known is None else known.entity
-        await self._store.add_bootstrapping(Bootstrapping(context, guss, entity))
+        await self._store.add_bootstrapping(Bootstrapping(context, guss, entity), is_ours=known is not None)
         return context

@@ -131,7 +131,11 @@ class DiameterClient:
                 channel = await open_channel(self._initiator, self._address, limits=self._limits)
                 self._channel = channel
                 self._reading = asyncio.create_task(self._read_answers(channel))
-                await self._ask(channel, self._hello())
+                try:
+                    await self._ask(channel, self._hello())
+                except BaseException:
+                    await self.close()  # a connection that was not opened carries no request
+                    raise
             return self._channel
 
     async def _ask(self, channel: Channel, message: DiameterMessage) -> DiameterMessage:

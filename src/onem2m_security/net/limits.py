@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Network, ip_address
 
 from ..telemetry import HALF_OPEN, HALF_OPEN_EVICTED
 
@@ -19,6 +20,7 @@ class Limits:
         half_open: Unfinished handshakes in all; beyond that the oldest is dropped.
         half_open_per_address: The same for one address, so that one host cannot push out all others.
         connections: Connections in all; further ones are closed at once.
+        connections_per_address: The same for one address, where peers are not authenticated (Ub).
         head_octets: Longest head of an HTTP request.
         body_octets: Longest body of a request or an answer.
         request_seconds: For one request of ours to be answered.
@@ -29,9 +31,25 @@ class Limits:
     half_open: int = 2000
     half_open_per_address: int = 1500
     connections: int = 20_000
+    connections_per_address: int = 256
     head_octets: int = 16 * 1024
     body_octets: int = 64 * 1024
     request_seconds: float = 5.0
+
+
+def network_of(address: str) -> str:
+    """What counts as one address: an IPv4 address, or the /64 of an IPv6 address, which one host may fill.
+
+    Args:
+        address: As a socket tells it; what is no IP address counts as it is.
+    """
+    try:
+        parsed = ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(parsed, IPv4Address):
+        return str(parsed)
+    return str(parsed.ipv4_mapped or IPv6Network((parsed, 64), strict=False))
 
 
 class HalfOpen:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Self
@@ -23,33 +24,70 @@ from uvicorn.server import ServerState
 from ..errors import ConfigurationError, MessageError, ResolverUnavailableError
 from ..functions.ub import UbRequest, UbResponse
 from ..identifiers import Fqdn
+from ..quotas import OverQuota
 from .address import Address
 from .http import _BoundedHttpProtocol
-from .limits import Limits
+from .limits import Limits, network_of
 
 UB_BODY_MAX_OCTETS = 8192
 
 UbHandler = Callable[[UbRequest], Awaitable[UbResponse]]
 
 
+_TOO_MANY = (
+    b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 10\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+)
+
+
+class _Crowd:
+    """How many connections there are from each address."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._present: Counter[str] = Counter()
+        self._over_quota = OverQuota("ub-connections")
+
+    def enter(self, network: str, now: float) -> bool:
+        """One more; whether it is within the limit. It counts until it has left, in either case."""
+        self._present[network] += 1
+        if self._present[network] <= self._limit:
+            return True
+        self._over_quota.note(network, now)
+        return False
+
+    def leave(self, network: str) -> None:
+        self._present[network] -= 1
+        if not self._present[network]:
+            del self._present[network]
+
+
 class _UbProtocol(_BoundedHttpProtocol):
     """A UE's connection: closed when it does not ask in time, and when there are too many."""
 
-    def __init__(self, *args: Any, limits: Limits, empty: asyncio.Event) -> None:  # noqa: ANN401 - handed through
+    def __init__(self, *args: Any, limits: Limits, empty: asyncio.Event, crowd: _Crowd) -> None:  # noqa: ANN401 - handed through
         super().__init__(*args, limits=limits)
         self._empty = empty
+        self._crowd = crowd
+        self._network = ""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._empty.clear()
+        self._network = network_of(self.client[0] if self.client else "")
+        is_welcome = self._crowd.enter(self._network, self.loop.time())
         if len(self.connections) > self.limits.connections:
             transport.abort()
             return
+        if not is_welcome:
+            transport.write(_TOO_MANY)
+            transport.close()
+            return
         # Up to the end of the first request; uvicorn's own keep-alive bounds what follows.
         self._deadline = self.loop.call_later(self.limits.handshake_seconds, transport.close)
-        self._empty.clear()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        self._crowd.leave(self._network)
         if not self.connections:
             self._empty.set()
 
@@ -74,6 +112,7 @@ class UbListener:
         )
         self._config.load()
         self._server: asyncio.Server | None = None
+        self._crowd = _Crowd(self._limits.connections_per_address)
         self._empty = asyncio.Event()
         self._empty.set()
 
@@ -86,7 +125,7 @@ class UbListener:
         loop = asyncio.get_running_loop()
         try:
             self._server = await loop.create_server(
-                lambda: _UbProtocol(self._config, self._state, {}, limits=self._limits, empty=self._empty),
+                self._protocol,
                 address.host,
                 address.port,
                 backlog=2048,
@@ -95,6 +134,11 @@ class UbListener:
             raise ConfigurationError(f"cannot listen on {address}: {error.strerror or error}") from error
         name = self._server.sockets[0].getsockname()
         return Address(name[0], name[1])
+
+    def _protocol(self) -> _UbProtocol:
+        return _UbProtocol(
+            self._config, self._state, {}, limits=self._limits, empty=self._empty, crowd=self._crowd
+        )
 
     async def stop(self, *, grace: float = 5.0) -> None:
         """Accept nobody more, let requests under way finish within the grace period (seconds), then close."""
@@ -124,7 +168,8 @@ def _application(handler: UbHandler) -> ASGIApp:
         query = scope["query_string"].decode("latin-1")
         path = scope["raw_path"].decode("latin-1")
         uri = f"{path}?{query}" if query else path
-        asked = UbRequest(request.method, uri, authorizations[0] if authorizations else None, body)
+        network = network_of(request.client.host if request.client else "")
+        asked = UbRequest(request.method, uri, authorizations[0] if authorizations else None, body, network)
         answered = await handler(asked)
         response = HttpResponse(answered.body, answered.status)
         for name, value in answered.headers:
@@ -174,10 +219,10 @@ class UbClient:
         self._pool = httpcore.AsyncConnectionPool(max_connections=1)
 
     async def get(self, authorization: str) -> UbAnswer:
-        """GET / with these credentials, and the answer, whatever its status.
+        """GET / with these credentials, and the answer, whatever its status but 429.
 
         Raises:
-            ResolverUnavailableError: The BSF cannot be reached, or does not speak HTTP.
+            ResolverUnavailableError: The BSF cannot be reached, does not speak HTTP, or is asked too often.
             MessageError: The answer is too long, or has Authentication-Info twice.
         """
         headers = [
@@ -200,6 +245,8 @@ class UbClient:
             raise ResolverUnavailableError(f"{self._bsf}: {error or type(error).__name__}") from error
 
     async def _read(self, answer: httpcore.Response) -> UbAnswer:
+        if answer.status == 429:
+            raise ResolverUnavailableError(f"{self._bsf} is asked too often from our address: wait a little")
         body = bytearray()
         async for chunk in answer.aiter_stream():
             body += chunk

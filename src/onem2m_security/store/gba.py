@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection, bindparam, delete, select, update
+from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from ..errors import (
     AuthenticationError,
@@ -23,7 +23,8 @@ from ..errors import (
     StoreError,
 )
 from ..gba.aka import AuthenticationVector, SequenceNumber
-from ..gba.keys import Impi
+from ..gba.context import BootstrappedContext
+from ..gba.keys import Impi, ks_of
 from ..gba.subscriber import Guss, Subscriber
 from ..identifiers import KeyIdentifier
 from . import gba_rows
@@ -35,6 +36,9 @@ from .worker import Worker
 
 PAGE = 500
 
+BOOTSTRAPPINGS_PER_SUBSCRIBER: Final = 64
+"""Live ones; one more ends the oldest."""
+
 _s = gba_subscribers.c
 _c = gba_contexts.c
 _SUBSCRIBERS = (
@@ -42,12 +46,19 @@ _SUBSCRIBERS = (
     .where(_s.impi.in_(bindparam("texts", expanding=True)))
     .order_by(_s.impi)  # one order of locking for everybody
 )
-_BARRED = select(_s.impi, _s.barred).where(_s.impi.in_(bindparam("texts", expanding=True))).order_by(_s.impi)
 _SUBSCRIBER_PAGE = select(gba_subscribers).where(_s.impi > bindparam("after")).order_by(_s.impi).limit(PAGE)
 _SET_SQN = (
     update(gba_subscribers)
     .where(_s.impi == bindparam("b_impi"))
     .values(sqn=bindparam("b_sqn"), sealed=bindparam("b_sealed"))
+)
+_RANKED = (
+    select(_c.b_tid, func.row_number().over(partition_by=_c.impi, order_by=_c.issued.desc()).label("rank"))
+    .where(_c.impi.in_(bindparam("texts", expanding=True)))
+    .subquery()
+)
+_DELETE_OLDEST = delete(gba_contexts).where(
+    _c.b_tid.in_(select(_RANKED.c.b_tid).where(_RANKED.c.rank > BOOTSTRAPPINGS_PER_SUBSCRIBER))
 )
 _CONTEXTS = select(gba_contexts).where(_c.b_tid.in_(bindparam("texts", expanding=True)))
 
@@ -238,14 +249,20 @@ class GbaStore:
 
     # --- bootstrappings -------------------------------------------------------------------------------------
 
-    async def add_bootstrapping(self, bootstrapping: Bootstrapping) -> None:
+    async def add_bootstrapping(self, bootstrapping: Bootstrapping, *, is_ours: bool = False) -> None:
         """Keep a bootstrapping; it is on the disk when this returns.
+
+        Of one subscriber BOOTSTRAPPINGS_PER_SUBSCRIBER are kept, the newest.
+
+        Args:
+            bootstrapping: What to keep.
+            is_ours: Whether the subscriber must be one of ours; else it may be another HSS's.
 
         Raises:
             RecordExistsError: There is one with this B-TID.
-            AuthenticationError: The subscriber is one of ours, and has been barred meanwhile.
+            AuthenticationError: The subscriber is one of ours, and was barred, replaced or removed meanwhile.
         """
-        outcome = await self._worker.submit(self._add_bootstrappings, bootstrapping, write=True)
+        outcome = await self._worker.submit(self._add_bootstrappings, (bootstrapping, is_ours), write=True)
         if outcome is not None:
             raise outcome
 
@@ -273,26 +290,31 @@ class GbaStore:
         )
 
     def _add_bootstrappings(
-        self, connection: Connection, bootstrappings: Sequence[Bootstrapping]
+        self, connection: Connection, jobs: Sequence[tuple[Bootstrapping, bool]]
     ) -> list[AuthenticationError | StoreError | None]:
         kek_id = self._keeper.kek_id(connection)
-        texts = {new.context.impi.text for new in bootstrappings}
-        # Whoever bars one of them waits for us, and then ends what we add here.
-        held = connection.execute(_BARRED.with_for_update(read=True), {"texts": list(texts)})
-        barred = {row.impi for row in held if row.barred}
+        # Whoever bars or replaces one of them waits for us, and then ends what we add here.
+        texts = {new.context.impi.text for new, _ in jobs}
+        held = connection.execute(_SUBSCRIBERS.with_for_update(read=True), {"texts": list(texts)})
+        known = {row.impi: self._opened(row) for row in held}
+        refusals = [
+            _refusal(new.context, known.get(new.context.impi.text), is_ours=is_ours) for new, is_ours in jobs
+        ]
         rows = {
             str(new.context.b_tid): gba_rows.context_row(new, self._keeper.ring, kek_id)
-            for new in bootstrappings
-            if new.context.impi.text not in barred
+            for (new, _), refusal in zip(jobs, refusals, strict=True)
+            if refusal is None
         }
         added = self._insert_contexts(connection, list(rows.values()))
+        if added:
+            connection.execute(_DELETE_OLDEST, {"texts": list(texts)})
         results: list[AuthenticationError | StoreError | None] = []
-        for new in bootstrappings:
+        for (new, _), refusal in zip(jobs, refusals, strict=True):
             text = str(new.context.b_tid)
-            if new.context.impi.text in barred:
-                results.append(AuthenticationError(f"{new.context.impi} is barred"))
+            if refusal is None and text not in added:
+                results.append(RecordExistsError(f"{text} is in use already"))
             else:
-                results.append(None if text in added else RecordExistsError(f"{text} is in use already"))
+                results.append(refusal)
                 added.discard(text)
         return results
 
@@ -334,6 +356,22 @@ def _next_vector(subscriber: Subscriber, ask: _Ask) -> tuple[Subscriber, Authent
     if ask.auts is not None:
         subscriber = subscriber.resynchronised(rand=ask.rand or b"", auts=ask.auts)
     return subscriber.next_vector()
+
+
+def _refusal(
+    context: BootstrappedContext, known: Subscription | RecordCorruptedError | None, *, is_ours: bool
+) -> AuthenticationError | RecordCorruptedError | None:
+    """Why the subscriber, as it is now, may not have this bootstrapping."""
+    if isinstance(known, RecordCorruptedError):
+        return known
+    if known is None:
+        return AuthenticationError(f"{context.impi} is no subscriber any more") if is_ours else None
+    if known.subscriber.barred:
+        return AuthenticationError(f"{context.impi} is barred")
+    outputs = known.subscriber.functions.f2345(context.rand)
+    if ks_of(outputs.ck, outputs.ik) != context.ks:
+        return AuthenticationError(f"{context.impi} has another key meanwhile")
+    return None
 
 
 def _call_each(
