@@ -11,10 +11,19 @@ from hypothesis import HealthCheck, settings
 
 from maf_support import RunningMaf, running_maf, the_main_job
 from programs import Programs
+from requirements import untested
 
 # A machine that is busy with other work makes an example slow, not wrong.
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("house")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterator[None]:
+    """The last lines say what was not tested on this machine, and how it would be."""
+    yield
+    for line in untested(terminalreporter.stats.get("skipped", [])):
+        terminalreporter.write_line(line, yellow=True)
 
 
 @pytest.fixture(autouse=True)
