@@ -54,6 +54,7 @@ def results(tmp_path_factory) -> dict[str, list[ET.Element]]:
     return found
 
 
+@pytest.mark.random
 @pytest.mark.parametrize("trial", TRIALS)
 def test_in_simulated_time(results, trial):
     assert results.get(trial), "the trial did not run"

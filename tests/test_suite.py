@@ -1,4 +1,4 @@
-"""A machine without the foreign programs is told what was not tested and what brings it; CI never skips."""
+"""What the tests promise about themselves: nothing is left out unseen, and chance turns no change away."""
 
 from __future__ import annotations
 
@@ -11,16 +11,19 @@ from pathlib import Path
 from programs import PATIENCE
 
 TESTS = Path(__file__).parent
-NEEDS_OPENSSL = "tests/test_gba_keys.py::test_ks_naf_agrees_with_the_openssl_command"
+PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider")
+NEEDS_OPENSSL = "test_gba_keys.py::test_ks_naf_agrees_with_the_openssl_command"
 
 
-def without_programs(test: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a test where no command is found."""
-    without = {name: value for name, value in os.environ.items() if not name.startswith(("CI", "PYTEST"))}
+def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run Python beside the tests as a person does who has set nothing; no command is found."""
+    own = {
+        name: value for name, value in os.environ.items() if not name.startswith(("CI", "PYTEST", "TEST_"))
+    }
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", test],
-        env=without | {"PATH": "/nonexistent"} | environment,
-        cwd=TESTS.parent,
+        [sys.executable, *arguments],
+        env=own | {"PATH": "/nonexistent"} | environment,
+        cwd=TESTS,
         capture_output=True,
         text=True,
         timeout=PATIENCE,
@@ -29,7 +32,7 @@ def without_programs(test: str, **environment: str) -> subprocess.CompletedProce
 
 
 def test_the_last_lines_name_what_was_not_tested_and_the_packages_that_bring_it():
-    done = without_programs(NEEDS_OPENSSL)
+    done = python(*PYTEST, NEEDS_OPENSSL)
     assert done.returncode == 0
     *_, told, counted = done.stdout.splitlines()
     assert told == "Not tested, 1 in all: what needs openssl. To test it: apt-get install openssl"
@@ -37,7 +40,7 @@ def test_the_last_lines_name_what_was_not_tested_and_the_packages_that_bring_it(
 
 
 def test_in_ci_a_missing_program_is_a_failure():
-    done = without_programs(NEEDS_OPENSSL, CI="true")
+    done = python(*PYTEST, NEEDS_OPENSSL, CI="true")
     assert done.returncode == 1
     assert "needs openssl, and in CI everything is tested" in done.stdout
 
@@ -49,3 +52,9 @@ def test_no_test_skips_past_the_one_place_that_ci_knows():
             node.attr for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Attribute)
         }
         assert file.name == "requirements.py" or not ways & used, f"{file} skips: ask with requirements.needs"
+
+
+def test_random_tests_draw_the_same_values_each_time_unless_a_seed_is_given():
+    ask = "import conftest; from hypothesis import settings; print(settings().derandomize, conftest.SEED)"
+    assert python("-c", ask).stdout == "True None\n"
+    assert python("-c", ask, TEST_SEED="7").stdout == "False 7\n"
