@@ -240,7 +240,7 @@ def test_more_comparisons_than_the_bound_are_refused():
 def test_a_serial_number_that_is_not_positive_is_malformed_and_no_warning_escapes():
     certificate = der(Authority.root().certificate)
     at = certificate.index(b"\xa0\x03\x02\x01\x02\x02") + 7  # the first octet of the serial number
-    negative = certificate[:at] + bytes([certificate[at] | 0x80]) + certificate[at + 1 :]
+    negative = certificate[:at] + b"\x80" + certificate[at + 1 :]
     with pytest.raises(CertificateRejectedError) as refused:
         PresentedCertificate.parse(negative)
     assert refused.value.alert == "bad_certificate"
