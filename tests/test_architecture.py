@@ -13,7 +13,7 @@ PACKAGE = "onem2m_security"
 
 FLOORS = (
     {"errors", "telemetry", "version"},
-    {"identifiers", "release", "durations", "quotas"},
+    {"identifiers", "release", "durations", "quotas", "toml_lines"},
     {"credentials", "association", "keys"},
     {"tls", "gba"},
     {"certificates", "store"},

@@ -29,6 +29,7 @@ from onem2m_security.errors import HandshakeError
 from onem2m_security.functions.primitives import Operation, Rsc
 from onem2m_security.identifiers import KeyIdentifier
 from onem2m_security.net.address import Address
+from requirements import lacks, needs
 
 
 async def handshake_with(server) -> KeyIdentifier:
@@ -82,13 +83,9 @@ def small_disk(tmp_path):
     """A file system of its own, of 2 MiB; needs the right to mount."""
     mounted = tmp_path / "disk"
     mounted.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=2m,mode=700", "tmpfs", str(mounted)]
-    try:
-        done = subprocess.run(command, capture_output=True, check=False)
-    except FileNotFoundError:
-        pytest.skip("there is no mount command")
-    if done.returncode != 0:
-        pytest.skip("this user may not mount a file system")
+    command = [needs("mount"), "-t", "tmpfs", "-o", "size=2m,mode=700", "tmpfs", str(mounted)]
+    if subprocess.run(command, capture_output=True, check=False).returncode != 0:
+        lacks("the right to mount a file system")
     yield mounted
     subprocess.run(["umount", "-l", str(mounted)], check=True)
 

@@ -30,6 +30,7 @@ from onem2m_security.net.limits import Limits
 from onem2m_security.tls import alerts
 from onem2m_security.tls.endpoint import Endpoint, PskOffer
 from onem2m_security.tls.session import Session
+from requirements import lacks
 from tls_support import ONLY_PSK
 
 HELLO, KEY_EXCHANGE, CHANGE_CIPHER_SPEC, ALERT, APPLICATION_DATA = 1, 16, 20, 21, 23
@@ -392,7 +393,7 @@ def many_files(count: int):
     """Room for so many sockets in this process."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < count:
-        pytest.skip(f"this system allows {hard} open files, {count} are needed")
+        lacks(f"{count} open files, where this system allows {hard}")
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, count), hard))
     try:
         yield

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import stat
 import subprocess
 
@@ -16,6 +15,7 @@ from onem2m_security.certificates.verification import PeerVerifier
 from onem2m_security.cli.pki import app
 from onem2m_security.errors import CertificateRejectedError
 from onem2m_security.release import Release
+from requirements import needs
 
 
 class Pki:
@@ -121,7 +121,6 @@ def test_a_revoked_certificate_is_refused_after_the_crl_that_says_so(pki):
         verify(pki, configuration, "mef", crls=CrlSource(pki.place / "2.crl"))
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="makes the certificates with the openssl command")
 @pytest.mark.parametrize(
     ("key", "words"),
     [
@@ -136,7 +135,7 @@ def test_a_revoked_certificate_is_refused_after_the_crl_that_says_so(pki):
 )
 def test_check_says_in_plain_words_what_is_wrong_with_a_certificate_of_another_make(tmp_path, key, words):
     pki = Pki(tmp_path)
-    command = ["openssl", "req", "-x509", "-subj", "/CN=other", "-nodes", "-newkey", *key]
+    command = [needs("openssl"), "req", "-x509", "-subj", "/CN=other", "-nodes", "-newkey", *key]
     files = ["-keyout", pki.path("o.key"), "-out", pki.path("o.crt")]
     subprocess.run([*command, *files], check=True, capture_output=True)
     said = pki.run("check", pki.path("o.crt"), code=1)

@@ -8,18 +8,19 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from maf_support import key_of
 from mef_support import CSE, DEVICE
-from onem2m_security.config import MAX_FILE_OCTETS, line_of, load
+from onem2m_security.config import MAX_FILE_OCTETS, load
 from onem2m_security.durations import parse_duration
 from onem2m_security.errors import ConfigurationError
 from onem2m_security.functions.enrolees import AssociationRule
 from onem2m_security.identifiers import Fqdn, KeyIdentifier
 from onem2m_security.net.address import Address, Transport
 from onem2m_security.net.limits import Limits
+from onem2m_security.toml_lines import Lines
 from programs import Programs, key_file, m2msec
 
 WHOLE = """\
@@ -188,6 +189,15 @@ def leaves(value, path=()):
 
 
 @given(st.lists(st.tuples(st.booleans(), st.lists(NAMES, min_size=1, max_size=2), NAMES), max_size=6))
+@example(
+    [
+        (False, ["a"], "a"),
+        (True, ["b"], "b"),
+        (True, ["b", "a"], "a"),
+        (True, ["b"], "b"),
+        (False, ["b", "a"], "a"),
+    ]
+)
 def test_every_key_is_found_on_its_line(tables):
     lines = []
     for is_array, header, key in tables:
@@ -199,13 +209,37 @@ def test_every_key_is_found_on_its_line(tables):
     except tomllib.TOMLDecodeError:
         return
     for path, line in leaves(document):
-        assert line_of(text, path) == line
+        assert Lines(text).of(path) == line
+
+
+def test_keys_are_found_however_they_are_written():
+    text = """\
+x = '''
+[a]
+b = 1'''
+[ "a.b" . 'c d' ]
+e.f = [
+  "[a]",  # ]
+  "b = 1",
+]
+g = { h = 1, i = [{ j = 2 }, { j = 3 }] }
+k = "\N{NEXT LINE}\N{LINE SEPARATOR}"
+l = 1
+"""
+    lines = Lines(text)
+    assert tomllib.loads(text)["a.b"]["c d"]["g"]["i"][1] == {"j": 3}
+    assert lines.of(("x",)) == 1
+    assert lines.of(("a.b", "c d")) == 4
+    assert lines.of(("a.b", "c d", "e", "f", 1)) == 5
+    assert lines.of(("a.b", "c d", "g", "i", 1, "j")) == 9
+    assert lines.of(("a.b", "c d", "l")) == 11
+    assert lines.of(("b",)) is None
 
 
 def test_a_place_that_is_not_there_has_the_line_of_what_is_around_it():
-    assert line_of(WHOLE, ("maf", 0, "mefs", 1, "port")) == 17
-    assert line_of(WHOLE, ("maf", 0, "mefs", 0, "port")) == 11
-    assert line_of(WHOLE, ("bsf", "fqdn")) is None
+    assert Lines(WHOLE).of(("maf", 0, "mefs", 1, "port")) == 17
+    assert Lines(WHOLE).of(("maf", 0, "mefs", 0, "port")) == 11
+    assert Lines(WHOLE).of(("bsf", "fqdn")) is None
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("30s", 30), ("15m", 900), ("24h", 86400), ("7d", 604800)])

@@ -10,6 +10,8 @@ import re
 import sys
 from pathlib import Path
 
+import pytest
+
 from maf_support import ID_B, MAF, A, B, Client, eventually, provision
 from onem2m_security.credentials import Secret
 from onem2m_security.errors import HandshakeError
@@ -89,12 +91,11 @@ async def stored(data: Path) -> dict[KeyIdentifier, Secret]:
         return {record.key_id: record.key for record in await store.records(KeyKind.KC)}
 
 
-async def test_every_kc_that_a_client_got_outlives_fifty_kills(tmp_path):
+@pytest.mark.random
+async def test_every_kc_that_a_client_got_outlives_fifty_kills(tmp_path, seed):
     data = tmp_path / "data"
     await provision(data, (*CLIENTS, A, B))
-    chance = random.Random()
-    seed = chance.randrange(2**32)
-    chance.seed(seed)
+    chance = random.Random(seed)
     load = Load()
     running = [asyncio.create_task(load.run(client)) for client in CLIENTS]
     try:

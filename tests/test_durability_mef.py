@@ -11,6 +11,8 @@ import re
 import sys
 from pathlib import Path
 
+import pytest
+
 from maf_support import MAF, eventually
 from mef_support import MEF, THE_MAF, Device, provision_mef
 from onem2m_security.credentials import Secret
@@ -100,12 +102,11 @@ async def stored(data: Path) -> list[KeyRecord]:
         return await store.records(KeyKind.KE)
 
 
-async def test_every_ke_that_an_enrolee_got_outlives_fifty_kills(tmp_path):
+@pytest.mark.random
+async def test_every_ke_that_an_enrolee_got_outlives_fifty_kills(tmp_path, seed):
     data = tmp_path / "mef"
     await provision_mef(data, [*RETURNING, *FRESH], [THE_MAF])
-    chance = random.Random()
-    seed = chance.randrange(2**32)
-    chance.seed(seed)
+    chance = random.Random(seed)
     load = Load()
     fresh = iter(FRESH)  # shared: each bootstraps once, so that nobody may lose its Ke
     running = [asyncio.create_task(load.run(fresh)) for _ in range(4)]

@@ -20,17 +20,9 @@ import link_trials
 from link import IDENTITY, Conditions, StillClock, fate, prompt, psk_link
 from onem2m_security.tls.session import DataReceived, State
 from programs import PATIENCE
+from requirements import needs
 
 TRIALS = sorted(name for name in vars(link_trials) if name.startswith("test_"))
-LIBRARIES = ("usr/lib/*/faketime/libfaketime.so.1", "usr/lib/faketime/libfaketime.so.1")
-
-
-def libfaketime() -> str:
-    """The library; where it is missing the test is skipped, but never in CI."""
-    found = [str(path) for pattern in LIBRARIES for path in Path("/").glob(pattern)]
-    if not found:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("libfaketime is not installed")
-    return found[0]
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +32,7 @@ def results(tmp_path_factory) -> dict[str, list[ET.Element]]:
     offset, report = directory / "offset", directory / "report.xml"
     offset.write_text("+0\n", encoding="ascii")
     environment = os.environ | {
-        "LD_PRELOAD": libfaketime(),
+        "LD_PRELOAD": needs("faketime"),
         "FAKETIME_TIMESTAMP_FILE": str(offset),
         "FAKETIME_NO_CACHE": "1",
         "DONT_FAKE_MONOTONIC": "1",
@@ -62,6 +54,7 @@ def results(tmp_path_factory) -> dict[str, list[ET.Element]]:
     return found
 
 
+@pytest.mark.random
 @pytest.mark.parametrize("trial", TRIALS)
 def test_in_simulated_time(results, trial):
     assert results.get(trial), "the trial did not run"

@@ -7,8 +7,6 @@ import base64
 import contextlib
 import itertools
 import json
-import os
-import shutil
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -37,6 +35,7 @@ from onem2m_security.net.udp import DatagramListener
 from onem2m_security.store import KeyKind, KeyRecord
 from onem2m_security.tls.endpoint import Endpoint
 from programs import PATIENCE
+from requirements import needs
 
 KPSA_ID = KeyIdentifier.parse("k@b.example.com")
 KEY = Secret(b"a key of printable octets")  # libcoap takes no others on its command line
@@ -486,14 +485,6 @@ async def test_a_key_is_registered_and_retrieved_at_the_maf_over_coap(tmp_path):
 # --- libcoap ---
 
 
-def coap_client(flavour: str) -> str:
-    """libcoap's command; where it is missing the test is skipped, but never in CI."""
-    found = shutil.which(f"coap-client-{flavour}")
-    if found is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"coap-client-{flavour} is not installed")
-    return found
-
-
 async def libcoap(
     flavour: str,
     address: Address,
@@ -509,7 +500,7 @@ async def libcoap(
     and those of oneM2M are all critical: so it waits on, and its log shows what came.
     """
     process = await asyncio.create_subprocess_exec(
-        coap_client(flavour), "-v", "7", "-B", "30", "-u", user, "-k", key, *options,
+        needs(f"coap-client-{flavour}"), "-v", "7", "-B", "30", "-u", user, "-k", key, *options,
         "-O", f"279,{ID_B}", "-O", "283,rqi-1", f"coaps://{address}/{path}",
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, limit=1 << 20,
     )  # fmt: skip

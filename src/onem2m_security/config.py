@@ -6,9 +6,8 @@ key, and shows no value.
 
 from __future__ import annotations
 
-import re
 import tomllib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Final, TypeVar
@@ -29,6 +28,7 @@ from .functions.maf import DEFAULT_KC_LIFETIME
 from .identifiers import Fqdn, KeyIdentifier
 from .net.address import Address, Transport
 from .net.limits import Limits
+from .toml_lines import Lines
 
 MAX_FILE_OCTETS: Final = 1 << 20
 
@@ -192,8 +192,9 @@ def load(file: Path) -> Settings:
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{file}: not TOML: {error}") from None
     except ValidationError as error:
-        lines = (_told(file, text, told["loc"], told["msg"]) for told in error.errors(include_input=False))
-        raise ConfigurationError("\n".join(lines)) from None
+        lines = Lines(text)
+        told = (_told(file, lines, each["loc"], each["msg"]) for each in error.errors(include_input=False))
+        raise ConfigurationError("\n".join(told)) from None
     if not settings.maf and not settings.mef:
         raise ConfigurationError(f"{file}: there is nothing to run: give [maf], [mef] or both")
     return settings
@@ -213,69 +214,8 @@ def _read(file: Path) -> str:
         raise ConfigurationError(f"{file} is not UTF-8 at octet {error.start}") from None
 
 
-def _told(file: Path, text: str, place: Sequence[int | str], message: str) -> str:
+def _told(file: Path, lines: Lines, place: Sequence[int | str], message: str) -> str:
     key = ".".join(str(part) for part in place if isinstance(part, str))
-    line = line_of(text, place)
+    line = lines.of(place)
     where = "" if line is None else f", line {line}"
     return f"{file}{where}: {key}: {message.removeprefix('Value error, ')}"
-
-
-# --- from a key to its line ---------------------------------------------------------------------------------
-
-_HEADER = re.compile(r"\s*(\[\[?)\s*([A-Za-z0-9_.\- \t\"']+?)\s*\]\]?\s*(#.*)?")
-_ASSIGNMENT = re.compile(r"\s*([A-Za-z0-9_.\-\"']+)\s*=")
-
-
-def line_of(text: str, place: Sequence[int | str]) -> int | None:
-    """The line (from 1) of a key, or of the innermost table around it that has one; None for neither.
-
-    Args:
-        text: The TOML document.
-        place: Keys, and positions in arrays, from the outside in.
-    """
-    best, found = 0, None
-    for path, line in _keys(text):
-        depth = _common(path, place)
-        if depth > best:
-            best, found = depth, line
-    return found
-
-
-def _keys(text: str) -> Iterator[tuple[tuple[int | str, ...], int]]:
-    """Every table header and assignment that begins a line, with its path."""
-    table: tuple[int | str, ...] = ()
-    arrays: dict[tuple[str, ...], int] = {}
-    for number, line in enumerate(text.splitlines(), start=1):
-        if header := _HEADER.fullmatch(line):
-            names = _names(header[2])
-            if header[1] == "[[":
-                arrays[names] = arrays.get(names, -1) + 1
-            table = _indexed(names, arrays)
-            yield table, number
-        elif assignment := _ASSIGNMENT.match(line):
-            yield (*table, *_names(assignment[1])), number
-
-
-def _names(dotted: str) -> tuple[str, ...]:
-    return tuple(name.strip().strip("\"'") for name in dotted.split("."))
-
-
-def _indexed(names: tuple[str, ...], arrays: dict[tuple[str, ...], int]) -> tuple[int | str, ...]:
-    path: list[int | str] = []
-    for depth, name in enumerate(names, start=1):
-        path.append(name)
-        if (position := arrays.get(names[:depth])) is not None:
-            path.append(position)
-    return tuple(path)
-
-
-def _common(path: Sequence[int | str], place: Sequence[int | str]) -> int:
-    """How deep a path leads towards a place; 0 when it leads elsewhere. A lone table is position 0."""
-    depth = 0
-    for part in path:
-        if depth < len(place) and place[depth] == 0 and part != 0:
-            depth += 1
-        if depth >= len(place) or place[depth] != part:
-            return 0
-        depth += 1
-    return depth

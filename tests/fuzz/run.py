@@ -11,12 +11,14 @@ Each target runs in a process of its own for so many seconds. What makes one fai
 from __future__ import annotations
 
 import argparse
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
 CORPUS = ROOT / ".fuzz"
+WRITTEN = re.compile(r"Test unit written to (\S+)")
 
 
 def fuzz(name: str, seconds: int) -> None:
@@ -56,6 +58,8 @@ def main() -> int:
         print(f"{name}: {executed[-1] if executed else 'FAILED'}", flush=True)
         if done.returncode != 0:
             print(done.stderr[-3000:])
+            for found in WRITTEN.findall(done.stderr):
+                print(f"To repeat it: {sys.executable} {__file__} --again {name} {found}")
             failed.append(name)
     return 1 if failed else 0
 
