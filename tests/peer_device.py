@@ -20,7 +20,7 @@ from onem2m_security import (
 from onem2m_security.entities.entity_a import obtain_connection_key
 from onem2m_security.frameworks import saef_maf, saef_psk
 from onem2m_security.functions.primitives import Operation
-from onem2m_security.net.http import HttpClient
+from onem2m_security.net.http_client import HttpClient
 
 MAF_ID = Fqdn("maf.example.com")
 

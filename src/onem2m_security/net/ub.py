@@ -24,7 +24,7 @@ from ..errors import ConfigurationError, MessageError, ResolverUnavailableError
 from ..functions.ub import UbRequest, UbResponse
 from ..identifiers import Fqdn
 from .address import Address
-from .http import _BoundedHttpProtocol
+from .http_server import BoundedHttpProtocol
 from .limits import Limits
 
 UB_BODY_MAX_OCTETS = 8192
@@ -32,7 +32,7 @@ UB_BODY_MAX_OCTETS = 8192
 UbHandler = Callable[[UbRequest], Awaitable[UbResponse]]
 
 
-class _UbProtocol(_BoundedHttpProtocol):
+class _UbProtocol(BoundedHttpProtocol):
     """A UE's connection: closed when it does not ask in time, and when there are too many."""
 
     def __init__(self, *args: Any, limits: Limits, empty: asyncio.Event) -> None:  # noqa: ANN401 - handed through
