@@ -16,13 +16,12 @@ from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response as HttpResponse
 from starlette.routing import Route
-from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from ..frameworks.base import Established
 from ..functions.primitives import Operation, RefusedError, Request, Response, Rsc
-from .http_server import BoundedHttpProtocol
-from .limits import Limits
+from .http_server import BoundedHttpProtocol, check_bounds, http_config
+from .limits import Limits, at_most
 from .tcp import ProtocolFactory
 
 RequestHandler = Callable[[Request, Established], Awaitable[Response]]
@@ -88,7 +87,11 @@ def http_protocol(handler: RequestHandler, limits: Limits) -> ProtocolFactory:
     Args:
         handler: Answers a request primitive that came over an established session.
         limits: Bounds on head, body and time.
+
+    Raises:
+        ConfigurationError: The bounds do not hold with the uvicorn that is installed.
     """
+    check_bounds()
 
     async def answer(http_request: HttpRequest) -> HttpResponse:
         established: Established = http_request.state.established
@@ -102,19 +105,7 @@ def http_protocol(handler: RequestHandler, limits: Limits) -> ProtocolFactory:
         return _render(response, request_id)
 
     app = Starlette(routes=[Route("/{path:path}", answer, methods=[*_OPERATIONS, "HEAD", "PATCH"])])
-    config = Config(
-        app,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        date_header=True,
-        lifespan="off",
-        ws="none",
-        proxy_headers=False,
-        timeout_keep_alive=int(limits.idle_seconds),
-        h11_max_incomplete_event_size=limits.head_octets,
-    )
-    config.load()
+    config = http_config(app, limits)
     state = ServerState()
 
     def make(established: Established) -> asyncio.Protocol:
@@ -154,13 +145,11 @@ def _segments(raw_path: bytes) -> tuple[str, ...]:
 
 
 async def _content(http_request: HttpRequest, limits: Limits) -> object:
-    body = bytearray()
-    async for chunk in http_request.stream():
-        body += chunk
-        if len(body) > limits.body_octets:
-            raise RefusedError(
-                Rsc.CONTENTS_UNACCEPTABLE, f"the content has more than {limits.body_octets} octets"
-            )
+    body = await at_most(limits.body_octets, http_request.stream())
+    if body is None:
+        raise RefusedError(
+            Rsc.CONTENTS_UNACCEPTABLE, f"the content has more than {limits.body_octets} octets"
+        )
     if not body:
         return None
     media_type = http_request.headers.get("content-type", "").partition(";")[0].strip().lower()

@@ -17,7 +17,7 @@ from ..functions.primitives import Operation, Response, Rsc
 from .address import Address
 from .channel import Channel, open_channel
 from .http import METHODS, RELEASE_VERSION_INDICATOR
-from .limits import Limits
+from .limits import Limits, at_most
 
 MAX_CONNECTIONS: Final = 8
 """Of one client to its peer, in use or kept; more would make httpcore's pool slower, not faster."""
@@ -146,17 +146,12 @@ class HttpClient:
                     METHODS[operation], url, headers=headers, content=body, extensions={"timeout": timeouts}
                 ) as answer,
             ):
-                return _response(answer, await self._body(answer))
+                whole = await at_most(self._limits.body_octets, answer.aiter_stream())
+                if whole is None:
+                    raise ResolverUnavailableError(f"{self._authority}: the answer is too long")
+                return _response(answer, whole)
         except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, OSError) as error:
             raise ResolverUnavailableError(f"{self._authority}: {error or type(error).__name__}") from error
-
-    async def _body(self, answer: httpcore.Response) -> bytes:
-        body = bytearray()
-        async for chunk in answer.aiter_stream():
-            body += chunk
-            if len(body) > self._limits.body_octets:
-                raise ResolverUnavailableError(f"{self._authority}: the answer is too long")
-        return bytes(body)
 
     @property
     def established(self) -> Established:

@@ -7,9 +7,8 @@ TCP. uvicorn's protocol class serves, httpcore asks; this module only carries, a
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import httpcore
@@ -17,104 +16,79 @@ from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response as HttpResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
-from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from ..errors import ConfigurationError, MessageError, ResolverUnavailableError
+from ..errors import MessageError, ResolverUnavailableError
 from ..functions.ub import UbRequest, UbResponse
 from ..identifiers import Fqdn
 from .address import Address
-from .http_server import BoundedHttpProtocol
-from .limits import Limits
+from .http_server import BoundedHttpProtocol, check_bounds, http_config
+from .limits import Limits, at_most
+from .stream import StreamPort, StreamTransport
 
 UB_BODY_MAX_OCTETS = 8192
+UB_IDLE_SECONDS = 30.0
+"""A UE asks two or three times in a row, and then not for hours."""
 
 UbHandler = Callable[[UbRequest], Awaitable[UbResponse]]
 
 
 class _UbProtocol(BoundedHttpProtocol):
-    """A UE's connection: closed when it does not ask in time, and when there are too many."""
+    """A UE's connection; it counts as half-open until its first request is complete."""
 
-    def __init__(self, *args: Any, limits: Limits, empty: asyncio.Event) -> None:  # noqa: ANN401 - handed through
+    def __init__(self, *args: Any, limits: Limits, port: UbListener) -> None:  # noqa: ANN401 - handed through
         super().__init__(*args, limits=limits)
-        self._empty = empty
+        self._port = port
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        if len(self.connections) > self.limits.connections:
-            transport.abort()
-            return
-        # Up to the end of the first request; uvicorn's own keep-alive bounds what follows.
-        self._deadline = self.loop.call_later(self.limits.handshake_seconds, transport.close)
-        self._empty.clear()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
-        if not self.connections:
-            self._empty.set()
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        if not self.transport.is_closing():
+            self._port.half_open.leave(self.transport)
 
 
-class UbListener:
+class UbListener(StreamPort):
     """The TCP port where a BSF meets UEs."""
 
     def __init__(self, handler: UbHandler, *, limits: Limits | None = None) -> None:
-        """Hand every request to the handler."""
-        self._limits = limits or Limits()
-        self._state = ServerState()
-        self._config = Config(
-            _application(handler),
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            lifespan="off",
-            ws="none",
-            proxy_headers=False,
-            timeout_keep_alive=max(1, int(min(30.0, self._limits.idle_seconds))),
-            h11_max_incomplete_event_size=self._limits.head_octets,
+        """Hand every request to the handler.
+
+        Args:
+            handler: Answers a request.
+            limits: Bounds on sizes, time and number; of bodies and idleness, Ub has narrower ones.
+        """
+        given = limits or Limits()
+        super().__init__(
+            replace(
+                given,
+                body_octets=min(given.body_octets, UB_BODY_MAX_OCTETS),
+                idle_seconds=min(given.idle_seconds, UB_IDLE_SECONDS),
+            )
         )
-        self._config.load()
-        self._server: asyncio.Server | None = None
-        self._empty = asyncio.Event()
-        self._empty.set()
+        self._state = ServerState()
+        self._config = http_config(_application(handler, self._limits), self._limits)
 
     async def start(self, address: Address) -> Address:
         """Listen; returns the address in use (for port 0 with the port that was chosen).
 
         Raises:
-            ConfigurationError: The address cannot be listened on.
+            ConfigurationError: The address cannot be listened on, or the bounds of HTTP do not hold with the
+                uvicorn that is installed.
         """
-        loop = asyncio.get_running_loop()
-        try:
-            self._server = await loop.create_server(
-                lambda: _UbProtocol(self._config, self._state, {}, limits=self._limits, empty=self._empty),
-                address.host,
-                address.port,
-                backlog=2048,
-            )
-        except OSError as error:
-            raise ConfigurationError(f"cannot listen on {address}: {error.strerror or error}") from error
-        name = self._server.sockets[0].getsockname()
-        return Address(name[0], name[1])
+        check_bounds()
+        return await super().start(address)
 
-    async def stop(self, *, grace: float = 5.0) -> None:
-        """Accept nobody more, let requests under way finish within the grace period (seconds), then close."""
-        if self._server is None:
-            return
-        self._server.close()
-        for connection in list(self._state.connections):
-            connection.shutdown()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(grace):
-                await self._empty.wait()
-        for connection in list(self._state.connections):
-            connection.transport.abort()
+    def accept(self) -> StreamTransport:
+        """A transport for the next UE."""
+        transport = StreamTransport(self._limits, self)
+        transport.set_protocol(_UbProtocol(self._config, self._state, {}, limits=self._limits, port=self))
+        return transport
 
 
-def _application(handler: UbHandler) -> ASGIApp:
+def _application(handler: UbHandler, limits: Limits) -> ASGIApp:
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         request = HttpRequest(scope, receive)
         try:
-            body = await _body(request)
+            body = await at_most(limits.body_octets, request.stream())
         except ClientDisconnect:
             return
         authorizations = request.headers.getlist("authorization")
@@ -132,16 +106,6 @@ def _application(handler: UbHandler) -> ASGIApp:
         await response(scope, receive, send)
 
     return application
-
-
-async def _body(request: HttpRequest) -> bytes | None:
-    """The entity body; None when it is too long."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > UB_BODY_MAX_OCTETS:
-            return None
-    return bytes(body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,17 +164,15 @@ class UbClient:
             raise ResolverUnavailableError(f"{self._bsf}: {error or type(error).__name__}") from error
 
     async def _read(self, answer: httpcore.Response) -> UbAnswer:
-        body = bytearray()
-        async for chunk in answer.aiter_stream():
-            body += chunk
-            if len(body) > UB_BODY_MAX_OCTETS:
-                raise MessageError(f"{self._bsf}: the answer is too long")
+        body = await at_most(UB_BODY_MAX_OCTETS, answer.aiter_stream())
+        if body is None:
+            raise MessageError(f"{self._bsf}: the answer is too long")
         found = [(name.lower(), value.decode("latin-1")) for name, value in answer.headers]
         infos = [value for name, value in found if name == b"authentication-info"]
         if len(infos) > 1:
             raise MessageError(f"{self._bsf} answered with Authentication-Info twice")
         challenges = tuple(value for name, value in found if name == b"www-authenticate")
-        return UbAnswer(answer.status, challenges, infos[0] if infos else None, bytes(body))
+        return UbAnswer(answer.status, challenges, infos[0] if infos else None, body)
 
     async def close(self) -> None:
         """Close the connection."""
