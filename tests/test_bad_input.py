@@ -455,7 +455,9 @@ async def test_beyond_the_limit_of_connections_further_ones_are_closed_and_room_
 
 
 async def test_silent_connections_hold_no_place_that_a_real_client_needs(tmp_path):
-    async with running_maf(tmp_path / "data", limits=Limits(connections=5, handshake_seconds=60.0)) as running:
+    async with running_maf(
+        tmp_path / "data", limits=Limits(connections=5, handshake_seconds=60.0)
+    ) as running:
         channels = [await open_channel(A.initiator(), running.address) for _ in range(3)]
         writers = await half_open(running.address, 20)
         await A.maf_client(running.address).handshake()
