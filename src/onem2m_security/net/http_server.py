@@ -56,7 +56,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().__init__(config, state, app_state)
         self.limits = limits
         self._in_body = False
-        self._ended_message = False
+        self._message_begun = self._message_ended = False
         self._head_octets = 0
         self._body_octets = 0
         self._piece_body_octets = 0
@@ -92,13 +92,15 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def _take(self, piece: bytes) -> None:
         self._start_deadline()
-        self._ended_message, self._piece_body_octets = False, 0
+        self._message_ended, self._piece_body_octets = False, 0
         super().data_received(piece)
         head_octets = len(piece) - self._piece_body_octets
-        # Where in a piece one message ended is not known: the next one is charged with all of it.
-        self._head_octets = head_octets + (0 if self._ended_message else self._head_octets)
-        if self._head_octets > self.limits.head_octets and not self.transport.is_closing():
+        if self._head_octets + head_octets > self.limits.head_octets and not self.transport.is_closing():
             self._refuse()
+        elif not self._message_ended:
+            self._head_octets += head_octets
+        else:  # where in the piece it ended is not known: one that began after it is charged with all
+            self._head_octets = head_octets if self._message_begun else 0
 
     def _refuse(self) -> None:
         answering = self.cycle is not None and not self.cycle.response_complete
@@ -118,6 +120,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request begins."""
         super().on_message_begin()
+        self._message_begun = True
         self._start_deadline()
 
     def on_headers_complete(self) -> None:
@@ -141,7 +144,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """A request is complete, unless its body was too long: a part must not pass for the whole."""
-        self._ended_message, self._in_body = True, False
+        self._message_begun, self._message_ended, self._in_body = False, True, False
         if not self._is_body_too_long:
             self._body_octets = 0
             self._cancel_deadline()
@@ -234,18 +237,17 @@ def check_bounds(protocol: type[BoundedHttpProtocol] = BoundedHttpProtocol) -> N
     async def nothing(scope: Scope, receive: Receive, send: Send) -> None:
         """No request is answered: the tasks that would are cancelled before they begin."""
 
-    def is_cut_off(octets: bytes) -> bool:
-        return _try(protocol, config, octets)[0]
-
     config = http_config(nothing, _TRIED)
     try:
         for what, octets in _MUST_BE_CUT_OFF.items():
-            if not is_cut_off(octets):
+            is_over, _ = _try(protocol, config, octets)
+            if not is_over:
                 raise _moved(f"cut off {what}")
         _, long = _try(protocol, config, _WHOLE.replace(b"2048", b"8192", 1) + bytes(6144))
         if len(long.body) > _TRIED.body_octets + _PIECE_OCTETS or long.keep_alive:
             raise _moved("refuse a body that is too long")
-        if is_cut_off(_WHOLE * 4):
+        is_over, last = _try(protocol, config, _WHOLE * 4)
+        if is_over or len(last.body) != 2048 or not last.keep_alive:
             raise _moved("take four short requests in turn")
     except (AttributeError, TypeError) as error:
         raise _moved(f"have the parts that bounds are built on ({error})") from error
@@ -254,15 +256,15 @@ def check_bounds(protocol: type[BoundedHttpProtocol] = BoundedHttpProtocol) -> N
 def _try(
     protocol: type[BoundedHttpProtocol], config: Config, octets: bytes
 ) -> tuple[bool, RequestResponseCycle]:
-    """Was a connection over which these octets came cut off? And the last request on it."""
+    """Is a connection over, once these octets came? And the last request on it."""
     tried = protocol(config, ServerState(), {}, limits=_TRIED)
     tried.connection_made(_Memory())
     tried.data_received(octets)
-    is_cut_off = tried.transport.is_closing()
+    is_over = tried.transport.is_closing()
     for task in tried.tasks:
         task.cancel()
     tried.connection_lost(None)
-    return is_cut_off, tried.cycle
+    return is_over, tried.cycle
 
 
 def _moved(what: str) -> ConfigurationError:
