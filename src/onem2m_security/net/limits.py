@@ -69,13 +69,13 @@ class Limits:
                 f"{descriptors} open files are too few for {ports} ports: raise the limit (ulimit -n)"
             )
         connections = min(self.connections, share - _BURSTS * backlog)
-        half_open = min(self.half_open, connections // 2)
+        half_open = min(self.half_open, max(1, connections // 2))
         return replace(
             self,
             backlog=backlog,
             connections=connections,
             half_open=half_open,
-            half_open_per_address=min(self.half_open_per_address, half_open * 3 // 4),
+            half_open_per_address=min(self.half_open_per_address, max(1, half_open * 3 // 4)),
         )
 
 
@@ -152,7 +152,6 @@ class HalfOpen:
             del self._by_address[entry[0]]
 
     def _evict(self, peer: object) -> None:
-        drop = self._all[peer][1]
-        self.leave(peer)
         HALF_OPEN_EVICTED.inc()
-        drop()
+        self._all[peer][1]()  # it stands here until it is dropped: its end is no new entry
+        self.leave(peer)
