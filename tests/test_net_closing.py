@@ -180,6 +180,25 @@ async def test_close_notify_arrives_although_the_client_goes_on_sending():
         assert session.receive(await client.received()) == [DataReceived(b"bye"), SessionEnded(None)]
 
 
+async def test_the_end_of_a_session_is_heard_of_although_tcp_stays_open():
+    heard = asyncio.Event()
+
+    async def listen(channel: Channel) -> None:
+        assert await channel.read() == b""
+        heard.set()
+
+    session = INITIATOR.session("b")
+    async with (
+        listening(listen, limits=Limits(close_seconds=LONG)) as (listener, address),
+        Raw.connected(address) as client,
+    ):
+        await client.handshake(session)
+        session.close()
+        await client.send(session.data_to_send())
+        await asyncio.wait_for(heard.wait(), 20)
+        assert listener.connections == 1
+
+
 # --- nobody is waited for for ever ---
 
 

@@ -76,9 +76,7 @@ class StreamTransport(asyncio.Protocol, asyncio.Transport):
         self.lost()
         if self._stream_port is not None:
             self._stream_port.left(self)
-        upper, self._upper = self._upper, None
-        if upper is not None:
-            upper.connection_lost(None)
+        self._leave_upper()
         self._gone.set()
 
     def pause_writing(self) -> None:
@@ -198,6 +196,7 @@ class StreamTransport(asyncio.Protocol, asyncio.Transport):
         if self._closing:
             return
         self._closing = True
+        self.loop.call_soon(self._leave_upper)
         if self._lower is None or self._lower.is_closing():
             return
         self._be_patient(self.limits.close_seconds)
@@ -207,6 +206,12 @@ class StreamTransport(asyncio.Protocol, asyncio.Transport):
             self._half_close(self._lower)
         else:
             self._lower.close()
+
+    def _leave_upper(self) -> None:
+        """The application hears of the end at once: neither it nor its peer gets anything more."""
+        upper, self._upper = self._upper, None
+        if upper is not None:
+            upper.connection_lost(None)
 
     def _half_close(self, lower: asyncio.Transport) -> None:
         try:
