@@ -5,9 +5,6 @@ from __future__ import annotations
 import asyncio
 import resource
 import subprocess
-from collections.abc import Iterable
-
-from structlog.testing import capture_logs
 
 from gba_support import BSF, Card, a_subscriber
 from gba_support import provision as provision_bsf
@@ -17,7 +14,7 @@ from onem2m_security.entities.ue import Ue
 from onem2m_security.frameworks.saef_psk import provisioned_key
 from onem2m_security.identifiers import KeyIdentifier
 from onem2m_security.net import descriptors
-from onem2m_security.net.address import Address
+from onem2m_security.net.address import Address, Transport
 from onem2m_security.net.limits import Limits
 from onem2m_security.store import Store
 from programs import PATIENCE, Programs, with_open_files
@@ -93,10 +90,6 @@ def test_the_soft_limit_is_raised_to_the_hard_one():
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def noted(entries: Iterable[dict]) -> list[int]:
-    return [entry["connections"] for entry in entries if "open files allowed" in entry["event"]]
-
-
 async def test_the_ports_of_an_entity_b_never_take_more_than_there_is():
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     key = provisioned_key(KeyIdentifier.parse("kpsa@m.example"), key_of("kpsa"), peer=ID_B)
@@ -104,14 +97,13 @@ async def test_the_ports_of_an_entity_b_never_take_more_than_there_is():
     async def nothing(channel) -> None:
         """Nobody comes."""
 
-    with capture_logs() as logged, many_files(USUAL):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (USUAL, hard))
-        try:
-            async with EntityB(ID_B, keys=[key]) as b:
-                for _ in range(3):
-                    await b.listen(LOOPBACK, nothing)
-        finally:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    assert len(noted(logged)) == 3
-    assert sum(noted(logged)) < USUAL
-    assert Limits().connections > USUAL
+    resource.setrlimit(resource.RLIMIT_NOFILE, (USUAL, hard))
+    try:
+        async with EntityB(ID_B, keys=[key]) as b:
+            for transport in (Transport.TLS, Transport.TLS, Transport.DTLS, Transport.TLS):
+                await b.listen(LOOPBACK, nothing, transport=transport)
+            places = [port._limits.connections for port in b._ports]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert places.pop(2) == Limits().connections
+    assert sum(places) < USUAL < Limits().connections

@@ -16,7 +16,7 @@ from ..frameworks.base import Acceptor, Authorities, ProvisionedKeys, Resolver, 
 from ..identifiers import EntityId
 from ..net.address import Address, Transport
 from ..net.channel import ChannelHandler
-from ..net.descriptors import fitted, open_files
+from ..net.descriptors import open_files
 from ..net.limits import Limits
 from ..net.ports import Port, RequestHandler, channel_port, request_port
 from ..tls.endpoint import Endpoint
@@ -98,7 +98,7 @@ class EntityB:
         if transport is Transport.DTLS:  # all its peers share one descriptor
             return self._limits
         self._tcp_ports += 1
-        return fitted(self._limits, open_files(), ports=2**self._tcp_ports)
+        return self._limits.fitted(open_files(), ports=2**self._tcp_ports)
 
     async def _start(self, address: Address, port: Port) -> Address:
         self._ports.append(port)
