@@ -19,7 +19,7 @@ from onem2m_security.frameworks.saef_maf import initiate_maf_handshake, master_c
 from onem2m_security.functions.maf import DEFAULT_KC_LIFETIME, Maf
 from onem2m_security.identifiers import EntityId, Fqdn, KeyIdentifier
 from onem2m_security.net.address import Address
-from onem2m_security.net.http import HttpClient
+from onem2m_security.net.http_client import HttpClient
 from onem2m_security.net.limits import Limits
 from onem2m_security.net.tcp import Listener
 from onem2m_security.servers import Server

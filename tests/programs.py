@@ -57,9 +57,13 @@ class Server:
     """
 
     def __init__(
-        self, directory: Path, *arguments: object, environment: dict[str, str] | None = None
+        self,
+        directory: Path,
+        *arguments: object,
+        environment: dict[str, str] | None = None,
+        command: Sequence[object] = (M2MSEC,),
     ) -> None:
-        self.arguments = [str(M2MSEC), *map(str, arguments)]
+        self.arguments = [*map(str, command), *map(str, arguments)]
         self._paths = [directory / f"{name}.{time.monotonic_ns()}" for name in ("out", "err")]
         with self._paths[0].open("wb") as out, self._paths[1].open("wb") as err:
             self.process = subprocess.Popen(
@@ -110,6 +114,11 @@ class Server:
         return status
 
 
+def with_open_files(number: int) -> tuple[object, ...]:
+    """The m2msec command, allowed so many open files and no more (``ulimit -n``, soft and hard)."""
+    return "/bin/sh", "-c", f'ulimit -n {number} && exec "$0" "$@"', M2MSEC
+
+
 class Programs:
     """Starts servers in a directory of the test's own, and ends those that are left."""
 
@@ -122,9 +131,11 @@ class Programs:
         self._started.append(server)
         return server
 
-    def start_maf(self, data: Path, *arguments: object, fqdn: str = "maf.example.com") -> Server:
+    def start_maf(
+        self, data: Path, *arguments: object, fqdn: str = "maf.example.com", **settings: Any
+    ) -> Server:
         return self.start(
-            "maf", "serve", "--data", data, "--fqdn", fqdn, "--listen", "127.0.0.1:0", *arguments
+            "maf", "serve", "--data", data, "--fqdn", fqdn, "--listen", "127.0.0.1:0", *arguments, **settings
         )
 
     def end_all(self) -> None:

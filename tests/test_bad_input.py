@@ -34,7 +34,7 @@ from requirements import lacks
 from tls_support import ONLY_PSK
 
 HELLO, KEY_EXCHANGE, CHANGE_CIPHER_SPEC, ALERT, APPLICATION_DATA = 1, 16, 20, 21, 23
-QUICK = Limits(handshake_seconds=0.4)
+QUICK = Limits(handshake_seconds=0.4, close_seconds=0.4)
 
 
 async def refusal(address: Address, km: Secret, identity: str) -> HandshakeError:
@@ -445,10 +445,24 @@ async def test_beyond_the_limit_the_oldest_half_open_connection_goes_and_real_cl
 
 async def test_beyond_the_limit_of_connections_further_ones_are_closed_and_room_is_found_again(tmp_path):
     async with running_maf(tmp_path / "data", limits=Limits(connections=5)) as running:
-        writers = await half_open(running.address, 5)
-        await eventually(lambda: running.listener.connections == 5)
+        channels = [await open_channel(A.initiator(), running.address) for _ in range(5)]
         with pytest.raises(HandshakeError, match=r"closed the connection|reset"):
             await A.maf_client(running.address).handshake()
-        await let_go(writers)
-        await eventually(lambda: running.listener.connections == 0)
+        await channels.pop().close()
+        await eventually(lambda: running.listener.connections == 4)
         await A.maf_client(running.address).handshake()
+        for channel in channels:
+            await channel.close()
+
+
+async def test_silent_connections_hold_no_place_that_a_real_client_needs(tmp_path):
+    async with running_maf(
+        tmp_path / "data", limits=Limits(connections=5, handshake_seconds=60.0)
+    ) as running:
+        channels = [await open_channel(A.initiator(), running.address) for _ in range(3)]
+        writers = await half_open(running.address, 20)
+        await A.maf_client(running.address).handshake()
+        assert not any(channel.closing for channel in channels)
+        for channel in channels:
+            await channel.close()
+        await let_go(writers)

@@ -15,7 +15,7 @@ from onem2m_security.errors import PeerRefusedError, ResolverUnavailableError
 from onem2m_security.functions.primitives import Operation, Rsc
 from onem2m_security.identifiers import Fqdn
 from onem2m_security.keys import km_id_of
-from onem2m_security.net.http import HttpClient
+from onem2m_security.net.http_client import HttpClient
 from onem2m_security.release import Release
 
 ADMIN = Fqdn("admin.example.com")

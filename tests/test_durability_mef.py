@@ -52,7 +52,7 @@ class MefProcess:
         self.process.start()
 
     async def ready(self) -> Address:
-        await eventually(lambda: "\n" in self.output or not self.process.is_alive(), seconds=60)
+        await eventually(lambda: "listening on" in self.output or not self.process.is_alive(), seconds=60)
         found = re.search(r"listening on 127\.0\.0\.1:(\d+)", self.output)
         assert found, self.output
         return Address("127.0.0.1", int(found.group(1)))

@@ -30,7 +30,7 @@ from onem2m_security.gba.keys import KeyChoice, ua_security_protocol
 from onem2m_security.gba.subscriber import Guss, NafSettings
 from onem2m_security.identifiers import EntityId, KeyIdentifier
 from onem2m_security.net.address import Transport
-from onem2m_security.net.http import HttpClient
+from onem2m_security.net.http_client import HttpClient
 from onem2m_security.store.gba_rows import Bootstrapping
 
 UA = ua_security_protocol(0x00AE)

@@ -27,7 +27,7 @@ from onem2m_security.functions.primitives import Operation, Rsc
 from onem2m_security.identifiers import EntityId
 from onem2m_security.keys import derive_km, derive_kpsa, km_for, kpsa_for
 from onem2m_security.net.channel import open_channel
-from onem2m_security.net.http import HttpClient
+from onem2m_security.net.http_client import HttpClient
 from onem2m_security.release import Release
 from onem2m_security.store import KeyKind
 

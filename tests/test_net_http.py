@@ -16,7 +16,7 @@ from onem2m_security.functions.primitives import Operation, RefusedError, Reques
 from onem2m_security.identifiers import KeyIdentifier
 from onem2m_security.net.address import Address
 from onem2m_security.net.channel import Channel, open_channel
-from onem2m_security.net.http import HttpClient
+from onem2m_security.net.http_client import HttpClient
 from onem2m_security.net.limits import Limits
 from onem2m_security.net.ports import expect
 

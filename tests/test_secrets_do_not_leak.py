@@ -21,7 +21,7 @@ import onem2m_security
 from maf_support import ID_B, A, B, key_of, running_maf
 from onem2m_security.credentials import Secret
 from onem2m_security.keys import ExportedKey
-from onem2m_security.net.http import HttpClient
+from onem2m_security.net.http_client import HttpClient
 from onem2m_security.release import SHORT_NAMES
 from programs import M2MSEC, PATIENCE, Programs, kc_rows, key_file, m2msec
 

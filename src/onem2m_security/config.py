@@ -133,9 +133,11 @@ class LimitSettings(_Table):
 
     handshake_seconds: Annotated[float, Field(gt=0, le=3600)] = _DEFAULT.handshake_seconds
     idle_seconds: Annotated[float, Field(gt=0, le=86400)] = _DEFAULT.idle_seconds
+    close_seconds: Annotated[float, Field(gt=0, le=3600)] = _DEFAULT.close_seconds
     half_open: Annotated[int, Field(gt=0)] = _DEFAULT.half_open
     half_open_per_address: Annotated[int, Field(gt=0)] = _DEFAULT.half_open_per_address
     connections: Annotated[int, Field(gt=0)] = _DEFAULT.connections
+    backlog: Annotated[int, Field(gt=0)] = _DEFAULT.backlog
     head_octets: Annotated[int, Field(ge=1024)] = _DEFAULT.head_octets
     body_octets: Annotated[int, Field(ge=1024)] = _DEFAULT.body_octets
     request_seconds: Annotated[float, Field(gt=0, le=3600)] = _DEFAULT.request_seconds

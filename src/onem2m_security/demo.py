@@ -38,7 +38,7 @@ from .functions.instructions import BootstrapInstruction, enrolee_record, target
 from .functions.primitives import Operation, Request, Response, Rsc
 from .identifiers import EntityId, Fqdn, KeyIdentifier, Suid
 from .net.address import Address
-from .net.http import HttpClient
+from .net.http_client import HttpClient
 from .release import DEFAULT_RELEASE, FETCH_CREDENTIALS, Release
 from .store.records import KeyKind, KeyRecord
 from .store.store import Store

@@ -30,6 +30,7 @@ from .functions.ub import DEFAULT_LIFETIME as DEFAULT_KS_LIFETIME
 from .functions.ub import DEFAULT_REQUESTS_PER_SECOND
 from .identifiers import EntityId, Fqdn
 from .net.address import Address, Transport
+from .net.descriptors import fitted, raise_open_files
 from .net.limits import Limits
 from .net.ports import Port, request_port
 from .net.ub import UbListener
@@ -65,6 +66,7 @@ class Server:
         *,
         more_stores: Iterable[Store] = (),
         limits: Limits | None = None,
+        tcp_limits: Limits | None = None,
     ) -> None:
         """Serve these functions; a client without a known SNI host name gets the first.
 
@@ -73,6 +75,7 @@ class Server:
             functions: What is served.
             more_stores: Further stores, for functions that do not share theirs.
             limits: Bounds on time, size and number.
+            tcp_limits: The same for a TCP port, whose connections take a descriptor each; None for the same.
         """
         limits = limits or Limits()
         self._stores = (store, *more_stores)
@@ -81,7 +84,7 @@ class Server:
         }
         by_name = {function.fqdn: function.acceptor for function in functions}
         self._authorities = Authorities(by_name, default=functions[0].acceptor)
-        self._limits = limits
+        self._limits = {Transport.TLS: tcp_limits or limits, Transport.DTLS: limits}
         self._ports: list[Port] = []
         self._housekeeping: asyncio.Task[None] | None = None
 
@@ -107,7 +110,7 @@ class Server:
         started: list[Port] = []
         try:
             for transport in transports:
-                port = await request_port(transport, self._authorities, self._handle, self._limits)
+                port = await request_port(transport, self._authorities, self._handle, self._limits[transport])
                 started.append(port)
                 address = await port.start(address)
         except ConfigurationError:
@@ -201,7 +204,8 @@ async def serve(
     Args:
         services: What to run.
         ready: Told of each service and the address in use, once all of them accept clients.
-        limits: Bounds on time, size and number, for each port.
+        limits: Bounds on time, size and number, for each port; those of TCP ports are lowered to what the
+            open files allow that the process may have, which are first made as many as the system lets it.
         metrics: Where to offer Prometheus metrics, in the clear; None for nowhere.
         until: Awaited before stopping.
 
@@ -209,9 +213,12 @@ async def serve(
         ConfigurationError: An address or a data directory cannot be used.
         StoreError: A store cannot be opened.
     """
+    limits = limits or Limits()
+    ports = _by_port(services)
+    tcp_limits = fitted(limits, raise_open_files(), _tcp_ports(ports))
     async with contextlib.AsyncExitStack() as running:
         bound: list[tuple[Service, Address]] = []
-        for sharing in _by_port(services):
+        for sharing in ports:
             for service in sharing:
                 for client in service.clients:
                     running.push_async_callback(client.close)
@@ -222,12 +229,12 @@ async def serve(
                     running.push_async_callback(stores[service.data].close)
             functions = [service.make(stores[service.data]) for service in sharing]
             first, *more = stores.values()
-            server = Server(first, functions, more_stores=more, limits=limits)
+            server = Server(first, functions, more_stores=more, limits=limits, tcp_limits=tcp_limits)
             await running.enter_async_context(server)
             address = await server.start(sharing[0].listen, sharing[0].transports)
             bound += [(service, address) for service in sharing]
             for service, function in zip(sharing, functions, strict=True):
-                for extra, port, wanted in _bsf_ports(service, function, limits or Limits()):
+                for extra, port, wanted in _bsf_ports(service, function, tcp_limits):
                     running.push_async_callback(port.stop)
                     bound.append((extra, await port.start(wanted)))
         if metrics is not None:
@@ -264,6 +271,15 @@ def _by_port(services: Iterable[Service]) -> list[list[Service]]:
         key = service.listen if service.listen.port else object()
         sharing.setdefault(key, []).append(service)
     return list(sharing.values())
+
+
+def _tcp_ports(ports: Iterable[list[Service]]) -> int:
+    """How many of the ports are TCP ports, those of a BSF for UEs and for Diameter included."""
+    return sum(
+        (Transport.TLS in sharing[0].transports)
+        + sum((service.ub is not None) + (service.diameter is not None) for service in sharing)
+        for sharing in ports
+    )
 
 
 def maf_service(

@@ -14,7 +14,9 @@ HANDSHAKES: Final = Counter(
     "Handshakes ended, by local identity, framework and result",
     ["local", "framework", "result"],
 )
-HALF_OPEN: Final = Gauge("onem2m_handshakes_half_open", "Handshakes under way")
+HALF_OPEN: Final = Gauge(
+    "onem2m_handshakes_half_open", "Connections without a session: in their handshake, or at their end"
+)
 HALF_OPEN_EVICTED: Final = Counter(
     "onem2m_handshakes_evicted_total", "Unfinished handshakes dropped under pressure"
 )

@@ -25,6 +25,7 @@ from ..frameworks.saef_psk import provisioned_key
 from ..identifiers import EntityId, Fqdn, KeyIdentifier
 from ..net.address import Address, Transport
 from ..net.channel import Channel
+from ..net.descriptors import raise_open_files
 from ..net.limits import Limits
 from ..release import DEFAULT_RELEASE
 from ..servers import run, until_signalled
@@ -336,6 +337,8 @@ def listen(
             "nobody could associate: give --maf, --km-id, --km-file, or --kpsa-id, --kpsa-file, or --mef "
             "or --bsf with its options, or --cert, --key and whose certificates to accept"
         )
+
+    raise_open_files()
 
     async def main() -> None:
         finished = asyncio.Event()

@@ -16,6 +16,7 @@ from ..frameworks.base import Acceptor, Authorities, ProvisionedKeys, Resolver, 
 from ..identifiers import EntityId
 from ..net.address import Address, Transport
 from ..net.channel import ChannelHandler
+from ..net.descriptors import open_files
 from ..net.limits import Limits
 from ..net.ports import Port, RequestHandler, channel_port, request_port
 from ..tls.endpoint import Endpoint
@@ -54,7 +55,8 @@ class EntityB:
             bsfs: Our clients of the BSFs that may be asked for the NAF keys of their subscribers.
             resolvers: Further places where keys come from, such as a BSF.
             endpoint: The (D)TLS configuration; by default pre-shared keys only.
-            limits: Bounds on time, size and number.
+            limits: Bounds on time, size and number, for each port; those of a TCP port are lowered to half of
+                the open files that the process may have, those of the next one to half of the rest.
         """
         self._limits = limits or Limits()
         self._mafs = {maf.maf: maf for maf in mafs}
@@ -72,12 +74,14 @@ class EntityB:
         self.acceptor = Acceptor(local, endpoint or Endpoint(server=True), ResolverChain(chain))
         self._authorities = Authorities({}, default=self.acceptor)
         self._ports: list[Port] = []
+        self._tcp_ports = 0
 
     async def listen(
         self, address: Address, handler: ChannelHandler, *, transport: Transport = Transport.TLS
     ) -> Address:
         """Accept associations here; the handler runs for each. Returns the address in use."""
-        return await self._start(address, channel_port(transport, self._authorities, handler, self._limits))
+        limits = self._limits_over(transport)
+        return await self._start(address, channel_port(transport, self._authorities, handler, limits))
 
     async def listen_requests(
         self, address: Address, handler: RequestHandler, *, transport: Transport = Transport.TLS
@@ -87,8 +91,14 @@ class EntityB:
         Returns:
             The address in use.
         """
-        port = await request_port(transport, self._authorities, handler, self._limits)
+        port = await request_port(transport, self._authorities, handler, self._limits_over(transport))
         return await self._start(address, port)
+
+    def _limits_over(self, transport: Transport) -> Limits:
+        if transport is Transport.DTLS:  # all its peers share one descriptor
+            return self._limits
+        self._tcp_ports += 1
+        return self._limits.fitted(open_files(), ports=2**self._tcp_ports)
 
     async def _start(self, address: Address, port: Port) -> Address:
         self._ports.append(port)

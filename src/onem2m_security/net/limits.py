@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterable, Callable
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Network, ip_address
+from typing import Final
 
+from ..errors import ConfigurationError
 from ..telemetry import HALF_OPEN, HALF_OPEN_EVICTED
+
+RESERVED_DESCRIPTORS: Final = 64
+"""Of a process, at least: for stores, logs, ports, and connections of our own to others."""
+
+_BURSTS: Final = 4
+"""How many backlogs full may have been accepted before the first of their connections is seen and closed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,24 +25,70 @@ class Limits:
     Attributes:
         handshake_seconds: From the first octet to the end of the handshake, lookups included.
         idle_seconds: Without any application data.
+        close_seconds: From the end of a connection until it is cut off: for what was written to leave, and
+            for the peer to close too.
         half_open: Unfinished handshakes in all; beyond that the oldest is dropped.
-        half_open_per_address: The same for one address, so that one host cannot push out all others.
+        half_open_per_address: The same for one address, so that one host cannot push out all others; an
+            IPv6 /64 is one address.
         connections: Connections in all; further ones are closed at once.
         connections_per_address: The same for one address, where peers are not authenticated (Ub).
-        head_octets: Longest head of an HTTP request.
+        backlog: Connections that wait to be accepted; so many are accepted in one go.
+        head_octets: Longest head of an HTTP request, trailers and everything else that is not body included.
         body_octets: Longest body of a request or an answer.
         request_seconds: For one request of ours to be answered.
     """
 
     handshake_seconds: float = 10.0
     idle_seconds: float = 300.0
+    close_seconds: float = 5.0
     half_open: int = 2000
     half_open_per_address: int = 1500
     connections: int = 20_000
     connections_per_address: int = 256
+    backlog: int = 2048
     head_octets: int = 16 * 1024
     body_octets: int = 64 * 1024
     request_seconds: float = 5.0
+
+    def fitted(self, descriptors: int, ports: int = 1) -> Limits:
+        """These limits, lowered to what a process with so many descriptors can hold at each of its ports.
+
+        A sixteenth of the descriptors, and ``RESERVED_DESCRIPTORS``, stay free for everything else.
+        Unfinished handshakes get half of a port's connections, and one address three quarters of that:
+        silence alone never takes every place.
+
+        Args:
+            descriptors: How many files the process may have open.
+            ports: How many TCP ports share them.
+
+        Raises:
+            ConfigurationError: That is too few to serve anybody.
+        """
+        share = (descriptors - descriptors // 16 - RESERVED_DESCRIPTORS) // max(1, ports)
+        backlog = min(self.backlog, share // (4 * _BURSTS))
+        if backlog < 1:
+            raise ConfigurationError(
+                f"{descriptors} open files are too few for {ports} ports: raise the limit (ulimit -n)"
+            )
+        connections = min(self.connections, share - _BURSTS * backlog)
+        half_open = min(self.half_open, max(1, connections // 2))
+        return replace(
+            self,
+            backlog=backlog,
+            connections=connections,
+            half_open=half_open,
+            half_open_per_address=min(self.half_open_per_address, max(1, half_open * 3 // 4)),
+        )
+
+
+async def at_most(octets: int, chunks: AsyncIterable[bytes]) -> bytes | None:
+    """All chunks together; None as soon as they are more than so many octets."""
+    whole = bytearray()
+    async for chunk in chunks:
+        whole += chunk
+        if len(whole) > octets:
+            return None
+    return bytes(whole)
 
 
 def network_of(address: str) -> str:
@@ -53,9 +107,10 @@ def network_of(address: str) -> str:
 
 
 class HalfOpen:
-    """The unfinished handshakes of one listener; under pressure the oldest goes, never the newest.
+    """The connections of one port that have no session: the handshake is not over, or the end has begun.
 
-    A real client finishes within milliseconds, so among many half-open ones it is the newest.
+    Under pressure the oldest goes, never the newest: a real client finishes within milliseconds, so among
+    many half-open ones it is the newest.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -67,9 +122,12 @@ class HalfOpen:
         return len(self._all)
 
     def enter(self, peer: object, address: str, drop: Callable[[], None]) -> None:
-        """A handshake begins; ``drop`` ends it when room is needed."""
-        self._all[peer] = (address, drop)
-        siblings = self._by_address.setdefault(address, OrderedDict())
+        """A handshake, or an end, begins; ``drop`` cuts it short when room is needed."""
+        if peer in self._all:
+            return
+        network = network_of(address)
+        self._all[peer] = (network, drop)
+        siblings = self._by_address.setdefault(network, OrderedDict())
         siblings[peer] = None
         HALF_OPEN.inc()
         if len(siblings) > self._limits.half_open_per_address:
@@ -77,8 +135,15 @@ class HalfOpen:
         elif len(self._all) > self._limits.half_open:
             self._evict(next(iter(self._all)))
 
+    def make_room(self) -> bool:
+        """Drop the oldest; whether there was one."""
+        if not self._all:
+            return False
+        self._evict(next(iter(self._all)))
+        return True
+
     def leave(self, peer: object) -> None:
-        """The handshake ended, one way or the other."""
+        """The handshake is over, or nothing is left to end."""
         entry = self._all.pop(peer, None)
         if entry is None:
             return
@@ -89,7 +154,6 @@ class HalfOpen:
             del self._by_address[entry[0]]
 
     def _evict(self, peer: object) -> None:
-        drop = self._all[peer][1]
-        self.leave(peer)
         HALF_OPEN_EVICTED.inc()
-        drop()
+        self._all[peer][1]()  # it stands here until it is dropped: its end is no new entry
+        self.leave(peer)

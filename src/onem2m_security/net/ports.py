@@ -11,7 +11,8 @@ from ..functions.primitives import Operation, Request, Response, Rsc
 from .address import Address, Transport
 from .channel import ChannelHandler, channel_protocol, datagram_channels
 from .coap import CoapClient, CoapServer
-from .http import HttpClient, http_protocol
+from .http import http_protocol
+from .http_client import HttpClient
 from .limits import Limits
 from .tcp import Listener
 from .udp import DatagramListener

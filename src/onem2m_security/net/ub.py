@@ -7,10 +7,9 @@ TCP. uvicorn's protocol class serves, httpcore asks; this module only carries, a
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import httpcore
@@ -18,18 +17,20 @@ from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response as HttpResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
-from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from ..errors import ConfigurationError, MessageError, ResolverUnavailableError
+from ..errors import MessageError, ResolverUnavailableError
 from ..functions.ub import UbRequest, UbResponse
 from ..identifiers import Fqdn
 from ..quotas import OverQuota
 from .address import Address
-from .http import _BoundedHttpProtocol
-from .limits import Limits, network_of
+from .http_server import BoundedHttpProtocol, check_bounds, http_config
+from .limits import Limits, at_most, network_of
+from .stream import StreamPort, StreamTransport
 
 UB_BODY_MAX_OCTETS = 8192
+UB_IDLE_SECONDS = 30.0
+"""A UE asks two or three times in a row, and then not for hours."""
 
 UbHandler = Callable[[UbRequest], Awaitable[UbResponse]]
 
@@ -44,121 +45,102 @@ class _Crowd:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
+        self._network_of: dict[object, str] = {}
         self._present: Counter[str] = Counter()
         self._over_quota = OverQuota("ub-connections")
 
-    def enter(self, network: str, now: float) -> bool:
+    def enter(self, connection: object, network: str, now: float) -> bool:
         """One more; whether it is within the limit. It counts until it has left, in either case."""
+        self._network_of[connection] = network
         self._present[network] += 1
         if self._present[network] <= self._limit:
             return True
         self._over_quota.note(network, now)
         return False
 
-    def leave(self, network: str) -> None:
+    def leave(self, connection: object) -> None:
+        """It is gone, if it was here."""
+        network = self._network_of.pop(connection, None)
+        if network is None:
+            return
         self._present[network] -= 1
         if not self._present[network]:
             del self._present[network]
 
 
-class _UbProtocol(_BoundedHttpProtocol):
-    """A UE's connection: closed when it does not ask in time, and when there are too many."""
+class _UbProtocol(BoundedHttpProtocol):
+    """A UE's connection; it counts as half-open until its first request is complete."""
 
-    def __init__(self, *args: Any, limits: Limits, empty: asyncio.Event, crowd: _Crowd) -> None:  # noqa: ANN401 - handed through
+    def __init__(self, *args: Any, limits: Limits, port: UbListener) -> None:  # noqa: ANN401 - handed through
         super().__init__(*args, limits=limits)
-        self._empty = empty
-        self._crowd = crowd
-        self._network = ""
+        self._port = port
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._empty.clear()
-        self._network = network_of(self.client[0] if self.client else "")
-        is_welcome = self._crowd.enter(self._network, self.loop.time())
-        if len(self.connections) > self.limits.connections:
-            transport.abort()
-            return
-        if not is_welcome:
-            transport.write(_TOO_MANY)
-            transport.close()
-            return
-        # Up to the end of the first request; uvicorn's own keep-alive bounds what follows.
-        self._deadline = self.loop.call_later(self.limits.handshake_seconds, transport.close)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
-        self._crowd.leave(self._network)
-        if not self.connections:
-            self._empty.set()
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        if not self.transport.is_closing():
+            self._port.half_open.leave(self.transport)
 
 
-class UbListener:
+class UbListener(StreamPort):
     """The TCP port where a BSF meets UEs."""
 
     def __init__(self, handler: UbHandler, *, limits: Limits | None = None) -> None:
-        """Hand every request to the handler."""
-        self._limits = limits or Limits()
-        self._state = ServerState()
-        self._config = Config(
-            _application(handler),
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            lifespan="off",
-            ws="none",
-            proxy_headers=False,
-            timeout_keep_alive=max(1, int(min(30.0, self._limits.idle_seconds))),
-            h11_max_incomplete_event_size=self._limits.head_octets,
+        """Hand every request to the handler.
+
+        Args:
+            handler: Answers a request.
+            limits: Bounds on sizes, time and number; of bodies and idleness, Ub has narrower ones.
+        """
+        given = limits or Limits()
+        super().__init__(
+            replace(
+                given,
+                body_octets=min(given.body_octets, UB_BODY_MAX_OCTETS),
+                idle_seconds=min(given.idle_seconds, UB_IDLE_SECONDS),
+            )
         )
-        self._config.load()
-        self._server: asyncio.Server | None = None
         self._crowd = _Crowd(self._limits.connections_per_address)
-        self._empty = asyncio.Event()
-        self._empty.set()
+        self._state = ServerState()
+        self._config = http_config(_application(handler, self._limits), self._limits)
 
     async def start(self, address: Address) -> Address:
         """Listen; returns the address in use (for port 0 with the port that was chosen).
 
         Raises:
-            ConfigurationError: The address cannot be listened on.
+            ConfigurationError: The address cannot be listened on, or the bounds of HTTP do not hold with the
+                uvicorn that is installed.
         """
-        loop = asyncio.get_running_loop()
-        try:
-            self._server = await loop.create_server(
-                self._protocol,
-                address.host,
-                address.port,
-                backlog=2048,
-            )
-        except OSError as error:
-            raise ConfigurationError(f"cannot listen on {address}: {error.strerror or error}") from error
-        name = self._server.sockets[0].getsockname()
-        return Address(name[0], name[1])
+        check_bounds()
+        return await super().start(address)
 
-    def _protocol(self) -> _UbProtocol:
-        return _UbProtocol(
-            self._config, self._state, {}, limits=self._limits, empty=self._empty, crowd=self._crowd
-        )
+    def accept(self) -> StreamTransport:
+        """A transport for the next UE."""
+        transport = StreamTransport(self._limits, self)
+        transport.set_protocol(_UbProtocol(self._config, self._state, {}, limits=self._limits, port=self))
+        return transport
 
-    async def stop(self, *, grace: float = 5.0) -> None:
-        """Accept nobody more, let requests under way finish within the grace period (seconds), then close."""
-        if self._server is None:
-            return
-        self._server.close()
-        for connection in list(self._state.connections):
-            connection.shutdown()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(grace):
-                await self._empty.wait()
-        for connection in list(self._state.connections):
-            connection.transport.abort()
+    def entered(self, connection: StreamTransport) -> bool:
+        """A UE connected; whether there is a place for it, and not too many from its address."""
+        if not super().entered(connection):
+            return False
+        network = network_of(connection.address.host)
+        if self._crowd.enter(connection, network, connection.loop.time()):
+            return True
+        connection.write(_TOO_MANY)
+        connection.close()
+        return False
+
+    def left(self, connection: StreamTransport) -> None:
+        """A UE is gone."""
+        super().left(connection)
+        self._crowd.leave(connection)
 
 
-def _application(handler: UbHandler) -> ASGIApp:
+def _application(handler: UbHandler, limits: Limits) -> ASGIApp:
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         request = HttpRequest(scope, receive)
         try:
-            body = await _body(request)
+            body = await at_most(limits.body_octets, request.stream())
         except ClientDisconnect:
             return
         authorizations = request.headers.getlist("authorization")
@@ -177,16 +159,6 @@ def _application(handler: UbHandler) -> ASGIApp:
         await response(scope, receive, send)
 
     return application
-
-
-async def _body(request: HttpRequest) -> bytes | None:
-    """The entity body; None when it is too long."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > UB_BODY_MAX_OCTETS:
-            return None
-    return bytes(body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,17 +219,15 @@ class UbClient:
     async def _read(self, answer: httpcore.Response) -> UbAnswer:
         if answer.status == 429:
             raise ResolverUnavailableError(f"{self._bsf} is asked too often from our address: wait a little")
-        body = bytearray()
-        async for chunk in answer.aiter_stream():
-            body += chunk
-            if len(body) > UB_BODY_MAX_OCTETS:
-                raise MessageError(f"{self._bsf}: the answer is too long")
+        body = await at_most(UB_BODY_MAX_OCTETS, answer.aiter_stream())
+        if body is None:
+            raise MessageError(f"{self._bsf}: the answer is too long")
         found = [(name.lower(), value.decode("latin-1")) for name, value in answer.headers]
         infos = [value for name, value in found if name == b"authentication-info"]
         if len(infos) > 1:
             raise MessageError(f"{self._bsf} answered with Authentication-Info twice")
         challenges = tuple(value for name, value in found if name == b"www-authenticate")
-        return UbAnswer(answer.status, challenges, infos[0] if infos else None, bytes(body))
+        return UbAnswer(answer.status, challenges, infos[0] if infos else None, body)
 
     async def close(self) -> None:
         """Close the connection."""

@@ -1,0 +1,181 @@
+"""The HTTP binding (TS-0009) on the asking side: request primitives over connections that are used again."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+from urllib.parse import quote
+
+import httpcore
+
+from ..errors import HandshakeError, ResolverUnavailableError
+from ..frameworks.base import Established, Initiator
+from ..functions.primitives import Operation, Response, Rsc
+from .address import Address
+from .channel import Channel, open_channel
+from .http import METHODS, RELEASE_VERSION_INDICATOR
+from .limits import Limits, at_most
+
+MAX_CONNECTIONS: Final = 8
+"""Of one client to its peer, in use or kept; more would make httpcore's pool slower, not faster."""
+
+
+class _Stream(httpcore.AsyncNetworkStream):
+    """A channel as httpcore wants it."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
+        try:
+            async with asyncio.timeout(timeout):
+                return await self._channel.read(max_bytes)
+        except TimeoutError as error:
+            raise httpcore.ReadTimeout from error
+        except OSError as error:
+            raise httpcore.ReadError(str(error)) from error
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
+        try:
+            async with asyncio.timeout(timeout):
+                await self._channel.write(buffer)
+        except TimeoutError as error:
+            raise httpcore.WriteTimeout from error
+        except OSError as error:
+            raise httpcore.WriteError(str(error)) from error
+
+    async def aclose(self) -> None:
+        await self._channel.close()
+
+    def get_extra_info(self, info: str) -> Any:  # noqa: ANN401 - httpcore's signature
+        return self._channel.closing if info == "is_readable" else None
+
+
+class _Backend(httpcore.AsyncNetworkBackend):
+    """Opens secured connections to one peer, whatever host httpcore names."""
+
+    def __init__(self, initiator: Initiator, address: Address, limits: Limits) -> None:
+        self._initiator = initiator
+        self._address = address
+        self._limits = limits
+        self.established: Established | None = None
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - httpcore's signature
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        del host, port, timeout, local_address, socket_options
+        try:
+            channel = await open_channel(self._initiator, self._address, limits=self._limits)
+        except HandshakeError as error:
+            raise httpcore.ConnectError(str(error)) from error
+        self.established = channel.established
+        return _Stream(channel)
+
+
+class HttpClient:
+    """Sends request primitives to one peer, over connections that one initiator makes and that are reused."""
+
+    def __init__(self, initiator: Initiator, address: Address, *, limits: Limits | None = None) -> None:
+        self._limits = limits or Limits()
+        self._authority = (initiator.server_name and str(initiator.server_name)) or address.host
+        self._originator = str(initiator.local)
+        self._backend = _Backend(initiator, address, self._limits)
+        # The pool looks through all that wait for it at every step: let them wait here.
+        self._places = asyncio.Semaphore(MAX_CONNECTIONS)
+        self._pool = httpcore.AsyncConnectionPool(
+            max_connections=MAX_CONNECTIONS,
+            max_keepalive_connections=MAX_CONNECTIONS,
+            keepalive_expiry=min(60.0, self._limits.idle_seconds / 2),
+            network_backend=self._backend,
+        )
+
+    async def request(
+        self,
+        operation: Operation,
+        to: Iterable[str],
+        *,
+        content: Mapping[str, Any] | None = None,
+        resource_type: int | None = None,
+    ) -> Response:
+        """Send a request primitive and return the response primitive, whatever its status.
+
+        Args:
+            operation: What to do.
+            to: The segments of the resource's path.
+            content: The Content parameter, as JSON values.
+            resource_type: For CREATE: the type of the resource.
+
+        Raises:
+            ResolverUnavailableError: The peer cannot be reached, or its answer is no response primitive.
+        """
+        body = b"" if content is None else json.dumps(content).encode()
+        headers = [
+            (b"Host", self._authority.encode("ascii")),
+            (b"X-M2M-Origin", self._originator.encode()),
+            (b"X-M2M-RI", secrets.token_hex(8).encode()),
+            (b"X-M2M-RVI", RELEASE_VERSION_INDICATOR.encode()),
+            (b"Accept", b"application/json"),
+        ]
+        if content is not None:
+            type_part = "" if resource_type is None else f";ty={resource_type}"
+            headers += [
+                (b"Content-Type", f"application/json{type_part}".encode()),
+                (b"Content-Length", str(len(body)).encode()),
+            ]
+        url = httpcore.URL(
+            scheme=b"http",
+            host=self._authority.encode("ascii"),
+            port=None,
+            target=("/" + "/".join(quote(segment, safe="") for segment in to)).encode("ascii"),
+        )
+        seconds = self._limits.request_seconds
+        timeouts = {"pool": seconds, "connect": seconds, "read": seconds, "write": seconds}
+        try:
+            async with (
+                asyncio.timeout(seconds),
+                self._places,
+                self._pool.stream(
+                    METHODS[operation], url, headers=headers, content=body, extensions={"timeout": timeouts}
+                ) as answer,
+            ):
+                whole = await at_most(self._limits.body_octets, answer.aiter_stream())
+                if whole is None:
+                    raise ResolverUnavailableError(f"{self._authority}: the answer is too long")
+                return _response(answer, whole)
+        except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, OSError) as error:
+            raise ResolverUnavailableError(f"{self._authority}: {error or type(error).__name__}") from error
+
+    @property
+    def established(self) -> Established:
+        """What the newest connection's handshake established.
+
+        Raises:
+            HandshakeError: No connection was made yet.
+        """
+        if self._backend.established is None:
+            raise HandshakeError("no connection was made yet")
+        return self._backend.established
+
+    async def close(self) -> None:
+        """Close the kept connections."""
+        await self._pool.aclose()
+
+
+def _response(answer: httpcore.Response, body: bytes) -> Response:
+    headers = {name.lower(): value for name, value in answer.headers}
+    try:
+        rsc = Rsc(int(headers[b"x-m2m-rsc"]))
+        content = json.loads(body) if body else None
+    except (KeyError, ValueError, RecursionError):
+        raise ResolverUnavailableError("the answer is no oneM2M response primitive") from None
+    if content is not None and not isinstance(content, dict):
+        raise ResolverUnavailableError("the content of the answer is not a JSON object")
+    return Response(rsc, content)
