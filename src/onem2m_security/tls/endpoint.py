@@ -18,8 +18,12 @@ from .suites import CERTIFICATE_SUITES, PSK_SUITES, Suite
 class Verifier(Protocol):
     """Decides on the peer's certificates, in the middle of the handshake."""
 
-    def verify(self, chain: Sequence[bytes]) -> object:
+    def verify(self, chain: Sequence[bytes], *, server: bool) -> object:
         """Accept the DER certificates (leaf first, as received) and say who it is.
+
+        Args:
+            chain: What the peer sent.
+            server: Whether the peer is the server of this handshake, or its client.
 
         Raises:
             CertificateRejectedError: Refused; its ``alert`` goes to the peer.

@@ -274,7 +274,9 @@ class Session:
         """Ask the verifier once; its answer holds for every certificate of the chain."""
         if self._rejection is None and self.verified_peer is None and self.endpoint.verifier is not None:
             try:
-                self.verified_peer = self.endpoint.verifier.verify(self._received_chain)
+                self.verified_peer = self.endpoint.verifier.verify(
+                    self._received_chain, server=not self.endpoint.server
+                )
             except CertificateRejectedError as rejection:
                 self._rejection = rejection
         if self._rejection is not None:
