@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
+import tlslite_support  # noqa: F401 - mends what it must read
 from certificate_support import (
     CA,
     FOR_A,

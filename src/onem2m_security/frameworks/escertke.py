@@ -331,5 +331,10 @@ class _Commanded:
 
 def _endpoint(certificate: LocalCredential, verifier: Verifier, *, server: bool) -> Endpoint:
     return Endpoint(
-        server=server, psk=False, certificate=certificate, verifier=verifier, suites=CERTIFICATE_SUITES
+        server=server,
+        psk=False,
+        certificate=certificate,
+        verifier=verifier,
+        suites=CERTIFICATE_SUITES,
+        requires_extended_master_secret=True,
     )
