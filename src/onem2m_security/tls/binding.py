@@ -1,8 +1,9 @@
 """The only module that knows the TLS library: pyOpenSSL, plus what it lacks, from cryptography's OpenSSL.
 
 pyOpenSSL has no pre-shared keys, and its verify callback cannot choose an alert. Both come from symbols that
-the cryptography package keeps in its binding for this purpose. They are looked for at import, so that a
-change of library shows at once and not in the middle of a handshake.
+the cryptography package keeps in its binding for this purpose. They are looked for before a context is made,
+and trial.py tries what they do before a port is opened, so that a change of library shows at once and not in
+the middle of a handshake.
 
 The callbacks are made once and live as long as the process. They find their session by the pointer of its SSL
 object, and let no exception out into C.
@@ -32,12 +33,6 @@ _NEEDED = (
     "SSL_CTX_set1_sigalgs_list",
     "SSL_get_extms_support",
 )
-_missing = [name for name in _NEEDED if not hasattr(_lib, name)]
-if _missing:
-    raise ConfigurationError(
-        f"the installed cryptography package lacks {', '.join(_missing)}: "
-        "install a version within the bounds of this package's dependencies"
-    )
 
 OPENSSL_VERSION: Final = SSL.SSLeay_version(SSL.SSLEAY_VERSION).decode("ascii")
 
@@ -185,7 +180,16 @@ def make_context(
 
     Security level 0 is needed for CCM_8, which the standard makes mandatory; exact lists of suites, groups
     and signature algorithms keep anything weaker out.
+
+    Raises:
+        ConfigurationError: The installed libraries lack something that is needed.
     """
+    missing = [name for name in _NEEDED if not hasattr(_lib, name)]
+    if missing:
+        raise ConfigurationError(
+            f"the installed cryptography package lacks {', '.join(missing)}: "
+            "install a version within the bounds of this package's dependencies"
+        )
     context = SSL.Context(SSL.DTLS_METHOD if datagram else SSL.TLS_METHOD)
     version = 0xFEFD if datagram else SSL.TLS1_2_VERSION
     context.set_min_proto_version(version)
