@@ -14,7 +14,6 @@ from typing import Any, cast
 from ..errors import ConfigurationError, HandshakeError, HandshakeTimeoutError
 from ..frameworks.base import Authorities, Established, Initiator
 from ..tls.session import Session
-from ..tls.trial import check_engine
 from .address import Address
 from .connection import SecureConnection, completed
 from .limits import HalfOpen, Limits
@@ -236,9 +235,8 @@ class Listener:
         """Listen; returns the address in use (for port 0 with the port that was chosen).
 
         Raises:
-            ConfigurationError: The address cannot be listened on, or the TLS engine is not what it must be.
+            ConfigurationError: The address cannot be listened on.
         """
-        check_engine()
         loop = asyncio.get_running_loop()
         try:
             self._server = await loop.create_server(self._accept, address.host, address.port, backlog=backlog)

@@ -22,7 +22,6 @@ from ..tls.cookies import CookieGate
 from ..tls.framing import DEFAULT_MTU, DatagramFraming
 from ..tls.records import DATAGRAM_MAX_OCTETS, ClientHello, client_hello
 from ..tls.session import Session, State
-from ..tls.trial import check_engine
 from .address import Address
 from .connection import SecureConnection, completed
 from .limits import HalfOpen, Limits
@@ -216,9 +215,8 @@ class DatagramListener(asyncio.DatagramProtocol):
         """Listen; returns the address in use (for port 0 with the port that was chosen).
 
         Raises:
-            ConfigurationError: The address cannot be listened on, or the TLS engine is not what it must be.
+            ConfigurationError: The address cannot be listened on.
         """
-        check_engine()
         loop = asyncio.get_running_loop()
         try:
             transport, _ = await loop.create_datagram_endpoint(
