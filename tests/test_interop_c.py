@@ -62,15 +62,15 @@ def client(request, compiled, tmp_path):
 
 @contextlib.asynccontextmanager
 async def entity_b(transport, **more):
-    """An Entity B that says one line to whoever associates; its port, and the channels."""
+    """An Entity B that answers whoever associates; its port, and the channels."""
     accepted = []
 
-    async def welcome(channel):
+    async def answer(channel):
         accepted.append(channel)
-        await channel.write(b"welcome")
+        await channel.write(b"you said " + await channel.read())
 
     async with EntityB(ID_B, **more) as b:
-        yield (await b.listen(LOOPBACK, welcome, transport=transport)).port, accepted
+        yield (await b.listen(LOOPBACK, answer, transport=transport)).port, accepted
 
 
 def exported_by(channel):
@@ -108,8 +108,8 @@ async def test_a_maf_client_may_offer_the_mandatory_suite_alone(tmp_path, compil
 async def test_an_entity_a_associates_with_b_by_kpsa_and_hears_it(client, transport):
     async with entity_b(transport, keys=[KPSA]) as (port, accepted):
         shown = client.key(str(KPSA.key_id), KPSA.key.reveal())
-        run = await client.meet(port, transport, *shown, "read=yes")
-        assert run.said("received") == "welcome", run.output
+        run = await client.meet(port, transport, *shown, "say=hello")
+        assert run.said("received") == "you said hello", run.output
     assert [channel.association.peer for channel in accepted] == [ID_A]
 
 
@@ -138,8 +138,8 @@ async def test_b_may_take_longer_to_find_the_key_than_the_client_waits_before_it
 ):
     async with entity_b(transport, resolvers=[Slow()]) as (port, accepted):
         shown = client.key(str(KPSA.key_id), KPSA.key.reveal())
-        run = await client.meet(port, transport, *shown, CONNECTION, "read=yes")
-        assert run.said("received") == "welcome", run.output
+        run = await client.meet(port, transport, *shown, CONNECTION, "say=hello")
+        assert run.said("received") == "you said hello", run.output
         [channel] = accepted
         assert run.exported == exported_by(channel)
 
@@ -156,8 +156,8 @@ async def test_an_entity_a_associates_with_b_by_certificate(client, transport, s
     chosen = [client.mandatory(transport, "cert")] if suites == "the mandatory one" else []
     async with entity_b(transport, endpoint=endpoint_b(certificate=SHOWN_BY_B)) as (port, accepted):
         shown = client.certificate(ISSUED_TO_A, ROOT.trust_anchor_pem)
-        run = await client.meet(port, transport, *shown, CONNECTION, "read=yes", *chosen)
-        assert run.said("received") == "welcome", run.output
+        run = await client.meet(port, transport, *shown, CONNECTION, "say=hello", *chosen)
+        assert run.said("received") == "you said hello", run.output
         [channel] = accepted
         assert channel.association.peer == ID_A
         assert run.exported == exported_by(channel)
@@ -172,8 +172,8 @@ async def test_a_peer_that_does_not_send_its_root_associates_where_it_is_configu
     async with entity_b(transport, endpoint=endpoint) as (port, accepted):
         issued = above.issue(None, NAME_A)
         shown = client.certificate(issued, ROOT.trust_anchor_pem, with_root=False)
-        run = await client.meet(port, transport, *shown, "read=yes")
-        assert run.said("received") == "welcome", run.output
+        run = await client.meet(port, transport, *shown, "say=hello")
+        assert run.said("received") == "you said hello", run.output
     assert [channel.association.peer for channel in accepted] == [ID_A]
 
 
@@ -193,7 +193,7 @@ async def test_a_peer_that_does_not_send_its_root_associates_where_it_is_configu
 async def test_whoever_is_refused_sees_the_alert(client, transport, issued, alert):
     async with entity_b(transport, endpoint=endpoint_b(certificate=SHOWN_BY_B)) as (port, accepted):
         shown = client.certificate(issued, ROOT.trust_anchor_pem)
-        run = await client.meet(port, transport, *shown, "read=yes")
+        run = await client.meet(port, transport, *shown, "say=hello")
     assert (run.completed, run.alert) == (False, CODES[alert]), run.output
     assert accepted == []
 
@@ -234,7 +234,7 @@ async def test_the_chain_of_b_is_accepted_with_name_constraints(client, constrai
     anchor = Issued((above if client.name == "mbedtls" else root).chain[:1])
     async with entity_b(Transport.TLS, endpoint=endpoint_b(certificate=shown_by_b)) as (port, accepted):
         shown = client.certificate(ISSUED_TO_A, anchor.full_chain_pem)
-        run = await client.meet(port, Transport.TLS, *shown, "read=yes")
+        run = await client.meet(port, Transport.TLS, *shown, "say=hello")
     knows = client.name != "mbedtls" or not in_authority
-    assert (run.said("received") == "welcome") == knows, run.output
+    assert (run.said("received") == "you said hello") == knows, run.output
     assert len(accepted) == knows

@@ -7,7 +7,7 @@
  *   suites=TEXT                        what to offer, in the library's own words
  *   label=TEXT                         export 48 octets with this label (RFC 5705)
  *   ems=no                             without Extended Master Secret (RFC 7627)
- *   read=yes                           wait for what the server says first
+ *   say=TEXT                           send this, and wait for an answer
  *
  * Prints "suite: NAME", "exported: HEX" and "received: TEXT", or "alert: NUMBER" and "failed: REASON".
  * Ends with 0 only after a complete handshake.
@@ -26,8 +26,8 @@
 #define SERVER_NAME "maf.example.com"
 
 struct arguments {
-    int port, datagram, without_ems, reads;
-    const char *psk, *key, *cert, *ca, *suites, *label;
+    int port, datagram, without_ems;
+    const char *psk, *key, *cert, *ca, *suites, *label, *say;
 };
 
 static struct arguments parse(int count, char **words) {
@@ -48,7 +48,7 @@ static struct arguments parse(int count, char **words) {
         else if (strcmp(words[place], "suites") == 0) found.suites = value;
         else if (strcmp(words[place], "label") == 0) found.label = value;
         else if (strcmp(words[place], "ems") == 0) found.without_ems = 1;
-        else if (strcmp(words[place], "read") == 0) found.reads = 1;
+        else if (strcmp(words[place], "say") == 0) found.say = value;
         else exit(2);
     }
     return found;

@@ -73,7 +73,8 @@ int main(int count, char **words) {
         print_exported(octets);
     }
     gnutls_record_set_timeout(session, PATIENCE_SECONDS * 1000);
-    if (given.reads) {
+    if (given.say) {
+        gnutls_record_send(session, given.say, strlen(given.say));
         do
             done = (int)gnutls_record_recv(session, text, sizeof text);
         while (done == GNUTLS_E_AGAIN || done == GNUTLS_E_INTERRUPTED);

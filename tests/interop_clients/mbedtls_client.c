@@ -108,7 +108,8 @@ int main(int count, char **words) {
                                   sizeof learned.randoms, octets, sizeof octets));
         print_exported(octets);
     }
-    if (given.reads) {
+    if (given.say) {
+        mbedtls_ssl_write(&session, (const unsigned char *)given.say, strlen(given.say));
         do
             result = mbedtls_ssl_read(&session, (unsigned char *)text, sizeof text);
         while (result == MBEDTLS_ERR_SSL_WANT_READ);

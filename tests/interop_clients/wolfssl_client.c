@@ -69,7 +69,8 @@ int main(int count, char **words) {
         wolfSSL_export_keying_material(session, octets, sizeof octets, given.label, strlen(given.label), NULL, 0, 0);
         print_exported(octets);
     }
-    if (given.reads) {
+    if (given.say) {
+        wolfSSL_write(session, given.say, (int)strlen(given.say));
         result = wolfSSL_read(session, text, sizeof text);
         if (result < 0)
             return end(session, result);
