@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -154,7 +154,7 @@ class _Run:
 class _Judge:
     """Accepts exactly one chain."""
 
-    accepted: tuple[bytes, ...]
+    accepted: tuple[bytes, ...] = field(repr=False)
     alert = "certificate_revoked"
 
     def verify(self, chain: Sequence[bytes], *, server: bool) -> object:
@@ -168,8 +168,8 @@ class _Judge:
 class _Credential:
     """A self-signed certificate for the trial alone."""
 
-    certificate_chain: tuple[bytes, ...]
-    private_key: ec.EllipticCurvePrivateKey
+    certificate_chain: tuple[bytes, ...] = field(repr=False)
+    private_key: ec.EllipticCurvePrivateKey = field(repr=False)
 
     @classmethod
     def generate(cls) -> _Credential:
