@@ -50,6 +50,15 @@ def refusal(path):
     return str(refused.value)
 
 
+def test_a_root_certificate_is_read_beside_its_hash_and_must_be_that_root(write):
+    named = 'peer = "/Sgw7"\nroot_certificate = "anchors.pem"'
+    [gateway] = load_associations(write(RELEASE1.replace('peer = "/Sgw7"', named)))
+    assert gateway.root_certificate == ROOT.certificate
+    other = RELEASE1.replace('peer = "/Sgw7"', named).replace(ROOT.root_of_trust.hex(), "00" * 32)
+    assert "another key" in refusal(write(other))
+    assert "root_certificate" in refusal(write(f'{RELEASE3}root_certificate = "anchors.pem"'))
+
+
 def test_both_forms_are_read_in_their_order(write):
     gateway, device = load_associations(write(RELEASE1 + RELEASE3))
     assert gateway.description == gateway.name == "gateway 7"

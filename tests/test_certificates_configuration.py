@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -139,16 +138,20 @@ def test_what_a_flavour_cannot_have_is_refused():
         AssociationConfiguration.release1(certificate_name="b", root_of_trust=b"short", peer="/b")
 
 
+def anchored_in(certificate, form=lambda one: (one,)):
+    return AssociationConfiguration.release3(flavour="fqdn", trust_anchors=form(certificate))
+
+
 def test_trust_anchors_are_authorities_by_the_profile():
     assert load_trust_anchors(ANCHOR) == (ROOT.certificate,)
     leaf = ROOT.issue(Flavour.FQDN, "mef.example")
     with pytest.raises(ConfigurationError, match="certificate authority"):
-        load_trust_anchors(leaf.certificate.public_bytes(Encoding.PEM))
+        anchored_in(leaf.certificate)
     key = ec.generate_private_key(ec.SECP384R1())
     name = ROOT.certificate.subject
     other_curve, _ = forge((name, key), key=key, ca=True, key_usage=usage(key_cert_sign=True))
     with pytest.raises(ConfigurationError, match="P-256"):
-        load_trust_anchors(other_curve.public_bytes(Encoding.PEM))
+        anchored_in(other_curve)
     for octets in (
         b"",
         b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",

@@ -56,6 +56,33 @@ def connect(port, directory, name, entity, *arguments, check=True):
     )  # fmt: skip
 
 
+def test_a_peer_that_leaves_its_root_out_is_met_by_its_root_certificate(files, programs):
+    """In Release 1, at either end: by option and in the file of associations."""
+    for name, issued in (("a", A), ("b", B)):
+        (files / f"{name}.crt").write_bytes(issued.chain_pem)
+    associations = files / "associations.toml"
+    associations.write_text(
+        f"""
+        [[association]]
+        certificate_name = "{NAME_A}"
+        root_of_trust = "{ROOT.root_of_trust.hex()}"
+        root_certificate = "root.pem"
+        peer = "{ID_A}"
+        """
+    )
+    b = listen(programs, files, "--associations", associations, name="b", cse_id=ID_B)
+    arguments = (
+        "connect", f"127.0.0.1:{b.port}", "--peer", ID_B, "--entity", ID_A, "--wait", "0.2", "--json",
+        *shown(files, "a"), "--peer-name", NAME_B, "--root-of-trust", ROOT.root_of_trust.hex(),
+    )  # fmt: skip
+    refused = m2msec(*arguments, check=False)
+    assert refused.returncode != 0
+    assert "root_certificate" in refused.stderr
+    done = m2msec(*arguments, "--root-certificate", files / "root.pem")
+    assert json.loads(done.stdout.splitlines()[0])["peer"] == str(ID_B)
+    b.wait_for(f'"peer": "{ID_A}"')
+
+
 def test_b_tells_which_of_its_associations_matched(files, programs):
     (files / "associations.toml").write_text(
         '[[association]]\nname = "our device"\nflavour = "device"\n'

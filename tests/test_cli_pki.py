@@ -37,8 +37,14 @@ class Pki:
 def pki(tmp_path):
     pki = Pki(tmp_path)
     pki.run("root", "Lab root", "--out", pki.path("root"))
-    constraints = ["--dns", "sp.example", "--uri-host", "sp.example", "--device", "0.2.481.1.100"]
-    pki.run("intermediate", "Lab CA", "--ca", pki.path("root"), "--out", pki.path("ca"), *constraints)
+    for name, *constraints in (
+        ("ca", "--dns", "sp.example"),
+        ("ca-ae", "--uri-host", "sp.example"),
+        ("ca-device", "--device", "0.2.481.1.100"),
+    ):
+        pki.run(
+            "intermediate", f"Lab {name}", "--ca", pki.path("root"), "--out", pki.path(name), *constraints
+        )
     return pki
 
 
@@ -48,17 +54,17 @@ def verify(pki, configuration, name, **more):
 
 
 @pytest.mark.parametrize(
-    ("flavour", "identifier"),
+    ("flavour", "identifier", "ca"),
     [
-        ("cse-id", "//sp.example/cse1"),
-        ("ae-id", "//sp.example/cse1/Cae"),
-        ("fqdn", "mef.sp.example"),
-        ("device", "0.2.481.1.100.3030.10011"),
-        ("node-id", "0.2.481.1.100.77"),
+        ("cse-id", "//sp.example/cse1", "ca"),
+        ("ae-id", "//sp.example/cse1/Cae", "ca-ae"),
+        ("fqdn", "mef.sp.example", "ca"),
+        ("device", "0.2.481.1.100.3030.10011", "ca-device"),
+        ("node-id", "0.2.481.1.100.77", "ca-device"),
     ],
 )
-def test_each_flavour_is_issued_accepted_and_described(pki, flavour, identifier):
-    pki.run("issue", flavour, identifier, "--ca", pki.path("ca"), "--out", pki.path("peer"))
+def test_each_flavour_is_issued_accepted_and_described(pki, flavour, identifier, ca):
+    pki.run("issue", flavour, identifier, "--ca", pki.path(ca), "--out", pki.path("peer"))
     configuration = AssociationConfiguration.release3(
         flavour=flavour, peer_id=identifier, trust_anchors=(pki.place / "root.crt").read_bytes()
     )
@@ -156,7 +162,7 @@ def test_an_authority_whose_key_is_open_to_others_is_not_used(pki):
         (["issue", "passport", "x"], "there is no flavour"),
         (["issue", "cse-id", "/relative"], "give a CSE-ID"),
         (["issue", "device", "9.9"], "M2M Device ID"),
-        (["intermediate", "Name"], "name constraints"),
+        (["intermediate", "Name", "--dns", "sp.example", "--device", "0.2.481.1"], "one form of name"),
     ],
 )
 def test_a_mistake_is_one_plain_line(pki, arguments, words):
@@ -164,6 +170,21 @@ def test_a_mistake_is_one_plain_line(pki, arguments, words):
     assert words in said
     assert len(said.strip().splitlines()) == 1
     assert not (pki.place / "x.key").exists()
+
+
+def test_an_intermediate_is_constrained_by_itself_or_from_above(pki):
+    beneath_root = ["intermediate", "Name", "--ca", pki.path("root"), "--out", pki.path("x")]
+    assert "needs name constraints" in pki.run(*beneath_root, code=2)
+    pki.run("root", "Narrow root", "--dns", "sp.example", "--out", pki.path("narrow"))
+    pki.run("intermediate", "Name", "--ca", pki.path("narrow"), "--out", pki.path("below"))
+    pki.run(
+        "issue", "fqdn", "mef.sp.example", "--ca", pki.path("below"), "--out", pki.path("m"), "--without-root"
+    )
+    assert (pki.place / "m.crt").read_text().count("BEGIN") == 2
+    configuration = AssociationConfiguration.release3(
+        flavour="fqdn", peer_id="mef.sp.example", trust_anchors=(pki.place / "narrow.crt").read_bytes()
+    )
+    assert verify(pki, configuration, "m").peer is not None
 
 
 def test_check_of_something_else_is_one_plain_line(tmp_path):

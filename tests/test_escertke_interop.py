@@ -20,6 +20,7 @@ from typing import Self
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
+import tlslite_support  # noqa: F401 - mends what it must read
 from escertke_support import Party
 from onem2m_security.errors import KeyEstablishmentError
 from onem2m_security.frameworks.base import Acceptor, Initiator

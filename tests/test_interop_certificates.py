@@ -18,7 +18,9 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
+import tlslite_support  # noqa: F401 - mends what it must read
 from certificate_support import (
     CA,
     FOR_A,
@@ -233,8 +235,7 @@ def forged(*, above=CA, with_root=False, **wrong):
 
 def below(**wrong):
     """A chain with something wrong about the intermediate authority's certificate."""
-    constraint = x509.NameConstraints([x509.DNSName("sp.example")], None)
-    made = {"ca": True, "key_usage": CA_USAGE, "extensions": [(constraint, True)]} | wrong
+    made = {"ca": True, "key_usage": CA_USAGE, "extensions": [(PERMITTED, True)]} | wrong
     authority, key = forge(issuer_of(ROOT), subject="authority", **made)
     leaf, leaf_key = forge((authority.subject, key), names=[x509.DNSName(NAME)])
     return Credential((der(leaf), der(authority)), leaf_key)
@@ -273,6 +274,8 @@ def for_self_signed(certificate):
 SELF, SELF_KEY = self_signed_by()
 STRANGER, STRANGER_KEY = self_signed_by()
 BORROWED, BORROWED_KEY = self_signed_by(P256())
+PERMITTED = x509.NameConstraints([x509.DNSName("sp.example")], None)
+MALFORMED = x509.UnrecognizedExtension(ExtensionOID.TLS_FEATURE, b"\x30\x00")
 LONG = x509.UnrecognizedExtension(x509.ObjectIdentifier("2.999.5"), b"\x04\x83\x01\x00\x00" + bytes(65536))
 DEEP = ROOT.intermediate("one", path_length=0, permitted=permitted_names(dns=["sp.example"]))
 DEVICE_ID = "0.2.481.1.100.3030.10011"
@@ -297,10 +300,12 @@ class Refusal:
     crl: object = None
     s_server: str | None = field(default=None)
     """What is seen when openssl is the server, where that is something else."""
+    s_client: str | None = field(default=None)
+    """What is seen when openssl is the client, where that is something else."""
 
 
 NO_USE = "handshake_failure"
-"""openssl as a server does not even offer a certificate that the client's groups or suites exclude."""
+"""openssl does not even show a certificate that our groups, suites or signature algorithms exclude."""
 
 
 REVOKED = forged()
@@ -333,13 +338,21 @@ REFUSALS = {
         "unsupported_certificate", forged(key=ec.generate_private_key(ec.SECP384R1())), s_server=NO_USE
     ),
     "RSA": Refusal(
-        "unsupported_certificate", forged(key=rsa.generate_private_key(65537, 2048)), s_server=NO_USE
+        "unsupported_certificate",
+        forged(key=rsa.generate_private_key(65537, 2048)),
+        s_server=NO_USE,
+        s_client=NO_USE,
     ),
     "SHA-1": Refusal("unsupported_certificate", sha1()),
     "no key usage": Refusal("unsupported_certificate", forged(key_usage=None)),
     "key usage without digitalSignature": Refusal(
         "unsupported_certificate", forged(key_usage=usage(key_agreement=True)), s_server=NO_USE
     ),
+    "extended key usage for e-mail only": Refusal(
+        "unsupported_certificate",
+        forged(extensions=[(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION]), False)]),
+    ),
+    "malformed extension": Refusal("bad_certificate", forged(extensions=[(MALFORMED, False)])),
     "wildcard": Refusal("bad_certificate", forged(names=[x509.DNSName("*.sp.example")])),
     "wildcard beside the name": Refusal(
         "bad_certificate", forged(names=[x509.DNSName(NAME), x509.DNSName("*.sp.example")])
@@ -360,6 +373,10 @@ REFUSALS = {
         forged(above=permitting(devices=["0.2.481.1.200"]), names=[encode_device_id(DEVICE_ID, "0.2.481.1")]),
         flavoured(Flavour.DEVICE, DEVICE_ID, peer="/p"),
     ),
+    "name constraints that are not critical": Refusal(
+        "bad_certificate", below(extensions=[(PERMITTED, False)])
+    ),
+    "name constraints in an end entity": Refusal("bad_certificate", forged(extensions=[(PERMITTED, True)])),
     "no name constraints at all": Refusal("bad_certificate", forged(above=ROOT.intermediate())),
     "path too long": Refusal("unknown_ca", forged(above=DEEP.intermediate("two"))),
     "authority without the CA flag": Refusal("unknown_ca", below(ca=False)),
@@ -405,7 +422,7 @@ async def test_b_refuses_inside_the_handshake_and_openssl_sees_the_alert(tmp_pat
         printed = await asyncio.to_thread(
             s_client, port, *refusal.shown.files(tmp_path, "client"), *UNTIL_TOLD, suite="ALL", given=b"data"
         )
-    assert alert_on_the_wire(printed) == refusal.alert, printed
+    assert alert_on_the_wire(printed) == (refusal.s_client or refusal.alert), printed
     assert "welcome" not in printed
     assert accepted == []
 
@@ -457,6 +474,43 @@ async def test_what_the_refusals_are_made_from_is_accepted(tmp_path, shown, conf
     with SServer(tmp_path, shown) as server:
         async with await connect_to(server, with_peer(configuration)) as channel:
             assert channel.association.peer == with_peer(configuration).peer
+
+
+@pytest.mark.parametrize(
+    ("purpose", "shown_by"),
+    [(ExtendedKeyUsageOID.CLIENT_AUTH, "client"), (ExtendedKeyUsageOID.SERVER_AUTH, "server")],
+    ids=["clientAuth", "serverAuth"],
+)
+async def test_a_certificate_for_one_role_is_refused_in_the_other(tmp_path, purpose, shown_by):
+    shown = forged(extensions=[(x509.ExtendedKeyUsage([purpose]), False)])
+    async with b_in_this_process(endpoint_b(CSE)) as (port, accepted):
+        printed = await asyncio.to_thread(s_client, port, *shown.files(tmp_path, "client"), *UNTIL_TOLD)
+    is_client = shown_by == "client"
+    assert alert_on_the_wire(printed) == (None if is_client else "unsupported_certificate"), printed
+    assert len(accepted) == is_client
+    with SServer(tmp_path, shown) as server:
+        if is_client:
+            with pytest.raises(HandshakeError, match="TLS server authentication"):
+                await connect_to(server, with_peer(CSE))
+        else:
+            await (await connect_to(server, with_peer(CSE))).close()
+    assert alert_on_the_wire(server.output) == ("unsupported_certificate" if is_client else None)
+
+
+async def test_openssl_without_its_root_associates_where_the_root_certificate_is_configured(tmp_path):
+    """As peers do that never send it (RFC 5246 clause 7.4.2): NSS, libcoap."""
+    shown = Credential(A.local(with_root=False).certificate_chain, A.private_key)
+    configured = named(NAME_A, ID_A, root_certificate=ROOT.certificate)
+    for configuration, alert in ((FOR_A, "unknown_ca"), (configured, None)):
+        async with b_in_this_process(endpoint_b(configuration)) as (port, accepted):
+            printed = await asyncio.to_thread(s_client, port, *shown.files(tmp_path, "client"), *UNTIL_TOLD)
+        assert alert_on_the_wire(printed) == alert, printed
+        assert [channel.association.peer for channel in accepted] == ([] if alert else [ID_A])
+    shown = Credential(B.local(with_root=False).certificate_chain, B.private_key)
+    with SServer(tmp_path, shown) as server:
+        configuration = named(NAME_B, ID_B, root_certificate=ROOT.certificate)
+        async with await connect_to(server, configuration) as channel:
+            assert channel.association.peer == ID_B
 
 
 async def test_b_goes_on_serving_after_every_refusal(tmp_path):

@@ -1,9 +1,10 @@
 """A file of Association Configurations: whose certificates to accept, and as whom (TOML).
 
 Each ``[[association]]`` has one of the two forms of configuration.py. Release 1: ``certificate_name``,
-``root_of_trust`` and ``peer``. Release 3: ``flavour``, ``trust_anchors`` (a PEM file, relative to this one)
-and, as the flavour needs, ``peer_id``, ``peer`` and ``allowed_ae_ids``. Both take ``name``, ``targets`` and
-``peer_kind``. Whatever is wrong is refused as a whole, naming file, association and key; nothing is guessed.
+``root_of_trust`` and ``peer``; ``root_certificate`` (a PEM file) for a peer that does not send its root.
+Release 3: ``flavour``, ``trust_anchors`` (a PEM file) and, as the flavour needs, ``peer_id``, ``peer`` and
+``allowed_ae_ids``. Both take ``name``, ``targets`` and ``peer_kind``. Files are relative to this one.
+Whatever is wrong is refused as a whole, naming file, association and key; nothing is guessed.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from .files import read_public
 ASSOCIATIONS_MAX: Final = 10_000
 """The most associations in one file."""
 
-_RELEASE1: Final = {"certificate_name", "root_of_trust"}
+_RELEASE1: Final = {"certificate_name", "root_of_trust", "root_certificate"}
 _RELEASE3: Final = {"flavour", "peer_id", "trust_anchors", "allowed_ae_ids"}
 _BOTH: Final = {"name", "peer", "peer_kind", "targets"}
 _LISTS: Final = {"allowed_ae_ids", "targets"}
@@ -92,9 +93,11 @@ def _make(path: Path, given: Mapping[str, Any]) -> AssociationConfiguration:
     targets = tuple(map(EntityId.parse, given.get("targets", ())))
     if "certificate_name" in given:
         assert peer is not None  # noqa: S101 - its absence was reported before
+        root = given.get("root_certificate")
         return AssociationConfiguration.release1(
             certificate_name=given["certificate_name"],
             root_of_trust=given["root_of_trust"],
+            root_certificate=None if root is None else read_public(path.parent / root),
             peer=peer,
             targets=targets,
             name=given.get("name"),

@@ -29,8 +29,7 @@ from onem2m_security.identifiers import Fqdn
 from .flavours import AE_ID_URI_SCHEME, Flavour, parse_identifier, raw_public_key_error
 from .local import LocalCertificate
 from .names import CertificateNames, encode_device_id, subject_alternative_names
-from .path import MALFORMED
-from .profile import algorithm_findings, authority_findings
+from .profile import MALFORMED, anchor_findings
 from .public_key_id import key_hash
 
 DEVICE_INDICATION_ID = "0.2.481.1"
@@ -99,7 +98,7 @@ class Authority:
             raise CredentialError(
                 "the private key does not belong to the certificate authority's certificate"
             )
-        findings = algorithm_findings(chain[0]) + authority_findings(chain[0])
+        findings = anchor_findings(chain[0])
         if findings:
             raise CredentialError(f"the certificate authority cannot be used: {findings[0]}")
         self.chain = tuple(chain)

@@ -1,7 +1,8 @@
 """Association Configuration for certificates: whom to accept, by what (seed 8.1.1.2.2, TS-0003 8.1.2.4).
 
-Two forms. Release 1: Certificate Name, Root of Trust and the peer's identity. Release 3: a certificate
-flavour, its globally unique identifier and trust anchors. Holds public values only; opens no file.
+Two forms. Release 1: Certificate Name, Root of Trust and the peer's identity; also the root's certificate,
+for peers that do not send it. Release 3: a certificate flavour, its globally unique identifier and trust
+anchors. Holds public values only; opens no file.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from onem2m_security.errors import ConfigurationError, IdentifierError
 from onem2m_security.identifiers import EntityId, Fqdn, nfkc
 
 from .flavours import Flavour, cse_id_of, parse_ae_id_uri, parse_identifier, raw_public_key_error
-from .profile import algorithm_findings, authority_findings
-from .public_key_id import PublicKeyIdentifier, parse_root_of_trust
+from .profile import MALFORMED, anchor_findings
+from .public_key_id import PublicKeyIdentifier, key_hash, parse_root_of_trust
 
 TRUST_ANCHORS_MAX_OCTETS = 1024 * 1024
 """The largest bundle of trust anchors read, in octets."""
@@ -31,6 +32,8 @@ class AssociationConfiguration:
     Attributes:
         certificate_name: Release 1: the Certificate Name.
         root_of_trust: Release 1: SHA-256 of the root's SubjectPublicKeyInfo (DER), 32 octets.
+        root_certificate: Release 1: the certificate of that root, to complete the chain of a peer that leaves
+            it out (RFC 5246 clause 7.4.2); None where the peer sends it.
         flavour: Release 3: the certificate flavour.
         peer_id: Release 3: the globally unique identifier, canonical; None to accept any that the trust
             anchors certify and to take the identity from the certificate (8.1.2.4 for Entity B).
@@ -44,6 +47,7 @@ class AssociationConfiguration:
 
     certificate_name: str | None = None
     root_of_trust: bytes | None = None
+    root_certificate: x509.Certificate | None = None
     flavour: Flavour | None = None
     peer_id: str | None = None
     trust_anchors: tuple[x509.Certificate, ...] = ()
@@ -70,6 +74,7 @@ class AssociationConfiguration:
         certificate_name: str,
         root_of_trust: str | bytes,
         peer: EntityId | str,
+        root_certificate: str | bytes | x509.Certificate | None = None,
         targets: tuple[EntityId, ...] = (),
         name: str | None = None,
     ) -> Self:
@@ -80,6 +85,7 @@ class AssociationConfiguration:
                 self-signed certificate its key hash, in any form that ``root_of_trust`` takes.
             root_of_trust: SHA-256 over the root's SubjectPublicKeyInfo: 32 octets, hex, base64 or ni-URI.
             peer: The identity of the peer.
+            root_certificate: The root's certificate, PEM or parsed, for a peer that does not send it.
             targets: Its Enrolment Targets or MAF targets.
             name: What the operator calls this configuration.
 
@@ -90,6 +96,7 @@ class AssociationConfiguration:
             return cls(
                 certificate_name=nfkc(certificate_name),
                 root_of_trust=parse_root_of_trust(root_of_trust),
+                root_certificate=_root_certificate(root_certificate),
                 peer=_entity(peer),
                 targets=targets,
                 name=name,
@@ -152,14 +159,24 @@ class AssociationConfiguration:
             raise ConfigurationError(
                 "peer_id, trust_anchors and allowed_ae_ids belong to a Release 3 association"
             )
+        if self.root_certificate is not None:
+            _check_anchor("root_certificate", self.root_certificate)
+            if key_hash(self.root_certificate) != self.root_of_trust:
+                raise ConfigurationError(
+                    "root_certificate holds another key than the one that root_of_trust is the hash of"
+                )
 
     def _check_release3(self, flavour: Flavour) -> None:
         if flavour is Flavour.RAW_PUBLIC_KEY:
             raise raw_public_key_error()
-        if self.root_of_trust is not None:
-            raise ConfigurationError("root_of_trust belongs to a Release 1 association: use trust_anchors")
+        if self.root_of_trust is not None or self.root_certificate is not None:
+            raise ConfigurationError(
+                "root_of_trust and root_certificate belong to a Release 1 association: use trust_anchors"
+            )
         if not self.trust_anchors:
             raise ConfigurationError(f"a {flavour.value} association needs trust_anchors: PEM certificates")
+        for anchor in self.trust_anchors:
+            _check_anchor("the trust anchor", anchor)
         if flavour is Flavour.AE_ID and self.peer is not None and str(self.peer) != self.peer_id:
             raise ConfigurationError(
                 f"an AE-ID certificate for {self.peer_id} does not authenticate {self.peer}"
@@ -193,26 +210,39 @@ class AssociationConfiguration:
 
 
 def load_trust_anchors(pem: str | bytes) -> tuple[x509.Certificate, ...]:
-    """Parse trust anchors, each an authority's certificate by the profile (10.1.1.3).
+    """Parse trust anchors; whether each is an authority's by the profile, the configuration looks at.
 
     Raises:
-        ConfigurationError: Empty, larger than 1 MiB, malformed, or not what the profile allows.
+        ConfigurationError: Empty, larger than 1 MiB, or malformed.
     """
     octets = pem.encode("utf-8") if isinstance(pem, str) else pem
     if len(octets) > TRUST_ANCHORS_MAX_OCTETS:
         raise ConfigurationError(f"trust anchors: larger than {TRUST_ANCHORS_MAX_OCTETS} octets")
     try:
-        anchors = tuple(x509.load_pem_x509_certificates(octets))
-        for anchor in anchors:
-            findings = algorithm_findings(anchor) + authority_findings(anchor)
-            if findings:
-                name = anchor.subject.rfc4514_string()
-                raise ConfigurationError(f"the trust anchor {name!r} cannot be used: {findings[0]}")
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+        return tuple(x509.load_pem_x509_certificates(octets))
+    except MALFORMED as error:
         raise ConfigurationError(
             "trust anchors: PEM certificates (-----BEGIN CERTIFICATE-----) expected"
         ) from error
-    return anchors
+
+
+def _check_anchor(what: str, anchor: x509.Certificate) -> None:
+    """Refuse what the profile does not allow, in whatever form the certificate was given (10.1.1.3)."""
+    try:
+        findings, name = anchor_findings(anchor), anchor.subject.rfc4514_string()
+    except MALFORMED as error:
+        raise ConfigurationError(f"{what} is malformed") from error
+    if findings:
+        raise ConfigurationError(f"{what} {name!r} cannot be used: {findings[0]}")
+
+
+def _root_certificate(given: str | bytes | x509.Certificate | None) -> x509.Certificate | None:
+    if given is None or isinstance(given, x509.Certificate):
+        return given
+    certificates = load_trust_anchors(given)
+    if len(certificates) != 1:
+        raise ConfigurationError(f"root_certificate: one certificate is expected, not {len(certificates)}")
+    return certificates[0]
 
 
 def peer_of(flavour: Flavour, identifier: str) -> EntityId | None:

@@ -14,7 +14,7 @@ from cryptography import x509
 
 from onem2m_security.errors import CertificateRejectedError, ConfigurationError
 
-from .profile import key_usage
+from .profile import MALFORMED, key_usage
 
 CRL_MAX_OCTETS = 8 * 1024 * 1024
 """The largest CRL file read, in octets."""
@@ -136,7 +136,7 @@ def load_crl(path: Path) -> x509.CertificateRevocationList:
         pem = octets.lstrip().startswith(b"-----BEGIN")
         crl = x509.load_pem_x509_crl(octets) if pem else x509.load_der_x509_crl(octets)
         critical = [extension.oid.dotted_string for extension in crl.extensions if extension.critical]
-    except (ValueError, x509.DuplicateExtension) as error:
+    except MALFORMED as error:
         raise ConfigurationError(f"{path}: this is no CRL in PEM or DER form") from error
     if critical:
         raise ConfigurationError(

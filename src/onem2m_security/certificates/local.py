@@ -25,8 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
 from onem2m_security.errors import CredentialError
 
 from .files import read_private, read_public
-from .path import MALFORMED
-from .profile import algorithm_findings, usage_findings
+from .profile import MALFORMED, algorithm_findings, purpose_findings, usage_findings
 from .public_key_id import key_hash
 from .verification import CHAIN_MAX_CERTIFICATES
 
@@ -71,7 +70,7 @@ class LocalCertificate:
                 f"the chain has {len(chain)} certificates: peers accept {CHAIN_MAX_CERTIFICATES}"
             )
         findings = [finding for certificate in chain for finding in algorithm_findings(certificate)]
-        findings += usage_findings(chain[0], required=False)
+        findings += usage_findings(chain[0], required=False) + purpose_findings(chain[0])
         if findings:
             raise CredentialError(
                 f"the certificate does not meet the profile of clause 10.1.1: {findings[0]}"

@@ -13,13 +13,12 @@ from itertools import pairwise
 from typing import Self
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.utils import CryptographyDeprecationWarning
 from OpenSSL import crypto
 
 from onem2m_security.errors import CertificateRejectedError
 
 from . import constraints
+from .profile import MALFORMED
 
 # X509_V_ERR_… of openssl/x509_vfy.h (the binding does not name all of them) and the alert for each.
 _UNSUPPORTED_CONSTRAINT_TYPE = 51
@@ -30,17 +29,6 @@ _ALERTS = (
     | dict.fromkeys((26, 32, 34), "unsupported_certificate")
     | dict.fromkeys((4, 6, 7, 13, 14, *_NAME_CONSTRAINTS), "bad_certificate")
 )
-
-MALFORMED = (
-    ValueError,
-    x509.InvalidVersion,
-    x509.DuplicateExtension,
-    x509.UnsupportedGeneralNameType,
-    UnsupportedAlgorithm,
-    CryptographyDeprecationWarning,  # where warnings are errors
-    crypto.Error,
-)
-"""What the two libraries raise for octets that are no certificate of RFC 5280."""
 
 _FLAGS = crypto.X509StoreFlags.PARTIAL_CHAIN
 
@@ -70,7 +58,7 @@ class PresentedCertificate:
             parsed = x509.load_der_x509_certificate(der)
             _ = parsed.extensions, parsed.subject, parsed.issuer, parsed.not_valid_after_utc  # lazy in part
             native = crypto.load_certificate(crypto.FILETYPE_ASN1, der)
-        except MALFORMED as error:
+        except (*MALFORMED, crypto.Error) as error:
             raise CertificateRejectedError("a certificate is malformed", alert="bad_certificate") from error
         if parsed.serial_number <= 0:  # RFC 5280 clause 4.1.2.2
             raise CertificateRejectedError(

@@ -6,20 +6,37 @@ wildcards; a certificate authority's certificate says so. Nothing here knows a p
 
 from __future__ import annotations
 
+from typing import Final
+
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import ExtendedKeyUsageOID, SignatureAlgorithmOID
 
 from .names import CertificateNames
 from .public_key_id import subject_public_key_info
 
 EC_PUBLIC_KEY = x509.ObjectIdentifier("1.2.840.10045.2.1")
-_TLS_PURPOSES = {
-    ExtendedKeyUsageOID.CLIENT_AUTH,
-    ExtendedKeyUsageOID.SERVER_AUTH,
-    ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE,
-}
+CLIENT_AUTH: Final = ExtendedKeyUsageOID.CLIENT_AUTH
+"""The key purpose of whoever initiates a handshake: Entity A, a MAF's or MEF's client."""
+
+SERVER_AUTH: Final = ExtendedKeyUsageOID.SERVER_AUTH
+"""The key purpose of whoever accepts it: Entity B, a MAF, an MEF."""
+
+_PURPOSES = {CLIENT_AUTH: "TLS client", SERVER_AUTH: "TLS server"}
+
+MALFORMED = (
+    ValueError,
+    TypeError,  # a list of something that is not what it should be
+    LookupError,  # a number that stands for nothing
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+    UnsupportedAlgorithm,
+    CryptographyDeprecationWarning,  # where warnings are errors
+)
+"""What reading a certificate, a request or a list raises for octets that are none of RFC 5280."""
 
 
 def algorithm_findings(certificate: x509.Certificate) -> list[str]:
@@ -44,25 +61,36 @@ def algorithm_findings(certificate: x509.Certificate) -> list[str]:
 
 
 def usage_findings(certificate: x509.Certificate, *, required: bool) -> list[str]:
-    """What the key usage extensions forbid: signing in a handshake (10.1.1.1, RFC 5280 4.2.1.3, 4.2.1.12).
+    """What the key usage extension forbids: signing in a handshake (10.1.1.1, RFC 5280 4.2.1.3).
 
     Args:
         certificate: An end entity's certificate, or an authority's.
-        required: Whether the key usage extension must be there; Release 1 does not ask for it.
+        required: Whether the extension must be there; Release 1 does not ask for it.
     """
-    findings = []
     usage = key_usage(certificate)
-    if usage is None and required:
-        findings.append("it has no key usage extension: digitalSignature is required")
-    if usage is not None and not usage.digital_signature:
-        findings.append("its key usage lacks digitalSignature")
+    if usage is None:
+        return ["it has no key usage extension: digitalSignature is required"] if required else []
+    return [] if usage.digital_signature else ["its key usage lacks digitalSignature"]
+
+
+def purpose_findings(
+    certificate: x509.Certificate, purpose: x509.ObjectIdentifier | None = None
+) -> list[str]:
+    """What an extended key usage that is there does not allow (RFC 5280 clause 4.2.1.12).
+
+    Args:
+        certificate: An end entity's certificate, or that of an authority, which limits those below it.
+        purpose: CLIENT_AUTH or SERVER_AUTH; None where it may be either.
+    """
     try:
         purposes = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     except x509.ExtensionNotFound:
-        return findings
-    if not _TLS_PURPOSES & set(purposes):
-        findings.append("its extended key usage allows neither TLS client nor TLS server authentication")
-    return findings
+        return []
+    wanted = [purpose] if purpose is not None else list(_PURPOSES)
+    if {*wanted, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE} & set(purposes):
+        return []
+    named = " nor ".join(_PURPOSES[one] for one in wanted)
+    return [f"its extended key usage does not allow {named} authentication"]
 
 
 def authority_findings(certificate: x509.Certificate) -> list[str]:
@@ -76,9 +104,30 @@ def authority_findings(certificate: x509.Certificate) -> list[str]:
     return findings
 
 
+def constraint_findings(certificate: x509.Certificate) -> list[str]:
+    """What RFC 5280 clause 4.2.1.10 does not allow about name constraints: others might not obey these."""
+    try:
+        extension = certificate.extensions.get_extension_for_class(x509.NameConstraints)
+    except x509.ExtensionNotFound:
+        return []
+    findings = []
+    if not is_authority(certificate):
+        findings.append("it has name constraints, but is no certificate authority's")
+    if not extension.critical:
+        findings.append("its name constraints are not critical")
+    return findings
+
+
+def anchor_findings(certificate: x509.Certificate) -> list[str]:
+    """What keeps a certificate from being a trust anchor: the profile holds for it too (10.1.1.3)."""
+    findings = algorithm_findings(certificate) + authority_findings(certificate)
+    return findings + constraint_findings(certificate)
+
+
 def profile_findings(certificate: x509.Certificate) -> list[str]:
     """Everything that clause 10.1.1 does not allow, in plain words; an empty list if it meets the profile."""
     findings = algorithm_findings(certificate) + usage_findings(certificate, required=True)
+    findings += purpose_findings(certificate) + constraint_findings(certificate)
     if is_authority(certificate):
         findings += authority_findings(certificate)
     if CertificateNames.of(certificate).wildcards:

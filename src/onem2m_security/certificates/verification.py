@@ -8,7 +8,6 @@ private key, which is the handshake's part.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,21 +17,28 @@ from functools import partial
 from itertools import pairwise
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from onem2m_security.errors import CertificateRejectedError, ConfigurationError, IdentifierError
-from onem2m_security.identifiers import CredentialId, EntityId, EntityKind, Fqdn
+from onem2m_security.identifiers import CredentialId, EntityId, EntityKind
 from onem2m_security.release import Release
 
 from .configuration import AssociationConfiguration, peer_of
 from .constraints import name_constraints_of, permits_form
 from .crl import CrlSource
-from .flavours import Flavour, credential_id, nfc
+from .flavours import Flavour, credential_id
 from .names import CertificateNames
 from .path import PathValidator, PresentedCertificate
-from .profile import algorithm_findings, usage_findings
-from .public_key_id import key_hash
+from .profile import (
+    CLIENT_AUTH,
+    MALFORMED,
+    SERVER_AUTH,
+    algorithm_findings,
+    constraint_findings,
+    purpose_findings,
+    usage_findings,
+)
+from .roots_of_trust import RootsOfTrust
 
 CHAIN_MAX_CERTIFICATES = 5
 """The default for the most certificates in a chain."""
@@ -40,7 +46,6 @@ CHAIN_MAX_CERTIFICATES = 5
 CHAIN_MAX_OCTETS = 16 * 1024
 """The default for the size of a chain in octets: one TLS record's worth, several times what P-256 needs."""
 
-_ROOTS_KEPT = 32
 _ISSUERS_KEPT = 128
 
 
@@ -112,21 +117,23 @@ class PeerVerifier:
         self._require_crl = require_crl
         self._require_name_constraints = require_name_constraints
         self._chain_max = (chain_max_certificates, chain_max_octets)
-        self._roots_of_trust: set[bytes] = set()
-        self._by_name: dict[tuple[bytes, str | Fqdn | bytes], tuple[int, AssociationConfiguration]] = {}
+        self._roots = RootsOfTrust()
         self._by_identifier: dict[tuple[Flavour, str | None], list[_Candidate]] = {}
         self._validators: dict[frozenset[x509.Certificate], PathValidator] = {}
-        self._roots: OrderedDict[bytes, PathValidator] = OrderedDict()
         self._issuers: OrderedDict[bytes, PresentedCertificate] = OrderedDict()
         for rank, configuration in enumerate(configurations):
             self._index(rank, configuration)
         self._flavours = tuple(dict.fromkeys(flavour for flavour, _ in self._by_identifier))
 
-    def verify(self, chain: Sequence[bytes], *, now: datetime | None = None) -> VerifiedPeer:
+    def verify(
+        self, chain: Sequence[bytes], *, server: bool | None = None, now: datetime | None = None
+    ) -> VerifiedPeer:
         """Verify a peer's certificates.
 
         Args:
             chain: The DER certificates of its Certificate message, its own first, in the order received.
+            server: Whether the peer is the handshake's server or its client, which an extended key usage must
+                allow; None outside a handshake: then either will do.
             now: The moment at which they must be valid; the present if None.
 
         Raises:
@@ -135,11 +142,13 @@ class PeerVerifier:
         presented = self._parse(chain)
         try:
             names = CertificateNames.of(presented[0].parsed)
-        except (ValueError, x509.UnsupportedGeneralNameType) as error:
+        except MALFORMED as error:
             raise _bad("a name in the certificate is malformed") from error
+        purpose = None if server is None else SERVER_AUTH if server else CLIENT_AUTH
         for certificate in presented:
             if certificate.der not in self._issuers:
                 _refuse(algorithm_findings(certificate.parsed))
+            _refuse(purpose_findings(certificate.parsed, purpose))
         peer = self._match(presented, names, now)
         for issuer in presented[1:]:
             self._remember(issuer)
@@ -166,14 +175,15 @@ class PeerVerifier:
             (candidate.rank, partial(self._verify_flavoured, candidate, names, paths, now))
             for candidate in self._candidates(found)
         ]
-        own = self._named(presented, names) if self._roots_of_trust else None
-        if own is not None:
-            ways.append((own[0], partial(self._verify_named, presented, own[1], now)))
+        rooted = list(self._roots.chains(presented)) if self._roots else []
+        for root_of_trust, chain in rooted:
+            if own := self._roots.find(chain, root_of_trust, names):
+                ways.append((own[0], partial(self._verify_named, chain, own[1], now)))
         yield from (way for _, way in sorted(ways, key=lambda way: way[0]))
         for candidate in self._general_candidates(found):
             yield partial(self._verify_flavoured, candidate, names, paths, now)
-        if self._roots_of_trust and own is None:
-            yield partial(self._refuse_named, presented)
+        if rooted:
+            yield partial(self._refuse_named, [root_of_trust for root_of_trust, _ in rooted])
 
     # --- Release 1: Certificate Name and Root of Trust (seed clause 8.1.1.2.2) ---
 
@@ -182,49 +192,18 @@ class PeerVerifier:
     ) -> VerifiedPeer:
         _refuse(usage_findings(chain[0].parsed, required=self._release is Release.R3))
         # Only the root's key is configured: its certificate is believed because that key signed it.
-        path = self._root_validator(chain[-1]).validate(chain, now=now)
+        path = self._roots.validator(chain[-1]).validate(chain, now=now)
         self._check_revocation(path, now)
         return _verified(configuration, path, peer=configuration.peer)
 
-    def _refuse_named(self, chain: list[PresentedCertificate]) -> VerifiedPeer:
-        if key_hash(chain[-1].parsed) not in self._roots_of_trust:
+    def _refuse_named(self, roots_of_trust: list[bytes]) -> VerifiedPeer:
+        if not any(root_of_trust in self._roots for root_of_trust in roots_of_trust):
             raise CertificateRejectedError(
-                "the chain does not end in a certificate whose key is a configured Root of Trust",
+                "the chain does not end in a certificate whose key is a configured Root of Trust: for a peer "
+                "that leaves its root out, give the association the root_certificate",
                 alert="unknown_ca",
             )
         raise _bad("no name field of the certificate holds the Certificate Name configured for its root")
-
-    def _named(
-        self, chain: list[PresentedCertificate], names: CertificateNames
-    ) -> tuple[int, AssociationConfiguration] | None:
-        """The first configuration with this root whose Certificate Name is identical to a name in a field."""
-        root_of_trust = key_hash(chain[-1].parsed)
-        if root_of_trust not in self._roots_of_trust:
-            return None
-        values: set[str | Fqdn | bytes] = {*names.domain_names, *names.texts}
-        if len(chain) == 1:  # self-signed: its key hash is both Certificate Name and Root of Trust
-            values = {root_of_trust} if root_of_trust in names.key_hashes() else set()
-        keys = [(root_of_trust, value) for value in values]
-        matches = [self._by_name[key] for key in keys if key in self._by_name]
-        return min(matches, key=lambda match: match[0]) if matches else None
-
-    def _root_validator(self, root: PresentedCertificate) -> PathValidator:
-        """A validator for a root's certificate as presented; the few that are in use are kept."""
-        if root.parsed.issuer != root.parsed.subject:
-            raise CertificateRejectedError(
-                "the Root of Trust is no self-signed certificate", alert="unknown_ca"
-            )
-        digest = hashlib.sha256(root.der).digest()
-        validator = self._roots.get(digest)
-        if validator is None:
-            try:
-                root.parsed.verify_directly_issued_by(root.parsed)
-            except (InvalidSignature, ValueError, TypeError) as error:
-                raise _bad("the root's certificate is not signed with its own key") from error
-            validator = self._roots[digest] = PathValidator([root])
-            if len(self._roots) > _ROOTS_KEPT:
-                self._roots.popitem(last=False)
-        return validator
 
     # --- Release 3: flavours and trust anchors (8.1.2.5) ---
 
@@ -255,6 +234,9 @@ class PeerVerifier:
             raise _bad("a name in the certificate holds a wildcard")
         for certificate in path[:-1]:
             _refuse(usage_findings(certificate, required=True))
+        for certificate in path:
+            if findings := constraint_findings(certificate):
+                raise _bad(f"a certificate does not meet the profile: {findings[0]}")
         if self._require_name_constraints:
             _check_constrained(path, flavour, identifier)
         self._check_revocation(path, now)
@@ -267,29 +249,17 @@ class PeerVerifier:
     # --- both ---
 
     def _index(self, rank: int, configuration: AssociationConfiguration) -> None:
-        if configuration.flavour is not None:
-            anchors = frozenset(configuration.trust_anchors)
-            if anchors not in self._validators:
-                self._validators[anchors] = PathValidator([PresentedCertificate.of(one) for one in anchors])
-            key = (configuration.flavour, configuration.peer_id)
-            identifier = configuration.peer_id or ""
-            candidate = _Candidate(
-                rank, configuration, configuration.flavour, identifier, self._validators[anchors]
-            )
-            self._by_identifier.setdefault(key, []).append(candidate)
+        flavour = configuration.flavour
+        if flavour is None:
+            self._roots.add(rank, configuration)
             return
-        root_of_trust, name = configuration.root_of_trust or b"", configuration.certificate_name or ""
-        self._roots_of_trust.add(root_of_trust)
-        names: list[str | Fqdn | bytes] = [nfc(name)]
-        with contextlib.suppress(IdentifierError):
-            names.append(Fqdn.parse(name))
-        if configuration.key_hash == root_of_trust:
-            names.append(root_of_trust)
-        for one in names:
-            if self._by_name.setdefault((root_of_trust, one), (rank, configuration))[0] != rank:
-                raise ConfigurationError(
-                    f"two associations for the Certificate Name {name!r} under one Root of Trust"
-                )
+        anchors = frozenset(configuration.trust_anchors)
+        if anchors not in self._validators:
+            self._validators[anchors] = PathValidator([PresentedCertificate.of(one) for one in anchors])
+        candidate = _Candidate(
+            rank, configuration, flavour, configuration.peer_id or "", self._validators[anchors]
+        )
+        self._by_identifier.setdefault((flavour, configuration.peer_id), []).append(candidate)
 
     def _parse(self, chain: Sequence[bytes]) -> list[PresentedCertificate]:
         most, octets = self._chain_max

@@ -1,7 +1,8 @@
 """The options for certificates, the same in every command, and what they stand for.
 
-Release 1 names the peer's certificate by ``--peer-name`` and ``--root-of-trust``, Release 3 by ``--flavour``,
-``--peer-id`` and ``--trust-anchor``. Private keys come from files that only their owner can read.
+Release 1 names the peer's certificate by ``--peer-name`` and ``--root-of-trust``, with ``--root-certificate``
+for a peer that does not send its root; Release 3 by ``--flavour``, ``--peer-id`` and ``--trust-anchor``.
+Private keys come from files that only their owner can read.
 """
 
 from __future__ import annotations
@@ -55,6 +56,14 @@ RootOfTrustOption = Annotated[
         help="Release 1: SHA-256 of the root's public key (SubjectPublicKeyInfo): hex, base64 or ni-URI.",
     ),
 ]
+RootCertificateOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--root-certificate",
+        metavar="FILE",
+        help="Release 1: that root's certificate, PEM, for a peer that does not send it.",
+    ),
+]
 FlavourOption = Annotated[
     str | None,
     typer.Option("--flavour", metavar=_FLAVOURS, help="Release 3: what the peer's certificate identifies."),
@@ -100,6 +109,7 @@ class CertificateOptions:
     key: Path | None = None
     peer_name: str | None = None
     root_of_trust: str | None = None
+    root_certificate: Path | None = None
     flavour: str | None = None
     peer_id: str | None = None
     trust_anchor: Path | None = None
@@ -115,8 +125,12 @@ class CertificateOptions:
     @property
     def describe_peer(self) -> bool:
         """Was anything said about the peer's certificate?"""
-        described = (self.peer_name, self.root_of_trust, self.flavour, self.peer_id, self.trust_anchor)
-        return self.associations is not None or any(value is not None for value in described)
+        return self.associations is not None or any(value is not None for value in self._described)
+
+    @property
+    def _described(self) -> tuple[object, ...]:
+        release1 = (self.peer_name, self.root_of_trust, self.root_certificate)
+        return (*release1, self.flavour, self.peer_id, self.trust_anchor)
 
     def certificate(self) -> LocalCertificate:
         """Our own certificate, chain and key.
@@ -140,10 +154,15 @@ class CertificateOptions:
             raise raw_public_key_error()
         release1, release3 = (self.peer_name, self.root_of_trust), (self.flavour, self.trust_anchor)
         if self.peer_id is None and None not in release1 and release3 == (None, None) and peer is not None:
+            root = None if self.root_certificate is None else read_public(self.root_certificate)
             return AssociationConfiguration.release1(
-                certificate_name=self.peer_name or "", root_of_trust=self.root_of_trust or "", peer=peer
+                certificate_name=self.peer_name or "",
+                root_of_trust=self.root_of_trust or "",
+                root_certificate=root,
+                peer=peer,
             )
-        if self.flavour is not None and self.trust_anchor is not None and release1 == (None, None):
+        mixed = any(value is not None for value in (*release1, self.root_certificate))
+        if self.flavour is not None and self.trust_anchor is not None and not mixed:
             return AssociationConfiguration.release3(
                 flavour=self.flavour,
                 trust_anchors=read_public(self.trust_anchor),
@@ -163,8 +182,7 @@ class CertificateOptions:
         """
         if self.associations is None:
             return (self.configuration(peer),)
-        described = (self.peer_name, self.root_of_trust, self.flavour, self.peer_id, self.trust_anchor, peer)
-        if any(value is not None for value in described):
+        if peer is not None or any(value is not None for value in self._described):
             raise ConfigurationError("describe peers in --associations or by options, not both")
         return load_associations(self.associations)
 

@@ -29,6 +29,7 @@ from .certificate_options import (
     KeyOption,
     PeerNameOption,
     RequireCrlOption,
+    RootCertificateOption,
     RootOfTrustOption,
     TrustAnchorOption,
 )
@@ -73,6 +74,7 @@ def enrol(
     key: KeyOption = None,
     peer_name: PeerNameOption = None,
     root_of_trust: RootOfTrustOption = None,
+    root_certificate: RootCertificateOption = None,
     trust_anchor: TrustAnchorOption = None,
     crl: CrlOption = None,
     require_crl: RequireCrlOption = False,
@@ -109,6 +111,7 @@ def enrol(
         key=key,
         peer_name=peer_name,
         root_of_trust=root_of_trust,
+        root_certificate=root_certificate,
         flavour=None if trust_anchor is None else Flavour.FQDN.value,
         peer_id=None if trust_anchor is None or mef_id is None else str(mef_id),
         trust_anchor=trust_anchor,

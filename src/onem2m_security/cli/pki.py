@@ -23,13 +23,13 @@ from ..certificates.authority import (
     self_signed,
     signing_request,
 )
+from ..certificates.constraints import name_constraints_of
 from ..certificates.crl import load_crl
 from ..certificates.files import read_private, read_public, write_new
 from ..certificates.flavours import Flavour, credential_id
 from ..certificates.local import parse_certificates, parse_private_key
 from ..certificates.names import CertificateNames
-from ..certificates.path import MALFORMED
-from ..certificates.profile import is_authority, profile_findings
+from ..certificates.profile import MALFORMED, is_authority, profile_findings
 from ..certificates.public_key_id import PublicKeyIdentifier, key_hash
 from ..errors import ConfigurationError, CredentialError, SecurityFrameworkError
 
@@ -55,6 +55,9 @@ PathLength = Annotated[int | None, typer.Option("--path-length", min=0, help="Au
 Indication = Annotated[
     str, typer.Option("--indication-id", help="The M2M Device Indication ID (higher arc) of device ids.")
 ]
+WithoutRoot = Annotated[
+    bool, typer.Option("--without-root", help="Leave the root's certificate out: Release 3 peers have it.")
+]
 FlavourName = Annotated[str, typer.Argument(help=f"One of {_FLAVOURS}, {RELEASE1} (a Certificate Name).")]
 
 
@@ -71,9 +74,7 @@ def root(
 ) -> None:
     """Make a root: the trust anchor of Release 3, the Root of Trust of Release 1."""
     with _said_plainly():
-        permitted = permitted_names(
-            dns=dns or (), uri_hosts=uri_host or (), devices=device or (), indication_id=indication_id
-        )
+        permitted = _permitted(dns, uri_host, device, indication_id)
         authority = Authority.root(name, days=days, path_length=path_length, permitted=permitted)
         _write(out, authority.issued)
         typer.echo(f"Root of Trust: {authority.root_of_trust.hex()}")
@@ -91,16 +92,16 @@ def intermediate(
     path_length: PathLength = 0,
     indication_id: Indication = DEVICE_INDICATION_ID,
 ) -> None:
-    """Make an authority below another, with name constraints (8.1.2.2)."""
+    """Make an authority below another; it or one above has name constraints (8.1.2.2)."""
     with _said_plainly():
-        permitted = permitted_names(
-            dns=dns or (), uri_hosts=uri_host or (), devices=device or (), indication_id=indication_id
-        )
-        if not permitted:
+        above = _authority(ca)
+        permitted = _permitted(dns, uri_host, device, indication_id)
+        if not permitted and all(name_constraints_of(one) is None for one in above.chain):
             raise ConfigurationError(
-                "an intermediate needs name constraints (8.1.2.2): give --dns, --uri-host or --device"
+                "an intermediate needs name constraints (8.1.2.2), unless an authority above it has them: "
+                "give --dns, --uri-host or --device"
             )
-        below = _authority(ca).intermediate(name, days=days, path_length=path_length, permitted=permitted)
+        below = above.intermediate(name, days=days, path_length=path_length, permitted=permitted)
         _write(out, below.issued)
 
 
@@ -112,11 +113,12 @@ def issue(
     out: Out,
     days: Days = 365,
     indication_id: Indication = DEVICE_INDICATION_ID,
+    without_root: WithoutRoot = False,
 ) -> None:
-    """Make a key and a certificate of a flavour; PREFIX.crt holds the chain with the root."""
+    """Make a key and a certificate of a flavour; PREFIX.crt holds the chain."""
     with _said_plainly():
         issued = _authority(ca).issue(_flavour(flavour), identifier, days=days, indication_id=indication_id)
-        _write(out, issued)
+        _write(out, issued, with_root=not without_root)
 
 
 @app.command("self-signed")
@@ -152,6 +154,7 @@ def sign(
     ca: Ca,
     out: File,
     days: Days = 365,
+    without_root: WithoutRoot = False,
 ) -> None:
     """Certify a signing request: its key and its one name of the flavour, nothing else in it."""
     with _said_plainly():
@@ -159,7 +162,7 @@ def sign(
         if wanted is None:
             raise ConfigurationError(f"a signing request is for one of {_FLAVOURS}")
         issued = _authority(ca).issue_for_request(_load_request(csr), wanted, days=days)
-        write_new(out, issued.full_chain_pem, private=False)
+        write_new(out, issued.chain_pem if without_root else issued.full_chain_pem, private=False)
         typer.echo(f"wrote {out}")
 
 
@@ -258,13 +261,28 @@ def _suffixed(prefix: Path, suffix: str) -> Path:
     return prefix.with_name(f"{prefix.name}.{suffix}")
 
 
+def _permitted(
+    dns: list[str] | None, uri_host: list[str] | None, device: list[str] | None, indication_id: str
+) -> list[x509.GeneralName]:
+    """Name constraints of one form: with several, GnuTLS and Botan refuse what one of them permits."""
+    if sum(map(bool, (dns, uri_host, device))) > 1:
+        raise ConfigurationError(
+            "an authority constrains one form of name, or other implementations refuse what it issues: make "
+            "one for --dns, another for --uri-host, another for --device"
+        )
+    return permitted_names(
+        dns=dns or (), uri_hosts=uri_host or (), devices=device or (), indication_id=indication_id
+    )
+
+
 def _authority(prefix: Path) -> Authority:
     chain = parse_certificates(read_public(_suffixed(prefix, "crt")))
     return Authority(chain, parse_private_key(read_private(_suffixed(prefix, "key"))))
 
 
-def _write(prefix: Path, issued: Issued) -> None:
-    _write_pair(_suffixed(prefix, "key"), issued.key_pem, _suffixed(prefix, "crt"), issued.full_chain_pem)
+def _write(prefix: Path, issued: Issued, *, with_root: bool = True) -> None:
+    chain = issued.full_chain_pem if with_root else issued.chain_pem
+    _write_pair(_suffixed(prefix, "key"), issued.key_pem, _suffixed(prefix, "crt"), chain)
 
 
 def _write_pair(private: Path, key: bytes, public: Path, octets: bytes) -> None:

@@ -28,6 +28,7 @@ from ..tls.endpoint import Endpoint, PskOffer
 from ..tls.framing import Framing
 from ..tls.session import Session
 from ..tls.suites import Suite
+from ..tls.trial import check_engine
 
 
 class Resolver(Protocol):
@@ -206,7 +207,11 @@ class Authorities:
         """Serve these names; a client that sends another name, or none, gets the default.
 
         Without a default such a client is refused with unrecognized_name.
+
+        Raises:
+            ConfigurationError: The installed TLS engine does not do its part: nothing may be served over it.
         """
+        check_engine()
         self._by_name = {str(name): acceptor for name, acceptor in by_name.items()}
         self._default = default
         first = default or next(iter(by_name.values()))

@@ -319,8 +319,8 @@ class _Commanded:
     verifier: Verifier
     peer: EntityId
 
-    def verify(self, chain: Sequence[bytes]) -> PeerIdentity:
-        verified: PeerIdentity = self.verifier.verify(chain)  # type: ignore[assignment]
+    def verify(self, chain: Sequence[bytes], *, server: bool) -> PeerIdentity:
+        verified: PeerIdentity = self.verifier.verify(chain, server=server)  # type: ignore[assignment]
         if verified.peer != self.peer and self.peer not in verified.allowed_ae_ids:
             proven = verified.peer or verified.credential_id
             raise CertificateRejectedError(
@@ -331,5 +331,10 @@ class _Commanded:
 
 def _endpoint(certificate: LocalCredential, verifier: Verifier, *, server: bool) -> Endpoint:
     return Endpoint(
-        server=server, psk=False, certificate=certificate, verifier=verifier, suites=CERTIFICATE_SUITES
+        server=server,
+        psk=False,
+        certificate=certificate,
+        verifier=verifier,
+        suites=CERTIFICATE_SUITES,
+        requires_extended_master_secret=True,
     )

@@ -35,6 +35,7 @@ def initiate(
     require_crl: bool = False,
     server_name: Fqdn | None = None,
     framework: Framework = Framework.SAEF_CERTIFICATE,
+    exports: bool = False,
 ) -> Initiator:
     """The initiating side: show our certificate, accept the one configured peer and nobody else.
 
@@ -48,6 +49,7 @@ def initiate(
             Domain).
         server_name: SNI host name; by default the FQDN representation of the peer's identity.
         framework: The framework that the session belongs to.
+        exports: Whether keys are exported from the session: then it takes Extended Master Secret.
 
     Raises:
         ConfigurationError: The configuration does not say who the peer is.
@@ -57,7 +59,13 @@ def initiate(
             "whoever initiates knows whom it means to reach: give the association configuration a peer"
         )
     verifier = PeerVerifier([configuration], release=release, crls=crls, require_crl=require_crl)
-    endpoint = Endpoint(server=False, psk=False, certificate=certificate, verifier=verifier)
+    endpoint = Endpoint(
+        server=False,
+        psk=False,
+        certificate=certificate,
+        verifier=verifier,
+        requires_extended_master_secret=exports,
+    )
     return Initiator(framework, local, configuration.peer, endpoint, server_name=server_name)
 
 
@@ -100,6 +108,7 @@ def initiate_with_function(
         require_crl=require_crl,
         server_name=function,
         framework=framework,
+        exports=True,
     )
 
 

@@ -10,6 +10,7 @@ Kc that two of them hold would let either pass for the client at the other.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 
 from ..credentials import Framework, ResolvedKey
@@ -71,7 +72,7 @@ class Maf(Function):
         self._elsewhere = ResolverChain([through_mefs, *([elsewhere] if elsewhere else [])])
         self.acceptor = Acceptor(
             local=EntityId(str(fqdn)),
-            endpoint=endpoint or Endpoint(server=True),
+            endpoint=replace(endpoint or Endpoint(server=True), requires_extended_master_secret=True),
             resolver=self,
             certificate_framework=Framework.MAF_HANDSHAKE,
             established=self.established,

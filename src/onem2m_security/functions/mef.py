@@ -7,6 +7,7 @@ A client without Enrolment Targets is itself an Enrolment Target: nothing is exp
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 from ..credentials import Framework, ResolvedKey
@@ -58,7 +59,7 @@ class Mef(Function):
         self._release = release
         self.acceptor = Acceptor(
             local=EntityId(str(fqdn)),
-            endpoint=endpoint or Endpoint(server=True),
+            endpoint=replace(endpoint or Endpoint(server=True), requires_extended_master_secret=True),
             resolver=self,
             certificate_framework=Framework.BOOTSTRAP_CERTIFICATE,
             established=self.established,

@@ -1,8 +1,9 @@
 """The only module that knows the TLS library: pyOpenSSL, plus what it lacks, from cryptography's OpenSSL.
 
 pyOpenSSL has no pre-shared keys, and its verify callback cannot choose an alert. Both come from symbols that
-the cryptography package keeps in its binding for this purpose. They are looked for at import, so that a
-change of library shows at once and not in the middle of a handshake.
+the cryptography package keeps in its binding for this purpose. They are looked for before a context is made,
+and trial.py tries what they do before a port is opened, so that a change of library shows at once and not in
+the middle of a handshake.
 
 The callbacks are made once and live as long as the process. They find their session by the pointer of its SSL
 object, and let no exception out into C.
@@ -29,19 +30,17 @@ _NEEDED = (
     "SSL_CTX_set_psk_client_callback",
     "SSL_CTX_set_verify",
     "SSL_CTX_set_msg_callback",
+    "SSL_CTX_set1_sigalgs_list",
     "SSL_get_extms_support",
 )
-_missing = [name for name in _NEEDED if not hasattr(_lib, name)]
-if _missing:
-    raise ConfigurationError(
-        f"the installed cryptography package lacks {', '.join(_missing)}: "
-        "install a version within the bounds of this package's dependencies"
-    )
 
 OPENSSL_VERSION: Final = SSL.SSLeay_version(SSL.SSLEAY_VERSION).decode("ascii")
 
 GROUPS: Final = b"P-256"
 """The only group: the standard's certificates use P-256, and a short ClientHello fits one datagram."""
+
+SIGNATURE_ALGORITHMS: Final = b"ECDSA+SHA256:ECDSA+SHA384:ECDSA+SHA512"
+"""What signs a handshake, at either end; security level 0 alone would let SHA-1 in (RFC 9155)."""
 
 _OP_NO_ENCRYPT_THEN_MAC: Final = 1 << 19
 """SSL_OP_NO_ENCRYPT_THEN_MAC; pyOpenSSL has no name for it."""
@@ -53,6 +52,7 @@ X509_ERRORS_BY_ALERT: Final = {
     "certificate_revoked": 23,
     "unsupported_certificate": 26,
     "certificate_unknown": 31,
+    "handshake_failure": 50,
 }
 """The X509_V_ERR_ value that makes the engine send each alert."""
 
@@ -65,6 +65,9 @@ class CallbackTarget(Protocol):
 
     def client_psk(self) -> tuple[bytes, bytes] | None:
         """The identity and key to show; None when there is none."""
+
+    def server_hello_seen(self, body: bytes) -> None:
+        """The ServerHello, ours or the peer's, without its header."""
 
     def peer_certificates_received(self, chain: Sequence[bytes]) -> None:
         """The peer's Certificate message: DER certificates in the order received."""
@@ -132,7 +135,7 @@ def _verify(preverified: int, store: Any) -> int:
     return 0
 
 
-_HANDSHAKE_CERTIFICATE = 11
+_HANDSHAKE_SERVER_HELLO, _HANDSHAKE_CERTIFICATE = 2, 11
 
 
 @_ffi.callback("void(int, int, int, const void *, size_t, SSL *, void *)")  # type: ignore[untyped-decorator]
@@ -140,15 +143,18 @@ def _message(
     written: int, version: int, content_type: int, buffer: Any, length: int, ssl: Any, arg: Any
 ) -> None:
     del arg
-    if written or content_type != 22 or length < 8:
+    if content_type != 22 or length < 8:
         return
-    message = bytes(_ffi.buffer(buffer, length))
-    if message[0] != _HANDSHAKE_CERTIFICATE:
+    kind = int(_ffi.cast("unsigned char *", buffer)[0])
+    is_hello, is_theirs = kind == _HANDSHAKE_SERVER_HELLO, kind == _HANDSHAKE_CERTIFICATE and not written
+    target = _targets.get(_pointer(ssl)) if is_hello or is_theirs else None
+    if target is None:
         return
-    target = _targets.get(_pointer(ssl))
-    if target is not None:
-        header = 12 if version >> 8 == 0xFE else 4
-        target.peer_certificates_received(_split_certificates(message[header:]))
+    body = bytes(_ffi.buffer(buffer, length))[12 if version >> 8 == 0xFE else 4 :]
+    if is_hello:
+        target.server_hello_seen(body)
+    else:
+        target.peer_certificates_received(_split_certificates(body))
 
 
 def _split_certificates(body: bytes) -> list[bytes]:
@@ -172,9 +178,18 @@ def make_context(
 ) -> SSL.Context:
     """An engine context: (D)TLS 1.2 only; no tickets, resumption, renegotiation or compression.
 
-    Security level 0 is needed for CCM_8, which the standard makes mandatory; the exact list of suites keeps
-    anything weaker out.
+    Security level 0 is needed for CCM_8, which the standard makes mandatory; exact lists of suites, groups
+    and signature algorithms keep anything weaker out.
+
+    Raises:
+        ConfigurationError: The installed libraries lack something that is needed.
     """
+    missing = [name for name in _NEEDED if not hasattr(_lib, name)]
+    if missing:
+        raise ConfigurationError(
+            f"the installed cryptography package lacks {', '.join(missing)}: "
+            "install a version within the bounds of this package's dependencies"
+        )
     context = SSL.Context(SSL.DTLS_METHOD if datagram else SSL.TLS_METHOD)
     version = 0xFEFD if datagram else SSL.TLS1_2_VERSION
     context.set_min_proto_version(version)
@@ -197,6 +212,10 @@ def make_context(
     raw = context._context
     if _lib.SSL_CTX_set1_curves_list(raw, GROUPS) != 1:
         raise ConfigurationError(f"{OPENSSL_VERSION} does not offer the group {GROUPS.decode()}")
+    # A server without a certificate signs nothing: its clients may name what they like, such as RSA alone.
+    signs = bool(certificate_chain) or not server
+    if signs and _lib.SSL_CTX_set1_sigalgs_list(raw, SIGNATURE_ALGORITHMS) != 1:
+        raise ConfigurationError(f"{OPENSSL_VERSION} does not offer {SIGNATURE_ALGORITHMS.decode()}")
     if server:
         _lib.SSL_CTX_set_psk_server_callback(raw, _server_psk)
         context.set_tlsext_servername_callback(_server_name)

@@ -18,8 +18,12 @@ from .suites import CERTIFICATE_SUITES, PSK_SUITES, Suite
 class Verifier(Protocol):
     """Decides on the peer's certificates, in the middle of the handshake."""
 
-    def verify(self, chain: Sequence[bytes]) -> object:
+    def verify(self, chain: Sequence[bytes], *, server: bool) -> object:
         """Accept the DER certificates (leaf first, as received) and say who it is.
+
+        Args:
+            chain: What the peer sent.
+            server: Whether the peer is the server of this handshake, or its client.
 
         Raises:
             CertificateRejectedError: Refused; its ``alert`` goes to the peer.
@@ -70,6 +74,8 @@ class Endpoint:
         hide_unknown_identities: Answer an unknown psk_identity with a random key, so that nobody learns which
             identities exist (RFC 4279 clause 5.3); otherwise with the unknown_psk_identity alert.
         suites: A narrower choice of suites, in order of preference.
+        requires_extended_master_secret: Refuse a peer with a certificate but without Extended Master Secret
+            (RFC 7627): for frameworks that export keys from the session.
     """
 
     server: bool
@@ -78,6 +84,7 @@ class Endpoint:
     verifier: Verifier | None = None
     hide_unknown_identities: bool = True
     suites: tuple[Suite, ...] | None = None
+    requires_extended_master_secret: bool = False
     _contexts: dict[bool, SSL.Context] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:

@@ -31,6 +31,8 @@ DATAGRAM_RECORD_HEADER_OCTETS: Final = 13
 DATAGRAM_MAX_OCTETS: Final = DATAGRAM_RECORD_HEADER_OCTETS + (1 << 14) + 2048
 """The longest datagram that is looked at: one record of the greatest length."""
 
+EXTENSION_EXTENDED_MASTER_SECRET: Final = 23
+
 _MESSAGE_HEADER_OCTETS: Final = 4
 _FRAGMENT_HEADER_OCTETS: Final = 12
 _ALERT_OCTETS: Final = 2
@@ -193,6 +195,17 @@ def hello_verify_request(hello: ClientHello, cookie: bytes) -> bytes:
     message = bytes((HANDSHAKE_HELLO_VERIFY_REQUEST,)) + length + bytes(5) + length + body
     header = bytes((CONTENT_HANDSHAKE,)) + _DTLS_1_0 + bytes(2) + hello.record_sequence
     return header + len(message).to_bytes(2, "big") + message
+
+
+def server_hello_extensions(body: bytes) -> frozenset[int]:
+    """The numbers of the extensions in a ServerHello without its header; what is no extension ends them."""
+    found = set()
+    # After the session_id (at 34) come the suite and compression_method, then the length of the extensions.
+    position = 35 + (body[34] if len(body) > 34 else 0) + 5
+    while position + 4 <= len(body):
+        found.add(int.from_bytes(body[position : position + 2], "big"))
+        position += 4 + int.from_bytes(body[position + 2 : position + 4], "big")
+    return frozenset(found)
 
 
 def _octets(length: bytes) -> int:

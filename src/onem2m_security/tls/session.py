@@ -23,6 +23,7 @@ from ..errors import CertificateRejectedError, HandshakeError
 from . import alerts, binding
 from .endpoint import Endpoint, PskOffer
 from .framing import DatagramFraming, Framing, StreamFraming
+from .records import EXTENSION_EXTENDED_MASTER_SECRET, server_hello_extensions
 from .suites import BY_OPENSSL_NAME, Suite
 
 _CHUNK = 1 << 16
@@ -104,6 +105,7 @@ class Session:
         self._received_chain: Sequence[bytes] = ()
         self._rejection: CertificateRejectedError | None = None
         self._failure: HandshakeError | None = None
+        self._binds_handshake = False
         self._framing = framing or StreamFraming()
         self._connection = SSL.Connection(endpoint.context(datagram=self._framing.datagram), None)
         if isinstance(self._framing, DatagramFraming):
@@ -266,15 +268,28 @@ class Session:
         """What to show, if there is an offer."""
         return None if self._offer is None else (self._offer.identity, self._offer.key.reveal())
 
+    def server_hello_seen(self, body: bytes) -> None:
+        """Note whether Extended Master Secret is agreed on: the engine tells it only after the handshake."""
+        self._binds_handshake = EXTENSION_EXTENDED_MASTER_SECRET in server_hello_extensions(body)
+
     def peer_certificates_received(self, chain: Sequence[bytes]) -> None:
         """Keep the peer's Certificate message for the verifier."""
         self._received_chain = chain
 
     def verify_peer(self) -> str | None:
         """Ask the verifier once; its answer holds for every certificate of the chain."""
+        if self.endpoint.requires_extended_master_secret and not self._binds_handshake:
+            self._failure = HandshakeError(
+                "the peer does not do Extended Master Secret (RFC 7627): without it no key is exported from "
+                "a session by certificate",
+                alert="handshake_failure",
+            )
+            return self._failure.alert
         if self._rejection is None and self.verified_peer is None and self.endpoint.verifier is not None:
             try:
-                self.verified_peer = self.endpoint.verifier.verify(self._received_chain)
+                self.verified_peer = self.endpoint.verifier.verify(
+                    self._received_chain, server=not self.endpoint.server
+                )
             except CertificateRejectedError as rejection:
                 self._rejection = rejection
         if self._rejection is not None:
@@ -375,6 +390,8 @@ class Session:
         return SessionEnded(error)
 
     def _handshake_error(self, error: SSL.Error) -> HandshakeError:
+        if self._failure is not None:
+            return self._failure
         if self._rejection is not None:
             return HandshakeError(
                 f"the peer's certificate was refused: {self._rejection}", alert=self._rejection.alert

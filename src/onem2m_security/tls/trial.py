@@ -1,0 +1,200 @@
+"""Whether the TLS engine does what is built on it, tried once before a port is opened.
+
+binding.py reaches what pyOpenSSL does not show: its objects by underscored names, the engine's callbacks past
+it. Another version may have moved them, and then a server would run whose handshakes all fail or, far worse,
+that asks nobody about certificates. So handshakes are done in memory, most of which must be refused.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import cryptography
+import OpenSSL
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+
+from ..credentials import Secret
+from ..errors import CertificateRejectedError, ConfigurationError
+from .endpoint import Endpoint, PskOffer, Verifier
+from .framing import DatagramFraming, Framing, StreamFraming
+from .session import Event, HandshakeCompleted, PskIdentityOffered, Session, SessionEnded, State
+
+_IDENTITY: Final = b"trial@example.com"
+_EXPORT: Final = (b"EXPORTER-oneM2M-Connection", 48)
+_SIGNED_WITH_SHA_1: Final = bytes.fromhex("000d 0008 0006 0203 0203 0203")
+_SIGNED_AS_OURS: Final = bytes.fromhex("000d 0008 0006 0403 0503 0603")
+_EXTENDED_MASTER_SECRET: Final = bytes.fromhex("0017 0000")
+_UNKNOWN_EXTENSION: Final = bytes.fromhex("ff17 0000")
+
+
+@functools.cache
+def check_engine() -> None:
+    """Do the trial handshakes, unless they were done in this process; some milliseconds.
+
+    Raises:
+        ConfigurationError: One of them did not end as it must.
+    """
+    try:
+        own = _Credential.generate()
+        for framing in (StreamFraming, DatagramFraming):
+            _try_keys(framing)
+            _try_certificates(framing, own)
+            _try_hellos(framing, own)
+    except (AttributeError, TypeError) as error:
+        raise _moved(f"have the parts that tls/binding.py is built on ({error})") from error
+
+
+def _try_keys(framing: type[Framing]) -> None:
+    key, other = Secret.generate(), Secret.generate()
+
+    def run(known: Secret) -> _Run:
+        client = Session(Endpoint(server=False), offer=PskOffer(_IDENTITY, key), framing=framing())
+        return _Run(client, Session(Endpoint(server=True), framing=framing()), known)
+
+    _require(run(key).is_complete, "complete a handshake with a pre-shared key")
+    _require(not run(other).is_complete, "refuse another pre-shared key")
+
+
+def _try_certificates(framing: type[Framing], own: _Credential) -> None:
+    def run(client: Verifier, server: Verifier) -> _Run:
+        def end(verifier: Verifier, *, server: bool) -> Session:
+            endpoint = Endpoint(server=server, psk=False, certificate=own, verifier=verifier)
+            return Session(endpoint, framing=framing())
+
+        return _Run(end(client, server=False), end(server, server=True))
+
+    accepts, refuses = _Judge(own.certificate_chain), _Judge(())
+    done = run(accepts, accepts)
+    _require(done.is_complete, "complete a handshake with certificates that the verifier accepts")
+    _require(done.client.has_extended_master_secret, "tell of Extended Master Secret")
+    for ended in (run(accepts, refuses), run(refuses, accepts)):
+        _require(ended.alerts == [_Judge.alert] * 2, "refuse a certificate that the verifier refuses")
+
+
+def _try_hellos(framing: type[Framing], own: _Credential) -> None:
+    accepts = _Judge(own.certificate_chain)
+    server = Endpoint(server=True, certificate=own, verifier=accepts, requires_extended_master_secret=True)
+    client = Endpoint(server=False, psk=False, certificate=own, verifier=accepts)
+    for what, was, becomes in (
+        ("refuse to sign with SHA-1", _SIGNED_AS_OURS, _SIGNED_WITH_SHA_1),
+        ("tell that Extended Master Secret is missing", _EXTENDED_MASTER_SECRET, _UNKNOWN_EXTENSION),
+    ):
+        ended = _Run(
+            Session(client, framing=framing()), Session(server, framing=framing()), altered=(was, becomes)
+        )
+        _require(ended.alerts[1] == "handshake_failure", what)
+
+
+class _Run:
+    """A handshake in memory, carried on until nothing moves."""
+
+    def __init__(
+        self,
+        client: Session,
+        server: Session,
+        key: Secret | None = None,
+        *,
+        altered: tuple[bytes, bytes] = (b"", b""),
+    ) -> None:
+        """Carry it on.
+
+        Args:
+            client: The client, whose ClientHello waits to be sent.
+            server: The server.
+            key: What the server knows for the identity that it is shown.
+            altered: Octets of the ClientHello, and what comes in their place.
+        """
+        self.client, self.server, self._key = client, server, key
+        self._events: dict[Session, list[Event]] = {client: [], server: []}
+        flight = [datagram.replace(*altered) for datagram in client.datagrams_to_send()]
+        while flight:
+            self._deliver(flight, server)
+            flight = server.datagrams_to_send()
+            self._deliver(flight, client)
+            flight = client.datagrams_to_send()
+
+    def _deliver(self, flight: Sequence[bytes], to: Session) -> None:
+        for datagram in flight:
+            self._take(to, to.receive(datagram))
+
+    def _take(self, session: Session, events: list[Event]) -> None:
+        self._events[session] += events
+        for event in events:
+            if isinstance(event, PskIdentityOffered) and event.identity == _IDENTITY:
+                self._take(session, session.answer(self._key))
+            elif isinstance(event, HandshakeCompleted) and session is self.server:
+                self._take(session, session.release())
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether both ends are open and export the same."""
+        both = (self.client, self.server)
+        return (
+            all(end.state is State.OPEN for end in both) and len({end.export(*_EXPORT) for end in both}) == 1
+        )
+
+    @property
+    def alerts(self) -> list[str | None]:
+        """With which alert it ended at the client and at the server; None where it did not."""
+        return [
+            next((e.error.alert for e in events if isinstance(e, SessionEnded) and e.error), None)
+            for events in self._events.values()
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Judge:
+    """Accepts exactly one chain."""
+
+    accepted: tuple[bytes, ...] = field(repr=False)
+    alert = "certificate_revoked"
+
+    def verify(self, chain: Sequence[bytes], *, server: bool) -> object:
+        del server
+        if tuple(chain) != self.accepted:
+            raise CertificateRejectedError("it is a trial", alert=self.alert)
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class _Credential:
+    """A self-signed certificate for the trial alone."""
+
+    certificate_chain: tuple[bytes, ...] = field(repr=False)
+    private_key: ec.EllipticCurvePrivateKey = field(repr=False)
+
+    @classmethod
+    def generate(cls) -> _Credential:
+        key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "trial")])
+        certificate = (
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(days=1))
+            .not_valid_after(now + timedelta(days=1))
+            .sign(key, hashes.SHA256())
+        )
+        return cls((certificate.public_bytes(Encoding.DER),), key)
+
+
+def _require(done: bool, what: str) -> None:  # noqa: FBT001 - it reads as a sentence
+    if not done:
+        raise _moved(what)
+
+
+def _moved(what: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"the installed pyOpenSSL {OpenSSL.__version__} with cryptography {cryptography.__version__} does "
+        f"not {what}: install versions within the bounds of this package's dependencies"
+    )
