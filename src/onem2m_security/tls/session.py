@@ -149,13 +149,13 @@ class Session:
 
     def retransmit_in(self) -> float | None:
         """DTLS: after how many seconds of silence ``retransmit`` is due; None when nothing is under way."""
-        if not self._framing.datagram or self.state is not State.HANDSHAKE:
+        if not self._framing.datagram or self.state is not State.HANDSHAKE or self._has_answered:
             return None
         return self._connection.DTLSv1_get_timeout()
 
     def retransmit(self) -> list[Event]:
         """DTLS: the peer was silent for too long: send the last flight again (RFC 6347 clause 4.2.4)."""
-        if self.state is not State.HANDSHAKE:
+        if self.state is not State.HANDSHAKE or self._has_answered:
             return []
         binding.clear_errors()
         try:
@@ -172,6 +172,7 @@ class Session:
         if key is None and self.endpoint.hide_unknown_identities:
             key = Secret.generate()
         self._answer = (self._answer[0], key)
+        self._framing.begin_last_flight()
         self.state = State.HANDSHAKE
         return self._proceed()
 
@@ -179,6 +180,7 @@ class Session:
         """Go on after HandshakeCompleted: the last flight may leave, application data may pass."""
         if self.state is not State.WITHHOLDING:
             return []
+        self._framing.drop_repetitions()
         return self._open()
 
     def abort(self, alert: str) -> list[Event]:
@@ -293,6 +295,11 @@ class Session:
             connection.set_context(chosen.context(datagram=self._framing.datagram))
 
     # --- inside -----------------------------------------------------------------------------------------
+
+    @property
+    def _has_answered(self) -> bool:
+        """Has a server got its answer? Then the client has its flights but the last, and repeats its own."""
+        return self._answer is not None and self.state is not State.RESOLVING
 
     def _proceed(self) -> list[Event]:
         """Feed the engine, until the handshake waits for somebody.
