@@ -5,8 +5,14 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from ..telemetry import HALF_OPEN, HALF_OPEN_EVICTED
+from ..tls.framing import DEFAULT_MTU
+
+DATAGRAM_OCTETS_LEAST: Final = 260
+DATAGRAM_OCTETS_MOST: Final = 16 * 1024
+"""Within these the TLS engine can send every message; the longest is one record of the greatest length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +28,7 @@ class Limits:
         head_octets: Longest head of an HTTP request.
         body_octets: Longest body of a request or an answer.
         request_seconds: For one request of ours to be answered.
+        datagram_octets: Longest UDP payload that is sent over DTLS; at least DATAGRAM_OCTETS_LEAST.
     """
 
     handshake_seconds: float = 10.0
@@ -32,6 +39,7 @@ class Limits:
     head_octets: int = 16 * 1024
     body_octets: int = 64 * 1024
     request_seconds: float = 5.0
+    datagram_octets: int = DEFAULT_MTU
 
 
 class HalfOpen:
