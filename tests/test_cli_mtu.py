@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from maf_support import ID_A, ID_B, MAF, A, B, Client, key_of, provision
+from onem2m_security.config import load
 from onem2m_security.credentials import Secret
 from onem2m_security.entities.entity_a import associate
 from onem2m_security.entities.maf_client import MafClient
@@ -159,3 +160,14 @@ def test_an_mtu_that_cannot_be_is_refused(command, octets):
     refused = in_this_process(*command.split(), "--mtu", octets, check=False)
     assert refused.returncode == 2
     assert "--mtu" in refused.stderr
+
+
+def test_a_configuration_file_has_it_among_its_limits(tmp_path):
+    file = tmp_path / "m2msec.toml"
+    mef = f'[mef]\nfqdn = "mef.example.com"\nlisten = "127.0.0.1:0"\ndata = "{tmp_path}/mef"\n'
+    for octets, is_taken in ((600, True), (259, False)):
+        file.write_text(f"{mef}[limits]\ndatagram-octets = {octets}\n", encoding="ascii")
+        done = in_this_process("serve", "--config", file, "--check", check=is_taken)
+        assert is_taken or "line 6: limits.datagram-octets" in done.stderr
+    file.write_text(f"{mef}[limits]\ndatagram-octets = 600\n", encoding="ascii")
+    assert load(file).limits.limits().datagram_octets == 600

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 from aiocoap import Context, interfaces
+from aiocoap.error import UnparsableMessage
+from aiocoap.message import Direction
 from aiocoap.messagemanager import MessageManager
 from aiocoap.numbers.codes import Code
 from aiocoap.numbers.contentformat import ContentFormat
@@ -23,6 +25,7 @@ from onem2m_security.functions.primitives import Operation, Request, Response, R
 from onem2m_security.net.channel import Channel, datagram_channels
 from onem2m_security.net.coap import CoapServer
 from onem2m_security.net.coap_blocks import Held
+from onem2m_security.net.coap_messages import read_message
 from onem2m_security.net.limits import Limits
 from onem2m_security.net.udp import DatagramListener
 from onem2m_security.tls.endpoint import Endpoint
@@ -177,6 +180,24 @@ def test_all_peers_together_are_bounded_too():
     assert held.octets <= 256 * (1000 + 4096)
     assert held.get(0, 1) is None
     assert held.get(9999, 1) == b""
+
+
+# --- messages ---
+
+
+@given(st.binary(max_size=60) | st.binary(max_size=60).map(lambda octets: b"\x41\x01\0\1t" + octets))
+def test_octets_are_a_message_or_none_and_never_anything_else(octets):
+    try:
+        message, refusal = read_message(octets, "a remote")
+    except UnparsableMessage:
+        return
+    assert (message.remote, len(message.token)) == ("a remote", octets[0] & 15)
+    assert refusal is None or refusal.code in {Code.BAD_OPTION, Code.PROXYING_NOT_SUPPORTED}
+    if refusal is None:
+        message.direction = Direction.OUTGOING
+        again, nothing = read_message(message.encode(), "a remote")
+        assert nothing is None
+        assert (again.payload, again.opt) == (message.payload, message.opt)
 
 
 # --- options ---
