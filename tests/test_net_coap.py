@@ -18,8 +18,8 @@ from aiocoap.numbers.codes import Code
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from maf_support import ID_A, ID_B, LOOPBACK, MAF, A, B, eventually, running_maf
-from onem2m_security.credentials import Secret
+from maf_support import ID_A, ID_B, ID_C, LOOPBACK, MAF, A, B, eventually, running_maf
+from onem2m_security.credentials import ResolvedKey, Secret
 from onem2m_security.entities.entity_a import associate
 from onem2m_security.entities.maf_client import MafClient
 from onem2m_security.errors import ResolverUnavailableError
@@ -41,6 +41,7 @@ from programs import PATIENCE
 KPSA_ID = KeyIdentifier.parse("k@b.example.com")
 KEY = Secret(b"a key of printable octets")  # libcoap takes no others on its command line
 KPSA = provisioned_key(KPSA_ID, KEY, peer=ID_A)
+KPSA_C = provisioned_key(KeyIdentifier.parse("c@b.example.com"), KEY, peer=ID_C)
 
 TABLE = {
     2000: "2.05", 2001: "2.01", 2002: "2.02", 2004: "2.04", 4000: "4.00", 4001: "5.01", 4004: "4.04",
@@ -70,7 +71,7 @@ class Service:
 
     async def start(self, address: Address = LOOPBACK) -> None:
         self.server = await CoapServer.create(self._answer, self.limits)
-        acceptor = Acceptor(ID_B, Endpoint(server=True), ProvisionedKeys([KPSA]))
+        acceptor = Acceptor(ID_B, Endpoint(server=True), ProvisionedKeys([KPSA, KPSA_C]))
         self.listener = DatagramListener(
             Authorities({}, default=acceptor), self.server.application, self.limits
         )
@@ -348,8 +349,8 @@ def parse(message: bytes) -> tuple[int, dict[int, bytes], bytes]:
     return message[1], options, rest[1:]
 
 
-async def channel_to(service: Service) -> Channel:
-    return await associate(service.address, local=ID_A, peer=ID_B, kpsa=KPSA, transport=Transport.DTLS)
+async def channel_to(service: Service, kpsa: ResolvedKey = KPSA) -> Channel:
+    return await associate(service.address, local=kpsa.peer, peer=ID_B, kpsa=kpsa, transport=Transport.DTLS)
 
 
 async def exchange(channel: Channel, message: bytes) -> bytes:

@@ -172,7 +172,7 @@ async def _prove(limits: Limits) -> None:
 
     context, interface = await coap_context(limits, _Site(note, limits))
     probe: Any = _Probe()
-    remote = CoapRemote(probe, cast("Established", None))
+    remote = CoapRemote(probe, cast("Established", None), owner=probe)
     try:
         async with asyncio.timeout(_PROOF_SECONDS):
             CoapApplication(interface, remote).datagram_received(_ENDLESS)
@@ -210,7 +210,7 @@ class CoapServer:
         """What the listener puts on top of a new connection."""
 
         def make(connection: DatagramConnection) -> DatagramApplication:
-            return CoapApplication(self._interface, CoapRemote(connection, connection.handshake.result()))
+            return CoapApplication(self._interface, CoapRemote.of(connection))
 
         return make
 
@@ -308,7 +308,7 @@ class CoapClient:
             interface = self._interface
 
             def make(connection: DatagramConnection) -> DatagramApplication:
-                made.append(CoapRemote(connection, connection.handshake.result()))
+                made.append(CoapRemote.of(connection))
                 return CoapApplication(interface, made[0])
 
             connection = await open_datagram_connection(

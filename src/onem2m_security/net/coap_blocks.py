@@ -8,7 +8,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass, field
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 import aiocoap
 from aiocoap import error
@@ -17,7 +17,7 @@ from aiocoap.numbers.optionnumbers import OptionNumber
 
 from .coap_messages import EXCHANGE_SECONDS
 
-_BODIES_PER_PEER: Final = 4
+_BODIES_PER_PEER: Final = 8
 _BODIES: Final = 256
 """How many bodies of the greatest length are kept, of one peer and of all."""
 _ENTRY_OCTETS: Final = 512
@@ -30,6 +30,14 @@ _BLOCK_OPTIONS: Final = (OptionNumber.BLOCK1, OptionNumber.BLOCK2, OptionNumber.
 V = TypeVar("V")
 
 
+class Sender(Protocol):
+    """Whose session something came by; every session of one peer has its ``owner``."""
+
+    @property
+    def owner(self) -> Hashable:
+        """Whom to charge."""
+
+
 @dataclass(slots=True)
 class _Entry(Generic[V]):
     value: V
@@ -39,16 +47,17 @@ class _Entry(Generic[V]):
 
 @dataclass(slots=True)
 class _Share:
-    """What is one peer's."""
+    """What is one peer's, whichever its session."""
 
-    keys: OrderedDict[Hashable, None] = field(default_factory=OrderedDict)
+    keys: OrderedDict[tuple[Sender, Hashable], None] = field(default_factory=OrderedDict)
     octets: int = 0
 
 
 class Held(Generic[V]):
     """What is kept of peers for a while, bounded in octets for each and in all; the oldest goes.
 
-    A peer displaces its own first, and all of them together never take more than there is room for.
+    A peer displaces its own first, in all its sessions, and all peers together never take more than there is
+    room for.
 
     Attributes:
         octets: What is taken now.
@@ -59,45 +68,46 @@ class Held(Generic[V]):
         self._each = _BODIES_PER_PEER * (body_octets + _ANSWER_OCTETS)
         self._most = _BODIES * (body_octets + _ANSWER_OCTETS)
         self._clock = clock
-        self._entries: OrderedDict[tuple[object, Hashable], _Entry[V]] = OrderedDict()
-        self._shares: dict[object, _Share] = {}
+        self._entries: OrderedDict[tuple[Sender, Hashable], _Entry[V]] = OrderedDict()
+        self._shares: dict[Hashable, _Share] = {}
         self.octets = 0
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def get(self, peer: object, key: Hashable) -> V | None:
+    def get(self, sender: Sender, key: Hashable) -> V | None:
         """What was put there, unless it had to go."""
-        entry = self._entries.get((peer, key))
+        entry = self._entries.get((sender, key))
         return None if entry is None or self._is_over(entry) else entry.value
 
-    def put(self, peer: object, key: Hashable, value: V, octets: int) -> None:
+    def put(self, sender: Sender, key: Hashable, value: V, octets: int) -> None:
         """Keep this, which takes so many octets, in the place of what was there."""
-        self.remove(peer, key)
-        share = self._shares.setdefault(peer, _Share())
-        share.keys[key] = None
-        self._entries[peer, key] = _Entry(value, octets + _ENTRY_OCTETS, self._clock())
+        self.remove(sender, key)
+        share = self._shares.setdefault(sender.owner, _Share())
+        share.keys[sender, key] = None
+        self._entries[sender, key] = _Entry(value, octets + _ENTRY_OCTETS, self._clock())
         self._charge(share, octets + _ENTRY_OCTETS)
         while share.octets > self._each:
-            self.remove(peer, next(iter(share.keys)))
+            self.remove(*next(iter(share.keys)))
         while self.octets > self._most or self._oldest_is_over():
             self.remove(*next(iter(self._entries)))
 
-    def remove(self, peer: object, key: Hashable) -> None:
+    def remove(self, sender: Sender, key: Hashable) -> None:
         """Keep this no longer."""
-        entry = self._entries.pop((peer, key), None)
+        entry = self._entries.pop((sender, key), None)
         if entry is None:
             return
-        share = self._shares[peer]
-        del share.keys[key]
+        share = self._shares[sender.owner]
+        del share.keys[sender, key]
         self._charge(share, -entry.octets)
         if not share.keys:
-            del self._shares[peer]
+            del self._shares[sender.owner]
 
-    def forget(self, peer: object) -> None:
-        """The peer is gone."""
-        while (share := self._shares.get(peer)) is not None:
-            self.remove(peer, next(iter(share.keys)))
+    def forget(self, sender: Sender) -> None:
+        """The session is over."""
+        share = self._shares.get(sender.owner, _Share())
+        for each, key in [found for found in share.keys if found[0] is sender]:
+            self.remove(each, key)
 
     def _charge(self, share: _Share, octets: int) -> None:
         share.octets += octets
@@ -124,10 +134,10 @@ class Blocks:
         self.answers: Held[Any] = Held(body_octets)
         self._body_octets = body_octets
 
-    def forget(self, peer: object) -> None:
-        """The peer is gone."""
-        self.requests.forget(peer)
-        self.answers.forget(peer)
+    def forget(self, sender: Sender) -> None:
+        """The session is over."""
+        self.requests.forget(sender)
+        self.answers.forget(sender)
 
     async def serve(self, request: Any, answer: Callable[[Any], Awaitable[Any]]) -> Any:
         """Answer a request or one block of it.

@@ -11,7 +11,8 @@ import itertools
 import logging
 import time
 from collections import OrderedDict
-from typing import Any, Final
+from collections.abc import Hashable
+from typing import Any, Final, Self
 
 import aiocoap
 from aiocoap import error, interfaces
@@ -45,15 +46,23 @@ class CoapRemote(interfaces.EndpointAddress):
     is_multicast_locally = False
     _numbers = itertools.count()
 
-    def __init__(self, connection: DatagramConnection, established: Established) -> None:
+    def __init__(self, connection: DatagramConnection, established: Established, owner: Hashable) -> None:
         self.connection: DatagramConnection | None = connection
         self.established = established
+        self.owner = owner
         self.unanswered: OrderedDict[bytes, float] = OrderedDict()
         """The tokens of its requests that wait for their answers, and since when."""
         self._name = connection.peer_address
         self._number = next(self._numbers)
         room = connection.max_payload - _HEAD_OCTETS
         self._block_exponent = next((e for e in _BLOCK_EXPONENTS if 16 << e <= room), 0)
+
+    @classmethod
+    def of(cls, connection: DatagramConnection) -> Self:
+        """The peer of an established connection; all its sessions together are charged to it."""
+        established = connection.handshake.result()
+        association = established.association
+        return cls(connection, established, association.peer or association.credential_id)
 
     @property
     def maximum_block_size_exp(self) -> int:
