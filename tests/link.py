@@ -81,7 +81,7 @@ class Conditions:
     duplication: float = 0.0
     truncation: float = 0.0
     delay: float = 0.0
-    mtu: int = 1280
+    mtu: int = 1232
     lookup: float = 0.0
     commit: float = 0.0
 

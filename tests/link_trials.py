@@ -16,11 +16,17 @@ from onem2m_security.credentials import Secret
 from onem2m_security.frameworks.saef_certificate import accepting_endpoint, initiate
 from onem2m_security.identifiers import EntityId
 from onem2m_security.tls.framing import DatagramFraming
+from onem2m_security.tls.records import (
+    CONTENT_CHANGE_CIPHER_SPEC,
+    CONTENT_HANDSHAKE,
+    datagram_fragments,
+    epoch_of,
+    split_datagram,
+)
 from onem2m_security.tls.records import HANDSHAKE_CLIENT_KEY_EXCHANGE as KEY_EXCHANGE
-from onem2m_security.tls.records import datagram_fragments
 from onem2m_security.tls.session import HandshakeCompleted, SessionEnded, State
 
-MTUS = (576, 1280)
+MTUS = (576, 1232)
 LONG_IDENTITY = b"a" * 200 + b"@" + b"m" * 40 + b".example.com"
 
 
@@ -94,6 +100,34 @@ def test_a_slow_lookup_and_a_slow_commit_are_waited_for_and_asked_once(lookup, l
         link = psk_link(conditions, fate(conditions, random.Random(seed)), VirtualClock())
         assert outcome(link) == "associated"
         assert link.server.identities == [IDENTITY]
+
+
+@pytest.mark.parametrize("mtu", [260, 1232])
+@pytest.mark.parametrize(("lookup", "commit"), [(2.5, 0.0), (0.0, 2.5), (9.0, 4.0)])
+@pytest.mark.parametrize("lost", [False, True], ids=["whole", "its end lost at first"])
+def test_a_client_that_repeats_itself_while_it_waits_gets_one_last_flight_and_nothing_beside_it(
+    mtu, lookup, commit, lost
+):
+    """Some clients never recover from a flight of before, or from the last one twice."""
+    flight: list[bytes] = []
+    sent: list[tuple[int, int]] = []
+
+    def watch(datagram: bytes, from_server: bool) -> list[tuple[float, bytes]]:
+        records = [(record[0], epoch_of(record)) for record in split_datagram(datagram)]
+        if from_server:
+            sent.extend(records if link.server.identities else ())
+        elif flight or KEY_EXCHANGE in types_in(datagram):
+            flight.append(datagram)
+        return [] if lost and len(flight) == 2 and not from_server else [(0.0, datagram)]
+
+    identity = b"a" * 100 + b"@maf.example.com"  # at the small MTU the flight takes two datagrams
+    link = psk_link(
+        Conditions(mtu=mtu, lookup=lookup, commit=commit), watch, VirtualClock(), identity=identity
+    )
+    assert outcome(link) == "associated"
+    assert len(flight) >= (4 if mtu == 260 else 2)
+    assert sent == [(CONTENT_CHANGE_CIPHER_SPEC, 0), (CONTENT_HANDSHAKE, 1)]
+    assert link.server.identities == [identity]
 
 
 def certificate_link(conditions: Conditions, seed: int, authority: Authority, root: Authority) -> Link:

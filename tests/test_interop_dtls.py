@@ -20,19 +20,31 @@ from certs import Authority
 from maf_support import EVERYBODY, ID_A, ID_B, LOOPBACK, A, B, eventually, key_of, running_maf
 from onem2m_security.association import Association
 from onem2m_security.certificates.configuration import AssociationConfiguration
-from onem2m_security.credentials import Secret
+from onem2m_security.credentials import ResolvedKey, Secret
 from onem2m_security.entities.entity_a import associate, associate_by_certificate
 from onem2m_security.entities.entity_b import EntityB
 from onem2m_security.errors import HandshakeError
+from onem2m_security.frameworks.base import Acceptor, Authorities, ProvisionedKeys
 from onem2m_security.frameworks.saef_certificate import accepting_endpoint
 from onem2m_security.frameworks.saef_psk import provisioned_key
 from onem2m_security.identifiers import EntityId, KeyIdentifier
 from onem2m_security.keys import ExportLabel
 from onem2m_security.net.address import Address, Transport
-from onem2m_security.net.channel import Channel
+from onem2m_security.net.channel import Channel, datagram_channels
 from onem2m_security.net.limits import Limits
+from onem2m_security.net.udp import DatagramListener
 from onem2m_security.release import Release
-from onem2m_security.tls.suites import CERTIFICATE_SUITES, PSK_SUITES
+from onem2m_security.tls.endpoint import Endpoint
+from onem2m_security.tls.records import (
+    CONTENT_APPLICATION_DATA,
+    CONTENT_CHANGE_CIPHER_SPEC,
+    CONTENT_HANDSHAKE,
+    HANDSHAKE_CLIENT_KEY_EXCHANGE,
+    datagram_fragments,
+    epoch_of,
+    split_datagram,
+)
+from onem2m_security.tls.suites import CERTIFICATE_SUITES, PSK_SUITES, Suite
 from programs import PATIENCE, Programs, kc_rows, key_file, keying_material, m2msec, openssl
 from test_interop_mbedtls import SUITES as MBEDTLS_SUITES
 
@@ -190,6 +202,56 @@ def test_the_maf_speaks_dtls_1_2_only(house):
     done = subprocess.run(command, input=b"", capture_output=True, timeout=PATIENCE, check=False)
     assert b"Cipher is (NONE)" in done.stdout
     assert b"alert protocol version" in done.stderr
+
+
+class _SlowKeys:
+    """Provisioned keys that are found only after openssl has repeated itself twice: after 1 s and 3 s."""
+
+    def __init__(self, flights: list[bytes]) -> None:
+        self._keys = ProvisionedKeys([provisioned_key(KPSA_ID, KPSA, peer=ID_A)])
+        self._flights = flights
+        self.asked = 0
+
+    async def resolve(self, identity: bytes, suite: Suite) -> ResolvedKey | None:
+        self.asked += 1
+        await eventually(lambda: len(self._flights) == 3)
+        return await self._keys.resolve(identity, suite)
+
+
+@pytest.mark.parametrize("suite", ["PSK-AES128-CCM8", "ECDHE-PSK-AES128-CBC-SHA256"])
+async def test_openssl_gets_one_last_flight_however_often_it_repeated_itself_during_the_lookup(suite):
+    asking: list[bytes] = []
+    answers: list[bytes] = []
+
+    class Port(DatagramListener):
+        def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
+            if any(f.message_type == HANDSHAKE_CLIENT_KEY_EXCHANGE for f in datagram_fragments(data)):
+                asking.append(data)
+            super().datagram_received(data, addr)
+
+        def _transmit(self, datagram: bytes, addr: tuple[Any, ...]) -> None:
+            if asking:
+                answers.append(datagram)
+            super()._transmit(datagram, addr)
+
+    async def greet(channel: Channel) -> None:
+        await channel.write(b"welcome after a while\n")
+        await channel.read()
+
+    keys = _SlowKeys(asking)
+    port = Port(
+        Authorities({}, default=Acceptor(ID_B, Endpoint(server=True), keys)),
+        datagram_channels(greet),
+        PATIENT,
+    )
+    bound = await port.start(LOOPBACK)
+    options = psk_options(str(KPSA_ID), KPSA.reveal(), suite)
+    printed = await asyncio.to_thread(lambda: s_client(bound.port, *options, until=b"welcome after a while"))
+    assert f"Cipher is {suite}" in printed
+    assert keys.asked == 1
+    records = [(record[0], epoch_of(record)) for record in split_datagram(b"".join(answers[:2]))]
+    assert records == [(CONTENT_CHANGE_CIPHER_SPEC, 0), (CONTENT_HANDSHAKE, 1), (CONTENT_APPLICATION_DATA, 1)]
+    await port.stop()
 
 
 # --- openssl as Entity B ---

@@ -16,8 +16,8 @@ from aiocoap.numbers.codes import Code
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from maf_support import ID_A, ID_B, LOOPBACK, MAF, A, B, eventually, running_maf
-from onem2m_security.credentials import Secret
+from maf_support import ID_A, ID_B, ID_C, LOOPBACK, MAF, A, B, eventually, running_maf
+from onem2m_security.credentials import ResolvedKey, Secret
 from onem2m_security.entities.entity_a import associate
 from onem2m_security.entities.maf_client import MafClient
 from onem2m_security.errors import ResolverUnavailableError
@@ -40,6 +40,7 @@ from requirements import needs
 KPSA_ID = KeyIdentifier.parse("k@b.example.com")
 KEY = Secret(b"a key of printable octets")  # libcoap takes no others on its command line
 KPSA = provisioned_key(KPSA_ID, KEY, peer=ID_A)
+KPSA_C = provisioned_key(KeyIdentifier.parse("c@b.example.com"), KEY, peer=ID_C)
 
 TABLE = {
     2000: "2.05", 2001: "2.01", 2002: "2.02", 2004: "2.04", 4000: "4.00", 4001: "5.01", 4004: "4.04",
@@ -59,10 +60,9 @@ def content_of(octets: int) -> dict[str, Any]:
 class Service:
     """A CoAP server on a DTLS port, with a handler of the test's; remembers the requests."""
 
-    def __init__(self, handler: Handler, limits: Limits | None = None, mtu: int = 1280) -> None:
+    def __init__(self, handler: Handler, limits: Limits | None = None) -> None:
         self.requests: list[tuple[Request, Established]] = []
         self.limits = limits or Limits()
-        self.mtu = mtu
         self.datagrams: list[int] = []
         self.lose: Callable[[bytes, bool], bool] = lambda datagram, from_server: False
         self.hold: asyncio.Event | None = None
@@ -70,9 +70,9 @@ class Service:
 
     async def start(self, address: Address = LOOPBACK) -> None:
         self.server = await CoapServer.create(self._answer, self.limits)
-        acceptor = Acceptor(ID_B, Endpoint(server=True), ProvisionedKeys([KPSA]))
+        acceptor = Acceptor(ID_B, Endpoint(server=True), ProvisionedKeys([KPSA, KPSA_C]))
         self.listener = DatagramListener(
-            Authorities({}, default=acceptor), self.server.application, self.limits, mtu=self.mtu
+            Authorities({}, default=acceptor), self.server.application, self.limits
         )
         receive, send = self.listener.datagram_received, self.listener._transmit
 
@@ -186,11 +186,13 @@ async def test_requests_at_once_get_their_own_answers():
 # --- blocks ---
 
 
-@pytest.mark.parametrize("mtu", [576, 1280])
+@pytest.mark.parametrize("mtu", [576, 1232])
 @pytest.mark.parametrize("octets", [0, 100, 500, 1024, 1200, 5000, 60_000])
 async def test_content_of_any_length_goes_both_ways_in_datagrams_of_the_mtu(mtu, octets):
     async with (
-        serving(lambda request: Response(Rsc.CREATED, request.content), mtu=mtu) as service,
+        serving(
+            lambda request: Response(Rsc.CREATED, request.content), limits=Limits(datagram_octets=mtu)
+        ) as service,
         client_of(service, Limits(request_seconds=60)) as client,
     ):
         answer = await client.request(Operation.CREATE, ["x"], content=content_of(octets))
@@ -346,8 +348,8 @@ def parse(message: bytes) -> tuple[int, dict[int, bytes], bytes]:
     return message[1], options, rest[1:]
 
 
-async def channel_to(service: Service) -> Channel:
-    return await associate(service.address, local=ID_A, peer=ID_B, kpsa=KPSA, transport=Transport.DTLS)
+async def channel_to(service: Service, kpsa: ResolvedKey = KPSA) -> Channel:
+    return await associate(service.address, local=kpsa.peer, peer=ID_B, kpsa=kpsa, transport=Transport.DTLS)
 
 
 async def exchange(channel: Channel, message: bytes) -> bytes:

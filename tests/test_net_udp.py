@@ -15,6 +15,7 @@ from typing import Any, Self
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from link import LABEL
 from maf_support import ID_A, ID_B, LOOPBACK, A, eventually, key_of, running_maf
@@ -63,7 +64,6 @@ class Port(DatagramListener):
         limits: Limits | None = None,
         *,
         resolver: Resolver | None = None,
-        mtu: int = 1280,
         commit_seconds: float = 0.0,
         passes: Callable[[bytes, bool], bool] = lambda datagram, from_server: True,
     ) -> None:
@@ -74,7 +74,7 @@ class Port(DatagramListener):
         self._commit_seconds = commit_seconds
         acceptor = Acceptor(ID_B, Endpoint(server=True), self.resolver, established=self._commit)
         authorities = Authorities({}, default=acceptor)
-        super().__init__(authorities, datagram_channels(echo), limits or Limits(), mtu=mtu)
+        super().__init__(authorities, datagram_channels(echo), limits or Limits())
 
     async def _commit(self, established: Established) -> None:
         await asyncio.sleep(self._commit_seconds)
@@ -176,12 +176,13 @@ class Wire:
 # --- what a port is for ---
 
 
-@pytest.mark.parametrize("mtu", [300, 576, 1280])
+@pytest.mark.parametrize("mtu", [300, 576, 1232])
 async def test_both_ends_associate_and_exchange_datagrams(mtu):
-    async with Port(mtu=mtu) as port:
+    limits = Limits(datagram_octets=mtu)
+    async with Port(limits) as port:
         made: list[DatagramChannel] = []
         connection = await open_datagram_connection(
-            initiator(), port.address, lambda c: made.append(DatagramChannel(c)) or made[0], mtu=mtu
+            initiator(), port.address, lambda c: made.append(DatagramChannel(c)) or made[0], limits=limits
         )
         [channel] = made
         assert channel.association.protocol == "DTLSv1.2"
@@ -227,6 +228,42 @@ async def test_a_wrong_key_is_silence_and_the_error_says_what_that_may_mean():
             )
         assert port.exports == []
         await eventually(lambda: port.connections == len(port.half_open) == 0)
+
+
+@pytest.mark.parametrize("identity", ["k@b.example.com", "nobody@b.example.com"])
+async def test_whoever_gives_up_first_no_side_blames_a_maf_that_nobody_asked(identity):
+    """Over DTLS a wrong key and an unknown identity look alike, to both sides, whose time limits differ."""
+    wrong = provisioned_key(KeyIdentifier.parse(identity), key_of("another"), peer=ID_A)
+    may_mean = "over DTLS an unknown identity or a wrong key is met with silence"
+    for patience_of_server, patience_of_client in ((0.3, 30.0), (1.0, 0.3)):
+        with capture_logs() as logged:
+            async with Port(Limits(handshake_seconds=patience_of_server)) as port:
+                with pytest.raises(HandshakeError) as caught:
+                    await open_datagram_connection(
+                        initiator(wrong),
+                        port.address,
+                        DatagramChannel,
+                        limits=Limits(handshake_seconds=patience_of_client),
+                    )
+                await eventually(lambda: port.connections == 0)
+        at_server = next(e["error"] for e in logged if e.get("local") == str(ID_B) and "error" in e)
+        assert caught.value.alert == "internal_error"
+        for told in (str(caught.value), at_server):
+            assert may_mean in told
+            assert not any(function in told for function in ("MAF", "MEF", "BSF"))
+
+
+@pytest.mark.parametrize(
+    ("resolver", "commit_seconds", "told"),
+    [(600.0, 0.0, "is still being looked up"), (0.0, 600.0, "is not durable yet")],
+)
+async def test_a_server_whose_own_part_takes_too_long_says_so(resolver, commit_seconds, told):
+    with capture_logs() as logged:
+        limits = Limits(handshake_seconds=0.3)
+        async with Port(limits, resolver=Resolver(resolver), commit_seconds=commit_seconds) as port:
+            with pytest.raises(HandshakeError, match="something that it needs failed, or its time ran out"):
+                await connect(port, limits=Limits(handshake_seconds=30))
+    assert any(told in str(entry.get("error")) for entry in logged)
 
 
 async def test_stopping_the_port_tells_its_peers():

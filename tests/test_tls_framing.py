@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from link import Conditions, StillClock, prompt, psk_link
 from onem2m_security.tls.framing import DatagramFraming, StreamFraming
-from onem2m_security.tls.records import split_datagram
+from onem2m_security.tls.records import sequence_of, split_datagram
 from onem2m_security.tls.session import SessionEnded, State
 
 
@@ -63,6 +63,31 @@ def test_what_waits_is_bounded_in_octets_and_a_first_datagram_is_always_taken():
     framing.push(b"x")
     assert len(framing.take()) == 18_000
     assert framing.take() is None
+
+
+def test_what_waits_is_bounded_in_number_too():
+    """A short datagram costs its object as well."""
+    framing = DatagramFraming()
+    for _ in range(10_000):
+        framing.push(b"x")
+    kept = 0
+    while framing.take() is not None:
+        kept += 1
+    assert kept == 64
+
+
+def test_once_the_client_has_answered_nothing_of_an_earlier_flight_leaves():
+    framing = DatagramFraming()
+    framing.write(record(b"ServerHello"))
+    assert len(framing.collect()) == 1
+    framing.begin_last_flight()
+    last = [record(b"\1", content_type=20, sequence=3), record(b"Finished", epoch=1)]
+    framing.write(record(b"ServerHello", sequence=1) + record(b"ServerHelloDone", sequence=2) + last[0])
+    framing.write(last[1])
+    assert framing.collect() == [b"".join(last)]
+    framing.alert_instead(80)
+    [alert] = framing.collect()
+    assert sequence_of(alert) == 4  # never used, also not by what did not leave
 
 
 def test_discarded_datagrams_make_room_again():

@@ -21,7 +21,7 @@ from onem2m_security.tls.records import (
 from onem2m_security.tls.session import Session, SessionEnded, State
 
 
-def dtls_client(mtu: int = 1280) -> Session:
+def dtls_client(mtu: int = 1232) -> Session:
     return Session(Endpoint(server=False), offer=PskOffer(IDENTITY, KEY), framing=DatagramFraming(mtu))
 
 

@@ -27,7 +27,7 @@ from .functions.instructions import DEFAULT_ENROLMENT_EXPIRY
 from .functions.maf import DEFAULT_KC_LIFETIME
 from .identifiers import Fqdn, KeyIdentifier
 from .net.address import Address, Transport
-from .net.limits import Limits
+from .net.limits import DATAGRAM_OCTETS_LEAST, DATAGRAM_OCTETS_MOST, Limits
 from .toml_lines import Lines
 
 MAX_FILE_OCTETS: Final = 1 << 20
@@ -141,6 +141,9 @@ class LimitSettings(_Table):
     head_octets: Annotated[int, Field(ge=1024)] = _DEFAULT.head_octets
     body_octets: Annotated[int, Field(ge=1024)] = _DEFAULT.body_octets
     request_seconds: Annotated[float, Field(gt=0, le=3600)] = _DEFAULT.request_seconds
+    datagram_octets: Annotated[int, Field(ge=DATAGRAM_OCTETS_LEAST, le=DATAGRAM_OCTETS_MOST)] = (
+        _DEFAULT.datagram_octets
+    )
 
     def limits(self) -> Limits:
         """The value that the ports take."""

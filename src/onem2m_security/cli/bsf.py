@@ -20,12 +20,14 @@ from ..gba.keys import Impi, KeyChoice
 from ..gba.subscriber import AlgorithmSet, Guss, NafSettings, Subscriber
 from ..identifiers import EntityId, Fqdn, KeyIdentifier
 from ..net.address import Address
+from ..net.limits import Limits
 from ..servers import bsf_service, run
 from ..servers import serve as serve_services
 from ..store.gba import GbaStore
 from ..store.gba_rows import Subscription
 from ..store.records import KeyKind, KeyRecord
 from ..store.store import Store
+from ..tls.framing import DEFAULT_MTU
 from .common import (
     ALL_TRANSPORTS,
     KEY_FORMAT,
@@ -33,6 +35,7 @@ from .common import (
     FqdnOption,
     JsonOption,
     MetricsOption,
+    MtuOption,
     TransportsOption,
     VerboseOption,
     announce,
@@ -153,6 +156,7 @@ def serve(
     ] = DEFAULT_REQUESTS_PER_SECOND,
     metrics: MetricsOption = None,
     transport: TransportsOption = ALL_TRANSPORTS,
+    mtu: MtuOption = DEFAULT_MTU,
     verbose: VerboseOption = False,
 ) -> None:
     """Run a BSF until SIGTERM or SIGINT; prints a line for each port when it accepts clients."""
@@ -167,7 +171,7 @@ def serve(
         requests_per_second=ub_rate,
         transports=transport,
     )
-    run(serve_services([service], ready=announce, metrics=metrics))
+    run(serve_services([service], ready=announce, limits=Limits(datagram_octets=mtu), metrics=metrics))
 
 
 @app.command("add-subscriber")

@@ -16,6 +16,7 @@ from ..credentials import Secret
 from ..errors import ConfigurationError, CredentialError, IdentifierError
 from ..identifiers import EntityId, Fqdn, KeyIdentifier
 from ..net.address import Address, Transport
+from ..net.limits import DATAGRAM_OCTETS_LEAST, DATAGRAM_OCTETS_MOST
 from ..release import Release
 from ..servers import Service
 
@@ -92,6 +93,15 @@ TransportOption = Annotated[
 ]
 TransportsOption = Annotated[
     list[Transport], typer.Option("--transport", help="What to listen on; repeat for several, default: all.")
+]
+MtuOption = Annotated[
+    int,
+    typer.Option(
+        "--mtu",
+        min=DATAGRAM_OCTETS_LEAST,
+        max=DATAGRAM_OCTETS_MOST,
+        help="Over DTLS, the longest datagram to send, in octets of UDP payload.",
+    ),
 ]
 ALL_TRANSPORTS = [Transport.TLS, Transport.DTLS]
 MetricsOption = Annotated[

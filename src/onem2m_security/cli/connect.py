@@ -29,6 +29,7 @@ from ..net.descriptors import raise_open_files
 from ..net.limits import Limits
 from ..release import DEFAULT_RELEASE
 from ..servers import run, until_signalled
+from ..tls.framing import DEFAULT_MTU
 from .bsf_options import (
     BsfDiameterOption,
     BsfKeyFilesOption,
@@ -67,6 +68,7 @@ from .common import (
     KpsaIdOption,
     ListenOption,
     MafOption,
+    MtuOption,
     ReleaseOption,
     TransportOption,
     VerboseOption,
@@ -127,6 +129,7 @@ def connect(
     ] = 1.0,
     timeout: TimeoutOption = 10.0,
     transport: TransportOption = Transport.TLS,
+    mtu: MtuOption = DEFAULT_MTU,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
@@ -139,7 +142,7 @@ def connect(
     the association; otherwise it goes to standard error.
     """
     log_to_stderr(verbose=verbose)
-    limits = Limits(handshake_seconds=timeout)
+    limits = Limits(handshake_seconds=timeout, datagram_octets=mtu)
     certificates = CertificateOptions(
         cert=cert,
         key=key,
@@ -286,6 +289,7 @@ def listen(
     once: Annotated[bool, typer.Option("--once", help="End after the first association.")] = False,
     timeout: TimeoutOption = 10.0,
     transport: TransportOption = Transport.TLS,
+    mtu: MtuOption = DEFAULT_MTU,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
@@ -299,7 +303,7 @@ def listen(
     is a line of output; otherwise it goes to standard error.
     """
     log_to_stderr(verbose=verbose)
-    limits = Limits(handshake_seconds=timeout)
+    limits = Limits(handshake_seconds=timeout, datagram_octets=mtu)
     keys, mafs = [], []
     certificates = CertificateOptions(
         cert=cert,
@@ -460,4 +464,5 @@ async def _forward_to(newest: list[Channel]) -> None:
     source = await _standard_input()
     while data := await source.read(newest[0].max_write if newest else 1024):
         if newest and not newest[0].closing:
-            await newest[0].write(data[: newest[0].max_write])
+            for start in range(0, len(data), newest[0].max_write):
+                await newest[0].write(data[start : start + newest[0].max_write])

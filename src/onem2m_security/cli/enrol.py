@@ -22,6 +22,7 @@ from ..net.limits import Limits
 from ..release import DEFAULT_RELEASE
 from ..servers import run
 from ..store.store import Store
+from ..tls.framing import DEFAULT_MTU
 from .certificate_options import (
     CertificateOptions,
     CertOption,
@@ -37,6 +38,7 @@ from .common import (
     KEY_FORMAT,
     DataOption,
     JsonOption,
+    MtuOption,
     ReleaseOption,
     RevealOption,
     TransportOption,
@@ -94,6 +96,7 @@ def enrol(
     expires_in: ExpiryOption = DEFAULT_ENROLMENT_EXPIRY,
     release: ReleaseOption = DEFAULT_RELEASE,
     transport: TransportOption = Transport.TLS,
+    mtu: MtuOption = DEFAULT_MTU,
     as_json: JsonOption = False,
     reveal: RevealOption = False,
     verbose: VerboseOption = False,
@@ -119,6 +122,7 @@ def enrol(
         require_crl=require_crl,
     )
     given = (mef, kpm_id, kpm_file, enrolee_id, target)
+    limits = Limits(datagram_octets=mtu)
     kpm = None if kpm_file is None else read_key(kpm_file)
 
     async def main() -> None:
@@ -146,9 +150,10 @@ def enrol(
                     ends=certificate.expires,
                     mef=mef,
                     transport=transport,
+                    limits=limits,
                 )
             elif not any(given):
-                enrolee = await Enrolee.load(store)
+                enrolee = await Enrolee.load(store, limits=limits)
             elif mef is None or kpm_id is None or kpm is None or enrolee_id is None or not target:
                 raise ConfigurationError(
                     "give HOST:PORT, --kpm-id, --kpm-file, --enrolee-id and --target, or --data alone"
@@ -156,7 +161,13 @@ def enrol(
             else:
                 instruction = BootstrapInstruction(enrolee_id, tuple(target), expires_in, release)
                 enrolee = await Enrolee.configure(
-                    store, kpm_id=kpm_id, kpm=kpm, instruction=instruction, mef=mef, transport=transport
+                    store,
+                    kpm_id=kpm_id,
+                    kpm=kpm,
+                    instruction=instruction,
+                    mef=mef,
+                    transport=transport,
+                    limits=limits,
                 )
             _print(enrolee, await enrolee.enrol(), as_json=as_json, reveal=reveal)
 

@@ -13,11 +13,13 @@ from ..durations import parse_duration
 from ..functions.enrolees import AssociationPolicy
 from ..functions.maf import DEFAULT_KC_LIFETIME
 from ..identifiers import EntityId, KeyIdentifier
+from ..net.limits import Limits
 from ..release import Release
 from ..servers import maf_service, run
 from ..servers import serve as serve_services
 from ..store.records import KeyKind, KeyRecord
 from ..store.store import Store
+from ..tls.framing import DEFAULT_MTU
 from .bsf_options import (
     BsfDiameterOption,
     BsfKeyFilesOption,
@@ -41,6 +43,7 @@ from .common import (
     JsonOption,
     ListenOption,
     MetricsOption,
+    MtuOption,
     RevealOption,
     TransportsOption,
     VerboseOption,
@@ -96,6 +99,7 @@ def serve(
     crl: CrlOption = None,
     require_crl: RequireCrlOption = False,
     transport: TransportsOption = ALL_TRANSPORTS,
+    mtu: MtuOption = DEFAULT_MTU,
     verbose: VerboseOption = False,
 ) -> None:
     """Run a MAF until SIGTERM or SIGINT; prints one line when it accepts clients.
@@ -121,7 +125,7 @@ def serve(
         endpoint=certificates.accepting_endpoint(),
         transports=transport,
     )
-    run(serve_services([service], ready=announce, metrics=metrics))
+    run(serve_services([service], ready=announce, limits=Limits(datagram_octets=mtu), metrics=metrics))
 
 
 @app.command("add-client")

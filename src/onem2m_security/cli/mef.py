@@ -18,11 +18,13 @@ from ..functions.instructions import (
     target_record,
 )
 from ..identifiers import EntityId, KeyIdentifier
+from ..net.limits import Limits
 from ..release import DEFAULT_RELEASE, Release
 from ..servers import mef_service, run
 from ..servers import serve as serve_services
 from ..store.records import KeyKind, KeyRecord
 from ..store.store import Store
+from ..tls.framing import DEFAULT_MTU
 from .certificate_options import (
     AssociationsOption,
     CertificateOptions,
@@ -39,6 +41,7 @@ from .common import (
     JsonOption,
     ListenOption,
     MetricsOption,
+    MtuOption,
     ReleaseOption,
     RevealOption,
     TransportsOption,
@@ -87,6 +90,7 @@ def serve(
     require_crl: RequireCrlOption = False,
     release: ReleaseOption = DEFAULT_RELEASE,
     transport: TransportsOption = ALL_TRANSPORTS,
+    mtu: MtuOption = DEFAULT_MTU,
     verbose: VerboseOption = False,
 ) -> None:
     """Run an MEF until SIGTERM or SIGINT; prints one line when it accepts clients.
@@ -107,7 +111,7 @@ def serve(
         release=release,
         transports=transport,
     )
-    run(serve_services([service], ready=announce, metrics=metrics))
+    run(serve_services([service], ready=announce, limits=Limits(datagram_octets=mtu), metrics=metrics))
 
 
 @app.command("add-enrolee")

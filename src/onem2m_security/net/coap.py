@@ -1,29 +1,33 @@
-"""The CoAP binding (TS-0008): oneM2M primitives over CoAP over DTLS.
-
-aiocoap's message layer does messages, retransmission and block-wise transfer on both sides; it runs over our
-own DTLS connections through its MessageInterface.
-"""
+"""The CoAP binding (TS-0008): oneM2M primitives over CoAP over DTLS, by aiocoap's message layer."""
 
 from __future__ import annotations
 
 import asyncio
-import itertools
 import json
-import logging
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import aiocoap
-from aiocoap import error, interfaces, resource
+from aiocoap import error, resource
 from aiocoap.numbers.codes import Code
-from aiocoap.numbers.optionnumbers import OptionNumber
 from aiocoap.optiontypes import StringOption, UintOption
 
 from ..errors import ConfigurationError, HandshakeError, ResolverUnavailableError
 from ..frameworks.base import Established, Initiator
 from ..functions.primitives import Operation, RefusedError, Request, Response, Rsc
 from .address import Address
+from .coap_blocks import Blocks
+from .coap_layer import AIOCOAP_MOVED, CoapApplication, CoapInterface, CoapRemote, coap_context
+from .coap_messages import (
+    FROM,
+    RELEASE_VERSION,
+    REQUEST_ID,
+    RESOURCE_TYPE,
+    RESPONSE_STATUS,
+    read_message,
+    text_option,
+)
 from .limits import Limits
 from .udp import DatagramApplication, DatagramConnection, MakeApplication, open_datagram_connection
 
@@ -34,22 +38,11 @@ _JSON_FORMATS: Final = {_CONTENT_FORMAT_JSON, 10001}
 """application/json and vnd.onem2m-res+json (TS-0008 table 6.2.2.2-1)."""
 _RELEASE: Final = "3"
 _MAX_SEGMENTS: Final = 8
-_HEAD_OCTETS: Final = 320
-"""Room for a message's header and options; the longest option is an identifier of 255 octets."""
-_BLOCK_EXPONENTS: Final = range(6, -1, -1)
-"""Blocks of 1024 down to 16 octets (RFC 7959 clause 2.2)."""
-
-# TS-0008 table 6.2.2.4.0-1
-_FROM: Final = OptionNumber(279)
-_REQUEST_ID: Final = OptionNumber(283)
-_RESPONSE_STATUS: Final = OptionNumber(307)
-_RESOURCE_TYPE: Final = OptionNumber(267)
-_RELEASE_VERSION: Final = OptionNumber(271)
-for _number in (_FROM, _REQUEST_ID, _RELEASE_VERSION):
-    _number.format = StringOption
-for _number in (_RESPONSE_STATUS, _RESOURCE_TYPE):
-    _number.format = UintOption
-
+_PROOF_SECONDS: Final = 5.0
+_ENDLESS: Final = b"\x40\x02\0\1" + b"\xd3\x0e\xff\xff\xf6"
+"""A request (POST) whose Block1 option says that it is the last of 2^20 blocks of 1024 octets."""
+_REPEATED: Final = b"\x40\x01\0\2" + b"\xe1\0\x0er"
+"""A request (GET) with a Request Identifier."""
 _METHODS: Final = {
     Operation.CREATE: Code.POST,
     Operation.RETRIEVE: Code.GET,
@@ -76,142 +69,6 @@ _CODES: Final = {
 """Response Status Code to CoAP response code (TS-0008 table 6.2.4-1)."""
 
 
-class _Remote(interfaces.EndpointAddress):
-    """A DTLS peer as aiocoap sees it; after the connection's end only its name is left."""
-
-    scheme = "coaps"
-    is_multicast = False
-    is_multicast_locally = False
-    _numbers = itertools.count()
-
-    def __init__(self, connection: DatagramConnection, established: Established) -> None:
-        self.connection: DatagramConnection | None = connection
-        self.established = established
-        self._name = connection.peer_address
-        self._number = next(self._numbers)
-        room = connection.max_payload - _HEAD_OCTETS
-        self._block_exponent = next((e for e in _BLOCK_EXPONENTS if 16 << e <= room), 0)
-
-    @property
-    def maximum_block_size_exp(self) -> int:
-        """Blocks that fit one datagram beside the longest options; smaller ones when the peer asks."""
-        return self._block_exponent
-
-    @maximum_block_size_exp.setter
-    def maximum_block_size_exp(self, exponent: int) -> None:
-        self._block_exponent = min(exponent, self._block_exponent)
-
-    @property
-    def maximum_payload_size(self) -> int:
-        """Longer payloads go in blocks."""
-        return 16 << self._block_exponent
-
-    @property
-    def hostinfo(self) -> str:
-        """Host and port."""
-        return self._name
-
-    @property
-    def hostinfo_local(self) -> str:
-        """Not known, nor needed."""
-        return "localhost"
-
-    @property
-    def uri_base(self) -> str:
-        """For log lines."""
-        return f"coaps://{self._name}"
-
-    @property
-    def uri_base_local(self) -> str:
-        """For log lines."""
-        return "coaps://localhost"
-
-    @property
-    def blockwise_key(self) -> object:
-        """Blocks of different sessions are never put together (RFC 7252 clause 9.1.2)."""
-        return self._number
-
-    @property
-    def authenticated_claims(self) -> tuple[str, ...]:
-        """Who is at the other end."""
-        peer = self.established.association.peer
-        return () if peer is None else (str(peer),)
-
-    def ended(self) -> None:
-        """Free the connection; aiocoap keeps the remote for the lifetime of an exchange."""
-        self.connection = None
-
-
-class _Interface(interfaces.MessageInterface):
-    """aiocoap's way to our DTLS connections."""
-
-    def __init__(self, manager: Any) -> None:
-        self.manager = manager
-
-    def send(self, message: Any) -> None:
-        """Send a CoAP message to the peer that its remote stands for.
-
-        As over UDP itself, what cannot be sent is lost: aiocoap was told of the session's end already.
-        """
-        connection = message.remote.connection
-        if connection is None or connection.closed:
-            return
-        try:
-            connection.send(message.encode())
-        except ConfigurationError as too_long:
-            failure = error.NetworkError(str(too_long))
-            asyncio.get_running_loop().call_soon(self.manager.dispatch_error, failure, message.remote)
-
-    async def recognize_remote(self, remote: object) -> bool:
-        """Is this one of ours?"""
-        return isinstance(remote, _Remote)
-
-    async def determine_remote(self, message: Any) -> None:
-        """Requests come with their remote."""
-        del message
-
-    async def shutdown(self) -> None:
-        """The sockets belong to the listener."""
-
-
-class _Application:
-    """One DTLS connection's side of the CoAP context."""
-
-    def __init__(self, interface: _Interface, remote: _Remote) -> None:
-        self._interface = interface
-        self._remote = remote
-
-    def datagram_received(self, data: bytes) -> None:
-        """A CoAP message; what is none is dropped (RFC 7252 clause 4.2)."""
-        try:
-            message = aiocoap.Message.decode(data, self._remote)
-        except (error.UnparsableMessage, ValueError):  # ValueError: a text option that is not UTF-8
-            return
-        self._interface.manager.dispatch_message(message)
-
-    def ended(self) -> None:
-        """The session is over."""
-        self._interface.manager.dispatch_error(error.NetworkError("the session has ended"), self._remote)
-        self._remote.ended()
-
-
-async def _context(site: Any = None) -> tuple[Any, _Interface]:
-    """An aiocoap context with our interface as its only one."""
-    context = aiocoap.Context(
-        loop=asyncio.get_running_loop(), serversite=site, loggername="onem2m_security.coap"
-    )
-    context.log.setLevel(logging.ERROR)
-    made: list[_Interface] = []
-
-    async def make(manager: Any) -> _Interface:
-        made.append(_Interface(manager))
-        return made[0]
-
-    # aiocoap's public makers open sockets of their own; this is what they call.
-    await context._append_tokenmanaged_messagemanaged_transport(make)
-    return context, made[0]
-
-
 # --- server ---
 
 
@@ -220,13 +77,17 @@ class _Site(resource.Resource, resource.PathCapable):
 
     def __init__(self, handler: RequestHandler, limits: Limits) -> None:
         super().__init__()
+        self.blocks = Blocks(limits.body_octets)
         self._handler = handler
         self._limits = limits
 
     async def render(self, request: Any) -> Any:
-        """Answer one request, its blocks put together."""
+        """Answer one request, or one block of it."""
+        return await self.blocks.serve(request, self._answer)
+
+    async def _answer(self, request: Any) -> Any:
         established: Established = request.remote.established
-        request_id = _text(request, _REQUEST_ID)
+        request_id = text_option(request, REQUEST_ID)
         try:
             response = await self._handler(self._parse(request, request_id), established)
         except RefusedError as refused:
@@ -242,7 +103,11 @@ class _Site(resource.Resource, resource.PathCapable):
         if len(message.opt.uri_path) > _MAX_SEGMENTS:
             raise RefusedError(Rsc.NOT_FOUND, "nothing is found here")
         return Request(
-            operation, tuple(message.opt.uri_path), _text(message, _FROM), request_id, self._content(message)
+            operation,
+            tuple(message.opt.uri_path),
+            text_option(message, FROM),
+            request_id,
+            self._content(message),
         )
 
     def _content(self, message: Any) -> object:
@@ -260,49 +125,92 @@ class _Site(resource.Resource, resource.PathCapable):
             raise RefusedError(Rsc.BAD_REQUEST, "the content is not JSON") from None
 
     async def needs_blockwise_assembly(self, request: Any) -> bool:
-        """Requests are put together from their blocks before they are answered, up to the limit."""
-        block = request.opt.block1
-        if block is not None and block.start + len(request.payload) > self._limits.body_octets:
-            raise error.RequestEntityTooLarge
-        return True
-
-
-def _text(message: Any, number: OptionNumber) -> str:
-    found = message.opt.get_option(number)
-    return str(found[0].value)[:255] if found else ""
+        """No: aiocoap would put any number of requests together, of any length."""
+        del request
+        return False
 
 
 def _render(response: Response, request_id: str) -> Any:
     payload = b"" if response.content is None else json.dumps(response.content).encode()
     message = aiocoap.Message(code=_CODES[response.rsc], payload=payload)
-    message.opt.add_option(UintOption(_RESPONSE_STATUS, int(response.rsc)))
-    message.opt.add_option(StringOption(_RELEASE_VERSION, _RELEASE))
+    message.opt.add_option(UintOption(RESPONSE_STATUS, int(response.rsc)))
+    message.opt.add_option(StringOption(RELEASE_VERSION, _RELEASE))
     message.opt.max_age = 0  # it may hold keys: nobody caches it (TS-0008 clause 6.4)
     if request_id:
-        message.opt.add_option(StringOption(_REQUEST_ID, request_id))
+        message.opt.add_option(StringOption(REQUEST_ID, request_id))
     if payload:
         message.opt.content_format = _CONTENT_FORMAT_JSON
     return message
 
 
+class _Probe:
+    """Stands for a DTLS connection while aiocoap is tried."""
+
+    peer_address = "nobody"
+    max_payload = 1024
+    closed = False
+
+    def __init__(self) -> None:
+        self.sent: asyncio.Queue[bytes] = asyncio.Queue()
+
+    def send(self, data: bytes) -> None:
+        self.sent.put_nowait(data)
+
+
+async def _prove(limits: Limits) -> None:
+    """Does aiocoap leave blocks and repetitions to us? If not, a peer could fill its tables.
+
+    Raises:
+        ConfigurationError: It does not.
+    """
+    done: list[Request] = []
+
+    async def note(request: Request, established: Established) -> Response:
+        del established
+        done.append(request)
+        return Response(Rsc.OK)
+
+    context, interface = await coap_context(limits, _Site(note, limits))
+    probe: Any = _Probe()
+    remote = CoapRemote(probe, cast("Established", None), owner=probe)
+    try:
+        async with asyncio.timeout(_PROOF_SECONDS):
+            CoapApplication(interface, remote).datagram_received(_ENDLESS)
+            refused = (await probe.sent.get())[1] == Code.REQUEST_ENTITY_TOO_LARGE
+            for _ in range(2):
+                interface.manager.dispatch_message(read_message(_REPEATED, remote)[0])
+                await probe.sent.get()
+    except (AttributeError, TypeError, TimeoutError) as moved:
+        raise ConfigurationError(AIOCOAP_MOVED) from moved
+    finally:
+        await context.shutdown()
+    if not refused or len(done) != 2:
+        raise ConfigurationError(AIOCOAP_MOVED)
+
+
 class CoapServer:
     """Answers requests on every DTLS connection that it is put on top of."""
 
-    def __init__(self, context: Any, interface: _Interface) -> None:
+    def __init__(self, context: Any, interface: CoapInterface) -> None:
         self._context = context
         self._interface = interface
 
     @classmethod
     async def create(cls, handler: RequestHandler, limits: Limits) -> CoapServer:
-        """A server whose requests go to the handler."""
-        return cls(*await _context(_Site(handler, limits)))
+        """A server whose requests go to the handler.
+
+        Raises:
+            ConfigurationError: The installed aiocoap does not do what the bounds rest on.
+        """
+        await _prove(limits)
+        return cls(*await coap_context(limits, _Site(handler, limits)))
 
     @property
     def application(self) -> MakeApplication:
         """What the listener puts on top of a new connection."""
 
         def make(connection: DatagramConnection) -> DatagramApplication:
-            return _Application(self._interface, _Remote(connection, connection.handshake.result()))
+            return CoapApplication(self._interface, CoapRemote.of(connection))
 
         return make
 
@@ -328,8 +236,8 @@ class CoapClient:
         self._address = address
         self._limits = limits or Limits()
         self._context: Any = None
-        self._interface: _Interface | None = None
-        self._remote: _Remote | None = None
+        self._interface: CoapInterface | None = None
+        self._remote: CoapRemote | None = None
         self._established: Established | None = None
         self._opening = asyncio.Lock()
 
@@ -355,11 +263,11 @@ class CoapClient:
         payload = b"" if content is None else json.dumps(content).encode()
         message = aiocoap.Message(code=_METHODS[operation], payload=payload)
         message.opt.uri_path = tuple(to)
-        message.opt.add_option(StringOption(_FROM, str(self._initiator.local)))
-        message.opt.add_option(StringOption(_REQUEST_ID, secrets.token_hex(8)))
-        message.opt.add_option(StringOption(_RELEASE_VERSION, _RELEASE))
+        message.opt.add_option(StringOption(FROM, str(self._initiator.local)))
+        message.opt.add_option(StringOption(REQUEST_ID, secrets.token_hex(8)))
+        message.opt.add_option(StringOption(RELEASE_VERSION, _RELEASE))
         if resource_type is not None:
-            message.opt.add_option(UintOption(_RESOURCE_TYPE, resource_type))
+            message.opt.add_option(UintOption(RESOURCE_TYPE, resource_type))
         if payload:
             message.opt.content_format = _CONTENT_FORMAT_JSON
         try:
@@ -390,18 +298,18 @@ class CoapClient:
             raise TimeoutError(f"no answer within {self._limits.request_seconds:g} s")
         return answer.result()
 
-    async def _open(self) -> _Remote:
+    async def _open(self) -> CoapRemote:
         async with self._opening:
             if self._remote is not None and self._remote.connection is not None:
                 return self._remote
             if self._interface is None:
-                self._context, self._interface = await _context()
-            made: list[_Remote] = []
+                self._context, self._interface = await coap_context(self._limits)
+            made: list[CoapRemote] = []
             interface = self._interface
 
             def make(connection: DatagramConnection) -> DatagramApplication:
-                made.append(_Remote(connection, connection.handshake.result()))
-                return _Application(interface, made[0])
+                made.append(CoapRemote.of(connection))
+                return CoapApplication(interface, made[0])
 
             connection = await open_datagram_connection(
                 self._initiator, self._address, make, limits=self._limits
@@ -414,7 +322,7 @@ class CoapClient:
         if len(answer.payload) > self._limits.body_octets:
             raise ResolverUnavailableError("the answer is too long")
         try:
-            rsc = Rsc(int(_text(answer, _RESPONSE_STATUS)))
+            rsc = Rsc(int(text_option(answer, RESPONSE_STATUS)))
             content = json.loads(answer.payload) if answer.payload else None
         except (ValueError, RecursionError):
             raise ResolverUnavailableError("the answer is no oneM2M response primitive") from None

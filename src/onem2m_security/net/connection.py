@@ -17,7 +17,6 @@ from ..errors import HandshakeError, HandshakeTimeoutError, ResolverUnavailableE
 from ..frameworks.base import Acceptor, Authorities, Established, Initiator
 from ..identifiers import shown
 from ..telemetry import HANDSHAKES, LOG
-from ..tls.alerts import describe
 from ..tls.session import DataReceived, Event, HandshakeCompleted, PskIdentityOffered, Session, SessionEnded
 from ..tls.suites import Suite
 from .address import Address
@@ -65,9 +64,6 @@ class SecureConnection(abc.ABC):
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self.last_activity = 0.0
-
-    silence_means = ""
-    """What a peer's silence may mean, for the message of a handshake that ran out of time."""
 
     # --- what TCP and UDP supply --------------------------------------------------------------------------
 
@@ -203,7 +199,7 @@ class SecureConnection(abc.ABC):
     def _handshake_expired(self) -> None:
         if not self.handshake.done():
             seconds = self.limits.handshake_seconds
-            message = f"no complete handshake within {seconds:g} s{self.silence_means}"
+            message = f"no complete handshake within {seconds:g} s: {self.session.awaits}"
             self._fail(HandshakeTimeoutError(message, alert="internal_error"))
         if self._task is not None:
             self._task.cancel()
@@ -255,7 +251,7 @@ async def completed(connection: SecureConnection, initiator: Initiator, address:
     try:
         return await connection.handshake
     except HandshakeError as error:
-        told = "" if error.alert is None or error.alert in str(error) else f" [{describe(error.alert)}]"
+        told = "" if error.alert is None or error.alert in str(error) else f" [{error.alert} was sent]"
         raise type(error)(f"{initiator.peer} at {address}: {error}{told}", alert=error.alert) from None
     except asyncio.CancelledError:
         connection.drop_half_open()

@@ -10,6 +10,11 @@ from typing import Final
 
 from ..errors import ConfigurationError
 from ..telemetry import HALF_OPEN, HALF_OPEN_EVICTED
+from ..tls.framing import DEFAULT_MTU
+
+DATAGRAM_OCTETS_LEAST: Final = 260
+DATAGRAM_OCTETS_MOST: Final = 16 * 1024
+"""Within these the TLS engine can send every message; the longest is one record of the greatest length."""
 
 RESERVED_DESCRIPTORS: Final = 64
 """Of a process, at least: for stores, logs, ports, and connections of our own to others."""
@@ -36,6 +41,7 @@ class Limits:
         head_octets: Longest head of an HTTP request, trailers and everything else that is not body included.
         body_octets: Longest body of a request or an answer.
         request_seconds: For one request of ours to be answered.
+        datagram_octets: Longest UDP payload that is sent over DTLS; at least DATAGRAM_OCTETS_LEAST.
     """
 
     handshake_seconds: float = 10.0
@@ -49,6 +55,7 @@ class Limits:
     head_octets: int = 16 * 1024
     body_octets: int = 64 * 1024
     request_seconds: float = 5.0
+    datagram_octets: int = DEFAULT_MTU
 
     def fitted(self, descriptors: int, ports: int = 1) -> Limits:
         """These limits, lowered to what a process with so many descriptors can hold at each of its ports.

@@ -19,7 +19,7 @@ from ..errors import ConfigurationError, HandshakeError
 from ..frameworks.base import Authorities, Established, Initiator
 from ..telemetry import LOG
 from ..tls.cookies import CookieGate
-from ..tls.framing import DEFAULT_MTU, DatagramFraming
+from ..tls.framing import DatagramFraming
 from ..tls.records import DATAGRAM_MAX_OCTETS, ClientHello, client_hello
 from ..tls.session import Session, State
 from .address import Address
@@ -55,8 +55,6 @@ class DatagramConnection(SecureConnection):
         client_random: What tells the client's handshake from its next one; None on the initiating side.
     """
 
-    silence_means = "; over DTLS an unknown identity or a wrong key is met with silence"
-
     def __init__(
         self,
         session: Session,
@@ -69,13 +67,12 @@ class DatagramConnection(SecureConnection):
         listener: DatagramListener | None = None,
         key: tuple[Any, ...] = (),
         random: bytes | None = None,
-        mtu: int = DEFAULT_MTU,
     ) -> None:
         super().__init__(session, limits, initiator=initiator, port=listener)
         self.address = address
         self.key = key
         self.client_random = random
-        self.max_payload = mtu - _PROTECTION_OCTETS
+        self.max_payload = limits.datagram_octets - _PROTECTION_OCTETS
         self.network_error: OSError | None = None
         self._transmit = transmit
         self._make_application = make_application
@@ -196,15 +193,12 @@ class DatagramListener(asyncio.DatagramProtocol):
         authorities: Authorities,
         make_application: MakeApplication,
         limits: Limits,
-        *,
-        mtu: int = DEFAULT_MTU,
     ) -> None:
         self.authorities = authorities
         self.half_open = HalfOpen(limits)
         self._make_application = make_application
         self._limits = limits
-        self._mtu = mtu
-        self._gate = CookieGate(lambda: authorities.session(DatagramFraming(mtu)))
+        self._gate = CookieGate(lambda: authorities.session(DatagramFraming(limits.datagram_octets)))
         self._handshakes: dict[tuple[Any, ...], DatagramConnection] = {}
         self._peers: OrderedDict[tuple[Any, ...], DatagramConnection] = OrderedDict()
         """Established sessions, the one that was silent for longest first."""
@@ -274,7 +268,6 @@ class DatagramListener(asyncio.DatagramProtocol):
             listener=self,
             key=addr,
             random=hello.random,
-            mtu=self._mtu,
         )
         replaced = self._handshakes.pop(addr, None)
         if replaced is not None:
@@ -361,7 +354,6 @@ async def open_datagram_connection(
     make_application: MakeApplication,
     *,
     limits: Limits | None = None,
-    mtu: int = DEFAULT_MTU,
 ) -> DatagramConnection:
     """Complete a DTLS handshake as an initiator.
 
@@ -377,7 +369,7 @@ async def open_datagram_connection(
     except OSError as error:
         raise HandshakeError(f"{address} cannot be reached: {error.strerror or error}") from error
     try:
-        session = initiator.session(address.host, framing=DatagramFraming(mtu))
+        session = initiator.session(address.host, framing=DatagramFraming(limits.datagram_octets))
     except BaseException:
         transport.close()
         raise
@@ -388,7 +380,6 @@ async def open_datagram_connection(
         lambda datagram: None if transport.is_closing() else transport.sendto(datagram),
         make_application,
         initiator=initiator,
-        mtu=mtu,
     )
     connection.on_shut(transport.close)
     protocol.connection = connection

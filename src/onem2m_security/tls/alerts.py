@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
+
+from ..errors import HandshakeError
 
 CODES: Final = {
     "close_notify": 0,
@@ -44,14 +47,39 @@ _ADVICE: Final = {
     "certificate_expired": "the certificate is not valid now: check it and both clocks",
     "certificate_revoked": "the certificate was revoked: enrol again",
     "unrecognized_name": "the peer does not serve the name that was asked for",
-    "internal_error": "the peer could not do its part: does it reach the MAF, MEF or BSF?",
+    "internal_error": "the peer gave up: something that it needs failed, or its time ran out",
 }
 
 
-def describe(alert: str) -> str:
-    """The alert's name, and what it usually means here."""
+SILENCE: Final = (
+    "over DTLS an unknown identity or a wrong key is met with silence, until somebody's time is up"
+)
+
+
+def describe(alert: str, *, datagram: bool = False) -> str:
+    """The alert's name, and what it usually means here; over DTLS one may mean more."""
     advice = _ADVICE.get(alert)
+    if advice is not None and datagram and alert == "internal_error":
+        advice += f"; {SILENCE}"
     return alert if advice is None else f"{alert} ({advice})"
+
+
+def failure(reasons: Sequence[str], sent: str | None, *, datagram: bool) -> HandshakeError:
+    """What it means that the engine ended a handshake.
+
+    Args:
+        reasons: OpenSSL's reason texts, the first cause first.
+        sent: The alert that the engine has sent, if it has.
+        datagram: Whether this is DTLS.
+    """
+    for reason in reasons:
+        alert = from_engine_reason(reason)
+        if alert is not None:
+            return HandshakeError(f"the peer answered with {describe(alert, datagram=datagram)}", alert=alert)
+    reason = reasons[0] if reasons else "unknown reason"
+    if sent in {"bad_record_mac", "decrypt_error"}:
+        reason = "the peer holds another key for the identity, or the identity is unknown here"
+    return HandshakeError(f"the handshake failed: {reason}", alert=sent)
 
 
 def from_engine_reason(reason: str) -> str | None:

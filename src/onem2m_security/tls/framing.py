@@ -9,6 +9,7 @@ from . import alerts
 from .psk_identity import DatagramIdentityReader, PskIdentityReader, StreamIdentityReader
 from .records import (
     CONTENT_ALERT,
+    CONTENT_HANDSHAKE,
     DATAGRAM_RECORD_HEADER_OCTETS,
     RECORD_HEADER_OCTETS,
     alert_record,
@@ -19,10 +20,11 @@ from .records import (
     take_record,
 )
 
-DEFAULT_MTU: Final = 1280
-"""Octets of a datagram, after IP and UDP headers were taken off generously: every IPv6 path carries it."""
+DEFAULT_MTU: Final = 1232
+"""Octets of a datagram's content that every IPv6 path carries: 1280, less the headers of IPv6 and UDP."""
 
 _QUEUED_OCTETS: Final = 16 * 1024
+_QUEUED_DATAGRAMS: Final = 64
 """How much is kept while the handshake waits; UDP may lose the rest."""
 
 
@@ -45,6 +47,12 @@ class Framing(Protocol):
 
     def put_back(self, unit: bytes) -> None:
         """Not yet: ``take`` returns it again."""
+
+    def begin_last_flight(self) -> None:
+        """The peer has all of our flights but the last."""
+
+    def drop_repetitions(self) -> None:
+        """The peer's last flight is complete: what it sent while it waited for ours asks for nothing."""
 
     @property
     def reader(self) -> PskIdentityReader:
@@ -98,6 +106,12 @@ class StreamFraming:
         """Not yet."""
         self._inbox[:0] = unit
 
+    def begin_last_flight(self) -> None:
+        """Nothing is sent twice here."""
+
+    def drop_repetitions(self) -> None:
+        """Nothing is sent twice here."""
+
     def identity(self, unit: bytes) -> bytes | None:
         """The psk_identity, when this record completes it."""
         return self.reader.read(unit)
@@ -138,10 +152,12 @@ class DatagramFraming:
         self._queued = 0
         self._outbox = bytearray()
         self._next_sequence = 0
+        self._last_flight = False
 
     def push(self, data: bytes) -> None:
         """A datagram arrived."""
-        if not self._inbox or self._queued + len(data) <= _QUEUED_OCTETS:
+        room = len(self._inbox) < _QUEUED_DATAGRAMS and self._queued + len(data) <= _QUEUED_OCTETS
+        if room or not self._inbox:
             self._inbox.append(data)
             self._queued += len(data)
 
@@ -167,6 +183,21 @@ class DatagramFraming:
         self._inbox.appendleft(unit)
         self._queued += len(unit)
 
+    def begin_last_flight(self) -> None:
+        """The client has proven that it has our other flights, by answering them.
+
+        The engine does not know that time has passed, and would send them again beside the last one; some
+        clients never recover from that.
+        """
+        self._last_flight = True
+
+    def drop_repetitions(self) -> None:
+        """The engine would answer each with the last flight again, though nothing of it was lost yet.
+
+        No application data is among them: the client sends none before it has our last flight.
+        """
+        self.discard()
+
     def identity(self, unit: bytes) -> bytes | None:
         """The psk_identity, when this datagram completes it."""
         return self.reader.read(unit)
@@ -174,11 +205,15 @@ class DatagramFraming:
     def write(self, octets: bytes) -> None:
         """Octets that the engine made: whole records."""
         self.reader.wrote(octets, datagram=True)
-        if epoch_of(octets) == 0:  # a flight begins in the clear, or has nothing in the clear
-            for record in split_datagram(octets):
-                if epoch_of(record) == 0:
-                    self._next_sequence = max(self._next_sequence, sequence_of(record) + 1)
-        self._outbox += octets
+        if epoch_of(octets):  # a flight begins in the clear, or has nothing in the clear
+            self._outbox += octets
+            return
+        for record in split_datagram(octets):
+            if epoch_of(record) == 0:
+                self._next_sequence = max(self._next_sequence, sequence_of(record) + 1)
+                if self._last_flight and record[0] == CONTENT_HANDSHAKE:
+                    continue
+            self._outbox += record
 
     def alert_instead(self, code: int) -> None:
         """Send this alert only; its sequence number was never used, so that the peer takes it."""

@@ -151,13 +151,14 @@ class Session:
 
     def retransmit_in(self) -> float | None:
         """DTLS: after how many seconds of silence ``retransmit`` is due; None when nothing is under way."""
-        if not self._framing.datagram or self.state is not State.HANDSHAKE:
+        # After ``answer`` the client has every flight that there was, and it is its turn to repeat.
+        if not self._framing.datagram or self.state is not State.HANDSHAKE or self._answer is not None:
             return None
         return self._connection.DTLSv1_get_timeout()
 
     def retransmit(self) -> list[Event]:
         """DTLS: the peer was silent for too long: send the last flight again (RFC 6347 clause 4.2.4)."""
-        if self.state is not State.HANDSHAKE:
+        if self.retransmit_in() is None:
             return []
         binding.clear_errors()
         try:
@@ -174,6 +175,7 @@ class Session:
         if key is None and self.endpoint.hide_unknown_identities:
             key = Secret.generate()
         self._answer = (self._answer[0], key)
+        self._framing.begin_last_flight()
         self.state = State.HANDSHAKE
         return self._proceed()
 
@@ -181,6 +183,7 @@ class Session:
         """Go on after HandshakeCompleted: the last flight may leave, application data may pass."""
         if self.state is not State.WITHHOLDING:
             return []
+        self._framing.drop_repetitions()
         return self._open()
 
     def abort(self, alert: str) -> list[Event]:
@@ -255,6 +258,17 @@ class Session:
             length: Octets wanted.
         """
         return self._connection.export_keying_material(label, length)
+
+    @property
+    def awaits(self) -> str:
+        """What an unfinished handshake waits for: for the message of one that ran out of time."""
+        if self.state is State.RESOLVING:
+            return "the key for the client's identity is still being looked up"
+        if self.state is State.WITHHOLDING:
+            return "what was agreed on is not durable yet"
+        if self._framing.datagram and (self._answer or (self._offer and self._connection.get_cipher_name())):
+            return f"the peer fell silent: {alerts.SILENCE}"
+        return "the peer has not done its part"
 
     # --- what the engine asks (binding.CallbackTarget) -----------------------------------------------------
 
@@ -399,12 +413,4 @@ class Session:
         if isinstance(error, SSL.SysCallError):
             return HandshakeError("the peer closed the connection during the handshake")
         reasons = [entry[-1] for entry in (error.args[0] if error.args else ()) if entry[-1]]
-        for reason in reasons:
-            alert = alerts.from_engine_reason(reason)
-            if alert is not None:
-                return HandshakeError(f"the peer answered with {alerts.describe(alert)}", alert=alert)
-        alert = self._framing.alert_sent()
-        reason = reasons[0] if reasons else "unknown reason"
-        if alert in {"bad_record_mac", "decrypt_error"}:
-            reason = "the peer holds another key for the identity, or the identity is unknown here"
-        return HandshakeError(f"the handshake failed: {reason}", alert=alert)
+        return alerts.failure(reasons, self._framing.alert_sent(), datagram=self._framing.datagram)
