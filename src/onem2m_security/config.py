@@ -137,6 +137,7 @@ class LimitSettings(_Table):
     half_open: Annotated[int, Field(gt=0)] = _DEFAULT.half_open
     half_open_per_address: Annotated[int, Field(gt=0)] = _DEFAULT.half_open_per_address
     connections: Annotated[int, Field(gt=0)] = _DEFAULT.connections
+    connections_per_address: Annotated[int, Field(gt=0)] = _DEFAULT.connections_per_address
     backlog: Annotated[int, Field(gt=0)] = _DEFAULT.backlog
     head_octets: Annotated[int, Field(ge=1024)] = _DEFAULT.head_octets
     body_octets: Annotated[int, Field(ge=1024)] = _DEFAULT.body_octets
