@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import socket
 import tomllib
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from maf_support import key_of
 from mef_support import CSE, DEVICE
-from onem2m_security.config import MAX_FILE_OCTETS, load
+from onem2m_security.config import MAX_FILE_OCTETS, LimitSettings, load
 from onem2m_security.durations import parse_duration
 from onem2m_security.errors import ConfigurationError
 from onem2m_security.functions.enrolees import AssociationRule
@@ -321,3 +322,7 @@ def test_a_missing_key_file_is_named(tmp_path):
     done = m2msec("serve", "--check", "--config", written(tmp_path, WHOLE), check=False)
     assert done.returncode == 1
     assert "maf-at-mef.key" in done.stderr
+
+
+def test_every_limit_is_a_setting():
+    assert {field.name for field in dataclasses.fields(Limits)} == set(LimitSettings.model_fields)
