@@ -156,6 +156,12 @@ def begin_writing(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
+def take_turn(connection: Connection, name: str) -> None:
+    """Wait for other transactions that took a turn of this name; SQLite has one writer at a time anyway."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": name})
+
+
 def insert_into(dialect_name: str, table: Table) -> Insert:
     """An INSERT of the dialect that can say ON CONFLICT."""
     return postgresql.insert(table) if dialect_name == "postgresql" else sqlite.insert(table)

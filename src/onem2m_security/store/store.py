@@ -16,6 +16,7 @@ from typing import Any, Final, Self, TypeVar
 
 from sqlalchemy import Connection, Row
 
+from ..credentials import Secret
 from ..errors import (
     RecordCorruptedError,
     RecordExistsError,
@@ -25,7 +26,7 @@ from . import queries, rows
 from .database import engine_for, prepare_directory
 from .gba import GbaStore
 from .keeper import RingKeeper
-from .key_jobs import Addition, KeyJobs
+from .key_jobs import Addition, KeyJobs, Revision
 from .records import ClientRegistration, KeyKind, KeyRecord, canonical_key_id
 from .worker import Worker
 
@@ -92,17 +93,49 @@ class Store:
 
     # --- keys -----------------------------------------------------------------------------------------------
 
-    async def add(self, record: KeyRecord, *, replace: bool = False) -> None:
-        """Store a key; it is on the disk when this returns.
+    async def add(
+        self,
+        record: KeyRecord,
+        *,
+        replace: bool = False,
+        parent_key: Secret | None = None,
+        others: Revision | None = None,
+    ) -> None:
+        """Store a key; it is on the disk when this returns. All of it is one transaction.
 
         Args:
             record: The key.
-            replace: Whether it takes the place of one of the same kind and key_id.
+            replace: Whether it takes the place of one of the same kind and key_id. If that was another
+                credential, a Km or Kpm with another key or of another entity, what came of it goes with it.
+            parent_key: For a Kc or a Ke whose parent, a Km or Kpm, is kept here: the key that it came from.
+                The record is stored only if the parent is there, with this key, and of the same entity.
+            others: What becomes of the other keys of this kind and source: given those that open, it gives
+                back those that stay, unaltered or changed; the rest go, with all that came of them.
 
         Raises:
             RecordExistsError: There is one already, expired or not, and replace is not set.
+            ParentGoneError: The parent was removed or replaced.
+            RecordCorruptedError: The record of the parent does not open.
         """
-        await self._worker.submit(self._keys.add_all, (record, replace), write=True)
+        addition = Addition(record, replace, parent_key, others)
+        add = self._keys.add_all if parent_key is None else self._keys.add_derived
+        await self._worker.submit(add if others is None else self._keys.supersede, addition, write=True)
+
+    async def update(self, old: KeyRecord, new: KeyRecord) -> bool:
+        """Put new in the place of old, if old is still there as it was; whether it was.
+
+        One conditional statement: what was removed or changed meanwhile stays removed or changed.
+
+        Args:
+            old: The record as it was found.
+            new: The record as it shall be, of the same kind and key_id.
+        """
+
+        def put(connection: Connection) -> bool:
+            row = rows.key_row(new, self._keeper.ring, self._keeper.kek_id(connection))
+            return queries.update_key(connection, rows.key_columns(old), row)
+
+        return await self._write(put)
 
     async def add_many(self, records: Iterable[KeyRecord], *, replace: bool = False) -> int:
         """Store many keys, in transactions of 1000, so that a server goes on meanwhile; how many.
@@ -113,7 +146,7 @@ class Store:
         remaining = iter(records)
         count = 0
         while batch := list(itertools.islice(remaining, _BATCH)):
-            additions: list[Addition] = [(record, replace) for record in batch]
+            additions = [Addition(record, replace) for record in batch]
             try:
                 await self._worker.submit(self._keys.put_batches, additions, write=True)
             except RecordExistsError:
@@ -180,13 +213,9 @@ class Store:
         """
         text = str(canonical_key_id(kind, key_id))
 
-        def remove_key(connection: Connection) -> bool:
-            removed = queries.delete_key(connection, kind.value, text)
-            if descendants:
-                queries.delete_descendants(connection, text)
-            return removed
-
-        return await self._write(remove_key)
+        return await self._write(
+            lambda connection: self._keys.remove(connection, kind, text, descendants=descendants)
+        )
 
     async def purge_expired(self, now: datetime) -> int:
         """Remove whatever ended at or before this moment (UTC); how many.
