@@ -99,9 +99,10 @@ def enrol(
     """Be an Enrolee: bootstrap with an MEF and keep Ke, sealed, in the data directory.
 
     The first time, give HOST:PORT, --kpm-id, --kpm-file, --enrolee-id and --target. Afterwards --data alone
-    bootstraps again; the earlier Ke is refused from then on. With a certificate, give each time HOST:PORT,
-    --mef-id, --cert, --key, --enrolee-id, --target and what the MEF's certificate must prove: --trust-anchor
-    (its FQDN certificate, Release 3), or --peer-name and --root-of-trust (Release 1).
+    bootstraps again; the earlier Ke is refused once the new one is used, or a day later. With a certificate,
+    give each time HOST:PORT, --mef-id, --cert, --key, --enrolee-id, --target and what the MEF's certificate
+    must prove: --trust-anchor (its FQDN certificate, Release 3), or --peer-name and --root-of-trust
+    (Release 1).
     """
     log_to_stderr(verbose=verbose)
     certificates = CertificateOptions(
