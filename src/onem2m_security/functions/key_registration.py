@@ -84,7 +84,7 @@ class KeyRegistrations:
             elif not await self._store.update(existing, record):
                 raise _changed()
         except CredentialError as error:
-            raise _changed() from error
+            raise RefusedError(Rsc.CONFLICT, str(error)) from error
         except ParentGoneError as error:
             raise RefusedError(Rsc.ORIGINATOR_HAS_NO_PRIVILEGE, str(error)) from error
         return Response(Rsc.CREATED, self._describe(record, with_key=False))

@@ -218,7 +218,7 @@ class Store:
         )
 
     async def purge_expired(self, now: datetime) -> int:
-        """Remove whatever ended at or before this moment (UTC); how many.
+        """Remove whatever ended at or before this moment (UTC), for good; how many.
 
         It takes a few hundred in one transaction, so that others get their turn.
         """
