@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 from dataclasses import replace
 from datetime import timedelta
 
@@ -15,7 +14,6 @@ from onem2m_security.store import KeyKind, Store
 from store_support import AE, CSE, ISSUED, a_record, an_id, postgres_server
 
 KM, OTHER_KEY = Secret.generate(), Secret.generate()
-_names = itertools.count()
 
 
 @pytest.fixture(scope="module")
@@ -28,10 +26,7 @@ def postgres():
 def url(request):
     if request.param == "sqlite":
         return None
-    server = request.getfixturevalue("postgres")
-    name = f"races{next(_names)}"
-    server.run(f"CREATE DATABASE {name}")
-    return server.url(name)
+    return request.getfixturevalue("postgres").new_url()
 
 
 @pytest.fixture

@@ -30,7 +30,13 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.pool import NullPool
 
-from ..errors import ConfigurationError, RecordExistsError, SecurityFrameworkError, StoreUnavailableError
+from ..errors import (
+    ConfigurationError,
+    RecordExistsError,
+    SecurityFrameworkError,
+    StoreError,
+    StoreUnavailableError,
+)
 from .schema import HEAD
 
 DATABASE_FILE: Final = "store.db"
@@ -202,6 +208,18 @@ def is_locked(error: BaseException) -> bool:
     return getattr(origin, "sqlstate", None) in _POSTGRESQL_LOCKED
 
 
+def is_unstorable(error: BaseException) -> bool:
+    """Whether the error is about one value that this database cannot hold, such as a text with a NUL."""
+    return isinstance(error, DataError | UnicodeError | OverflowError)
+
+
+def spares_connection(error: BaseException) -> bool:
+    """Whether the connection on which this happened is as good as before."""
+    if is_unstorable(error) or isinstance(error, IntegrityError):
+        return not getattr(error, "connection_invalidated", False)
+    return isinstance(error, SecurityFrameworkError) and not isinstance(error, StoreUnavailableError)
+
+
 def is_unavailable(error: BaseException) -> bool:
     """Whether the error is about the database as a whole, and not about one row."""
     if isinstance(error, IntegrityError | DataError | InterfaceError | SecurityFrameworkError):
@@ -213,6 +231,8 @@ def translated(error: BaseException) -> BaseException:
     """The error as callers know it; a fresh one for each of them, since each is raised on its own."""
     if isinstance(error, IntegrityError):
         return RecordExistsError("the database holds another record in this place already")
+    if is_unstorable(error):
+        return StoreError("the database cannot hold a value that was given: nothing was done")
     origin = _origin(error)
     if isinstance(error, DBAPIError | sqlite3.Error):
         code = getattr(origin, "sqlite_errorcode", 0) & 0xFF

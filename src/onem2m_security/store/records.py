@@ -106,6 +106,11 @@ class KeyRecord:
         return self.expires is not None and self.expires <= now
 
 
+def is_registration_id(text: str) -> bool:
+    """Whether this has the form of a ClientRegID: 1 to 255 printable octets of ASCII, no space, no ``/``."""
+    return 1 <= len(text) <= IDENTITY_MAX_OCTETS and all("!" <= c <= "~" and c != "/" for c in text)
+
+
 @dataclass(frozen=True, slots=True)
 class ClientRegistration:
     """A client that registered with the MAF (8.8.2.3) or with the MEF (8.3.5.2.3).
@@ -137,10 +142,9 @@ class ClientRegistration:
     def __post_init__(self) -> None:
         _require_utc("issued", self.issued)
         _require_utc("expires", self.expires)
-        text = self.registration_id
-        if not 1 <= len(text) <= IDENTITY_MAX_OCTETS or not all("!" <= c <= "~" and c != "/" for c in text):
+        if not is_registration_id(self.registration_id):
             raise IdentifierError(
-                f"{shown(text)} is not a registration identifier: 1 to 255 printable octets"
+                f"{shown(self.registration_id)} is not a registration identifier: 1 to 255 printable octets"
             )
 
     def expired(self, now: datetime) -> bool:

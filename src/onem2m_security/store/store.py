@@ -27,7 +27,7 @@ from .database import engine_for, prepare_directory
 from .gba import GbaStore
 from .keeper import RingKeeper
 from .key_jobs import Addition, KeyJobs, Revision
-from .records import ClientRegistration, KeyKind, KeyRecord, canonical_key_id
+from .records import ClientRegistration, KeyKind, KeyRecord, canonical_key_id, is_registration_id
 from .worker import Worker
 
 BUSY_TIMEOUT: Final = 5.0
@@ -253,11 +253,13 @@ class Store:
     async def find_registration(
         self, registration_id: str, *, now: datetime | None = None
     ) -> ClientRegistration | None:
-        """The registration of this ClientRegID, unless it is expired.
+        """The registration of this ClientRegID, unless it is expired; a text of another form names none.
 
         Raises:
             RecordCorruptedError: The record does not open.
         """
+        if not is_registration_id(registration_id):
+            return None
         moment = rows.microseconds(now or datetime.now(UTC))
         return await self._read(
             lambda connection: self._registration(queries.registration(connection, registration_id, moment))
