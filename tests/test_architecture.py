@@ -12,7 +12,7 @@ SOURCE = Path(__file__).parent.parent / "src"
 PACKAGE = "onem2m_security"
 
 FLOORS = (
-    {"errors", "telemetry", "version", "clock"},
+    {"errors", "telemetry", "version", "clock", "files", "private_memory"},
     {"identifiers", "release", "durations"},
     {"credentials", "association", "keys"},
     {"tls", "gba"},

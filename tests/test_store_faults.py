@@ -154,12 +154,47 @@ async def test_a_rekey_that_ended_before_the_old_kek_was_dropped_is_completed_by
 
 async def test_a_store_whose_making_ended_after_the_key_ring_is_made_all_the_same(data):
     data.mkdir(mode=0o700)
-    KeyRing.create(data / "keyring")
-    before = kek_lines(data)
+    ring = KeyRing.create(data / "keyring.unused")
     async with await Store.open(data) as store:
         await store.add(a_record(1))
-    assert kek_lines(data) == before
+    assert [line[:8] for line in kek_lines(data)] == [kek_id.hex() for kek_id in ring.kek_ids]
     assert await present(data) == {1}
+    assert sorted(path.name for path in data.iterdir()) == ["keyring", "store.db"]
+
+
+async def test_a_store_whose_making_ended_before_the_ring_got_its_name_is_opened_all_the_same(data):
+    async with await Store.open(data) as store:
+        await store.add(a_record(1))
+    (data / "keyring").rename(data / "keyring.unused")
+    assert await present(data) == {1}
+    assert (data / "keyring").exists()
+
+
+@pytest.mark.parametrize("left", ["nothing", "an empty file", "empty tables"])
+async def test_an_empty_database_beside_a_ring_that_has_been_used_is_refused(data, left):
+    async with await Store.open(data) as store:
+        await store.add(a_record(1))
+    before = kek_lines(data)
+    if left == "empty tables":
+        for table in ("key_records", "sealing_state"):
+            sql(data, f"DELETE FROM {table}")
+    else:
+        (data / "store.db").unlink()
+    if left == "an empty file":
+        (data / "store.db").touch(mode=0o600)
+    for _ in range(2):
+        with pytest.raises(ConfigurationError, match="keyring has been used, but its database is empty"):
+            await Store.open(data)
+    assert kek_lines(data) == before
+
+
+async def test_a_ring_that_was_never_used_does_not_pass_for_the_one_of_a_database(data):
+    async with await Store.open(data) as store:
+        await store.add(a_record(1))
+    (data / "keyring").unlink()
+    KeyRing.create(data / "keyring.unused")
+    with pytest.raises(ConfigurationError, match="keyring is missing"):
+        await Store.open(data)
 
 
 # --- several processes ---

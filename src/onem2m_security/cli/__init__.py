@@ -7,6 +7,7 @@ import sys
 import typer
 
 from ..errors import SecurityFrameworkError
+from ..private_memory import keep_memory_private
 from ..version import __version__
 from . import bsf, connect, demo, enrol, escertke, maf, mef, pki, serve, store, usim, vectors
 
@@ -41,6 +42,7 @@ def version() -> None:
 
 def main() -> None:
     """Run the command; an error of ours ends it with one line on standard error and status 1."""
+    keep_memory_private()
     try:
         app()
     except SecurityFrameworkError as error:

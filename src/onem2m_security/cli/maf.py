@@ -8,16 +8,13 @@ from typing import Annotated, Any
 
 import typer
 
-from ..credentials import Secret
 from ..durations import parse_duration
 from ..functions.enrolees import AssociationPolicy
 from ..functions.maf import DEFAULT_KC_LIFETIME
 from ..identifiers import EntityId, KeyIdentifier
 from ..release import Release
-from ..servers import maf_service, run
-from ..servers import serve as serve_services
+from ..servers import maf_service
 from ..store.records import KeyKind, KeyRecord
-from ..store.store import Store
 from .bsf_options import (
     BsfDiameterOption,
     BsfKeyFilesOption,
@@ -41,14 +38,16 @@ from .common import (
     JsonOption,
     ListenOption,
     MetricsOption,
+    OutOption,
     RevealOption,
     TransportsOption,
     VerboseOption,
-    announce,
     entity_parser,
+    given_or_new,
     log_to_stderr,
+    open_store,
     parsed,
-    read_key,
+    run_services,
 )
 from .mef_options import (
     EnroleeTargetsOption,
@@ -57,7 +56,7 @@ from .mef_options import (
     MefsOption,
     mef_clients,
 )
-from .tables import print_rows, read_records
+from .tables import add_record, print_rows, read_records
 
 app = typer.Typer(help="The M2M Authentication Function.", no_args_is_help=True)
 
@@ -121,7 +120,7 @@ def serve(
         endpoint=certificates.accepting_endpoint(),
         transports=transport,
     )
-    run(serve_services([service], ready=announce, metrics=metrics))
+    run_services([service], metrics=metrics)
 
 
 @app.command("add-client")
@@ -149,29 +148,26 @@ def add_client(
     expires_in: Annotated[
         timedelta | None, parsed(parse_duration, "--expires-in", metavar="DURATION", help="When Km ends.")
     ] = None,
-    replace: Annotated[bool, typer.Option("--replace", help="Replace a client that has this KmId.")] = False,
+    out: OutOption = None,
+    replace: Annotated[
+        bool,
+        typer.Option("--replace", help="Replace a client that has this KmId; what came of another Km ends."),
+    ] = False,
 ) -> None:
     """Provision a client of the MAF with its Master Credential."""
     log_to_stderr(verbose=False)
-    km = Secret.generate() if km_file is None else read_key(km_file)
     now = datetime.now(UTC)
-    record = KeyRecord(
-        kind=KeyKind.KM,
-        key_id=km_id,
-        key=km,
-        issued=now,
-        source=entity,
-        targets=tuple(target or ()),
-        expires=None if expires_in is None else now + expires_in,
-    )
-
-    async def add() -> None:
-        async with await Store.open(data) as store:
-            await store.add(record, replace=replace)
-
-    asyncio.run(add())
-    if km_file is None:
-        print(km.reveal().hex())
+    with given_or_new(km_file, out) as km:
+        record = KeyRecord(
+            kind=KeyKind.KM,
+            key_id=km_id,
+            key=km,
+            issued=now,
+            source=entity,
+            targets=tuple(target or ()),
+            expires=None if expires_in is None else now + expires_in,
+        )
+        add_record(data, record, replace=replace)
 
 
 @app.command("remove-client")
@@ -180,7 +176,7 @@ def remove_client(data: DataOption, km_id: KmId) -> None:
     log_to_stderr(verbose=False)
 
     async def remove() -> bool:
-        async with await Store.open(data) as store:
+        async with await open_store(data) as store:
             return await store.remove(KeyKind.KM, km_id, descendants=True)
 
     if not asyncio.run(remove()):

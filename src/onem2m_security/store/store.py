@@ -17,15 +17,12 @@ from typing import Any, Final, Self, TypeVar
 from sqlalchemy import Connection, Row
 
 from ..credentials import Secret
-from ..errors import (
-    RecordCorruptedError,
-    RecordExistsError,
-)
+from ..errors import ConfigurationError, RecordCorruptedError, RecordExistsError
 from ..identifiers import EntityId, Fqdn, KeyIdentifier, shown
 from . import queries, rows
-from .database import engine_for, prepare_directory
+from .database import DATABASE_FILE, engine_for, prepare_directory
 from .gba import GbaStore
-from .keeper import RingKeeper
+from .keeper import KEY_RING_FILE, UNUSED_RING_FILE, RingKeeper
 from .key_jobs import Addition, KeyJobs, Revision
 from .records import ClientRegistration, KeyKind, KeyRecord, canonical_key_id, is_registration_id
 from .worker import Worker
@@ -55,29 +52,48 @@ class Store:
         self.gba = GbaStore(keeper, worker)
 
     @classmethod
-    async def open(cls, data: Path, *, url: str | None = None, busy_timeout: float = BUSY_TIMEOUT) -> Self:
+    async def open(
+        cls,
+        data: Path,
+        *,
+        url: str | None = None,
+        existing: bool = False,
+        busy_timeout: float = BUSY_TIMEOUT,
+    ) -> Self:
         """Open the store of a data directory; a new one is made, an older one is migrated.
 
         Args:
             data: The data directory, made with mode 0700 if it is not there.
             url: A SQLAlchemy URL (``postgresql://…``); None for the SQLite file in the data directory.
+            existing: Whether there must be a store already. It may be on a disk that cannot be written: then
+                it can be read.
             busy_timeout: Seconds to wait for a database that is locked.
 
         Raises:
             ConfigurationError: The directory, the key ring or the URL cannot be used, the key ring is
-                missing or another database's, or a newer release made the database.
+                missing or another database's, or a newer release made the database; or there is no store and
+                one must exist.
             StoreUnavailableError: The database is locked, damaged, read-only or out of reach.
         """
-        prepare_directory(data)
-        store = cls(RingKeeper(data), Worker(engine_for(data, url, busy_timeout), busy_timeout))
+        if existing and not cls.is_at(data):
+            raise ConfigurationError(f"there is no store in {data}: is this the right directory?")
+        prepare_directory(data, make=not existing)
+        engine = engine_for(data, url, busy_timeout, existing=existing)
+        store = cls(RingKeeper(data), Worker(engine, busy_timeout))
         try:
             # Opening an existing store takes no lock, and so succeeds while another process writes.
             if not await store._read(store._keeper.is_ready):
                 await store._write(store._keeper.make_ready)
+                await store._read(store._keeper.is_ready)
         except BaseException:
             await store.close()
             raise
         return store
+
+    @staticmethod
+    def is_at(data: Path) -> bool:
+        """Whether there is a store, or what is left of one, in this data directory."""
+        return any((data / name).exists() for name in (KEY_RING_FILE, UNUSED_RING_FILE, DATABASE_FILE))
 
     async def close(self) -> None:
         """Finish what is under way and close the database. More calls change nothing."""
