@@ -196,7 +196,7 @@ def insert_into(dialect_name: str, table: Table) -> Insert:
 
 def is_migrated(connection: Connection) -> bool:
     """Whether the tables are the ones that this release works with."""
-    return MigrationContext.configure(connection).get_current_revision() == HEAD
+    return MigrationContext.configure(connection).get_current_heads() == (HEAD,)
 
 
 def migrate(connection: Connection) -> None:
@@ -231,7 +231,7 @@ def is_locked(error: BaseException) -> bool:
 
 def is_unstorable(error: BaseException) -> bool:
     """Whether the error is about one value that this database cannot hold, such as a text with a NUL."""
-    return isinstance(error, DataError | UnicodeError | OverflowError)
+    return isinstance(error, DataError | UnicodeEncodeError | OverflowError)
 
 
 def spares_connection(error: BaseException) -> bool:
@@ -255,6 +255,8 @@ def translated(error: BaseException) -> BaseException:
     if is_unstorable(error):
         return StoreError("the database cannot hold a value that was given: nothing was done")
     origin = _origin(error)
+    if isinstance(error, UnicodeDecodeError):  # in what should be a text of ours
+        return StoreUnavailableError(f"the database cannot be read: {_REASONS[sqlite3.SQLITE_CORRUPT]}")
     if isinstance(error, DBAPIError | sqlite3.Error):
         code = getattr(origin, "sqlite_errorcode", 0) & 0xFF
         reason = _REASONS.get(code) or str(origin).strip() or type(origin).__name__
