@@ -182,6 +182,8 @@ class SecureConnection(abc.ABC):
 
     def _established(self, established: Established) -> None:
         self._handshake_over()
+        if self.handshake.cancelled():  # nobody waits any more, and ``completed`` is about to end this
+            return
         self._log_result(established.association, None)
         if not self.handshake.done():
             self.handshake.set_result(established)
