@@ -29,7 +29,7 @@ async def told():
 
 
 class Moment:
-    """A step of our side's connections at which to cancel a task: the first, the second… time that it comes."""
+    """A step of our connections at which to cancel a task: the first, the second… time that it comes."""
 
     def __init__(self, monkeypatch, step: str, times: int) -> None:
         self.task: asyncio.Task | None = None

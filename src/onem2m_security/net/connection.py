@@ -153,13 +153,13 @@ class SecureConnection(abc.ABC):
         except SecurityFrameworkError as error:
             self._refuse("the key for an identity could not be found", error, identity=shown(identity))
             return
-        if self._resolved is None:
-            LOG.info("unknown identity", identity=shown(identity), peer=self.peer_address)
         events = self.session.answer(None if self._resolved is None else self._resolved.key)
         if events and isinstance(events[0], HandshakeCompleted):
             await self._commit()
         else:
             self.handle(events)
+        if self._resolved is None:  # said after the answer, which must not take longer than for a wrong key
+            LOG.info("unknown identity", identity=shown(identity), peer=self.peer_address)
 
     async def _commit(self) -> None:
         """Make durable what the framework exports; only then may the last flight leave."""

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row
 
 from ..credentials import Secret
 from ..errors import ParentGoneError, RecordCorruptedError, RecordExistsError, StoreError
-from ..identifiers import KeyIdentifier, shown
+from ..identifiers import EntityId, Fqdn, KeyIdentifier, shown
 from . import queries, rows
 from .database import take_turn
 from .keeper import RingKeeper
@@ -53,23 +53,51 @@ class KeyJobs:
 
     def __init__(self, keeper: RingKeeper) -> None:
         self._keeper = keeper
+        self._decoy: tuple[Any, ...] | None = None
 
     def find_all(
         self, connection: Connection, lookups: Sequence[Lookup]
     ) -> list[KeyRecord | RecordCorruptedError | None]:
-        """The live key of each lookup, by key_id or else by alias (a handler)."""
+        """The live key of each lookup, by key_id or else by alias (a handler).
+
+        What is not there costs what is there costs: one statement, and one seal that is opened.
+        """
         by_kind: defaultdict[KeyKind, list[int]] = defaultdict(list)
         for position, (kind, _, _) in enumerate(lookups):
             by_kind[kind].append(position)
         results: list[KeyRecord | RecordCorruptedError | None] = [None] * len(lookups)
         for kind, positions in by_kind.items():
-            found = self.by_key_id(connection, kind, {lookups[at][1] for at in positions})
+            by_key_id, by_alias = self._named(connection, kind, [lookups[at] for at in positions])
             for at in positions:
-                results[at] = _unless_expired(found.get(lookups[at][1]), lookups[at][2])
-            missing = [at for at in positions if results[at] is None]
-            if missing:
-                self._find_by_alias(connection, kind, missing, lookups, results)
+                _, text, now = lookups[at]
+                found = [row for row in (by_key_id.get(text), *by_alias.get(text, ())) if row is not None]
+                live = (_unless_expired(self.opened(row), now) for row in found)
+                results[at] = next((record for record in live if record is not None), None)
+                if not found:
+                    self._open_decoy()
         return results
+
+    @staticmethod
+    def _named(
+        connection: Connection, kind: KeyKind, lookups: Sequence[Lookup]
+    ) -> tuple[dict[str, Row[Any]], dict[str, list[Row[Any]]]]:
+        """The rows under the key_ids, and those under the aliases, latest issued first."""
+        texts = {text for _, text, _ in lookups}
+        earliest = rows.microseconds(min(now for _, _, now in lookups))
+        by_key_id: dict[str, Row[Any]] = {}
+        by_alias: defaultdict[str, list[Row[Any]]] = defaultdict(list)
+        for row in queries.keys_by_name(connection, kind.value, list(texts), earliest):
+            if row.key_id in texts:
+                by_key_id[row.key_id] = row
+            if row.alias in texts:
+                by_alias[row.alias].append(row)
+        return by_key_id, by_alias
+
+    def _open_decoy(self) -> None:
+        """Open a seal for nothing; the row is made anew when its KEK is gone from the ring."""
+        if self._decoy is None or not isinstance(self.opened(self._decoy), KeyRecord):
+            ring = self._keeper.ring
+            self._decoy = tuple(rows.key_row(_a_decoy(), ring, ring.kek_ids[-1]).values())
 
     def by_key_id(
         self, connection: Connection, kind: KeyKind, texts: set[str]
@@ -77,24 +105,6 @@ class KeyJobs:
         """The keys of a kind under these key_ids, or the errors of those that do not open."""
         found = queries.keys_by_key_id(connection, kind.value, list(texts))
         return {row.key_id: self.opened(row) for row in found}
-
-    def _find_by_alias(
-        self,
-        connection: Connection,
-        kind: KeyKind,
-        positions: list[int],
-        lookups: Sequence[Lookup],
-        results: list[KeyRecord | RecordCorruptedError | None],
-    ) -> None:
-        texts = list({lookups[at][1] for at in positions})
-        earliest = min(lookups[at][2] for at in positions)
-        candidates: defaultdict[str, list[Row[Any]]] = defaultdict(list)
-        for row in queries.keys_by_alias(connection, kind.value, texts, rows.microseconds(earliest)):
-            candidates[row.alias].append(row)
-        for at in positions:
-            _, text, now = lookups[at]
-            live = (_unless_expired(self.opened(row), now) for row in candidates.get(text, ()))
-            results[at] = next((record for record in live if record is not None), None)
 
     def add_all(self, connection: Connection, additions: Sequence[Addition]) -> list[StoreError | None]:
         """Store keys; each that exists already is refused alone (a handler)."""
@@ -201,12 +211,25 @@ class KeyJobs:
                     raise error  # and so the whole batch is rolled back
         return [None] * len(batches)
 
-    def opened(self, row: Row[Any]) -> KeyRecord | RecordCorruptedError:
+    def opened(self, row: Sequence[Any]) -> KeyRecord | RecordCorruptedError:
         """The record of a row, or the error of opening it."""
         try:
             return rows.key_record(row, self._keeper.ring)
         except RecordCorruptedError as error:
             return error
+
+
+def _a_decoy() -> KeyRecord:
+    """A record of the usual size, which no database holds."""
+    name = "nobody.invalid"
+    return KeyRecord(
+        kind=KeyKind.KM,
+        key_id=KeyIdentifier("0" * 32, Fqdn(name)),
+        key=Secret.generate(),
+        issued=datetime.now(UTC),
+        source=EntityId(f"//{name}/nobody"),
+        targets=(EntityId(f"//{name}/nowhere"),),
+    )
 
 
 def _unless_expired(

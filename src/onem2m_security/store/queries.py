@@ -15,6 +15,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     delete,
+    desc,
     exists,
     func,
     insert,
@@ -22,6 +23,7 @@ from sqlalchemy import (
     or_,
     select,
     tuple_,
+    union_all,
     update,
 )
 from sqlalchemy.dialects import sqlite
@@ -42,16 +44,16 @@ _r = client_registrations.c
 _BY_KEY_ID = select(key_records).where(
     _k.kind == bindparam("kind"), _k.key_id.in_(bindparam("texts", expanding=True))
 )
-_BY_KEY_ID_ORDERED = _BY_KEY_ID.order_by(_k.key_id)  # one order of locking for everybody
-_BY_ALIAS = (
-    select(key_records)
-    .where(
-        _k.kind == bindparam("kind"),
-        _k.alias.in_(bindparam("texts", expanding=True)),
-        or_(_k.expires.is_(None), _k.expires > bindparam("now")),
-    )
-    .order_by(_k.issued.desc())
+_HOLD_KEYS = {
+    change: _BY_KEY_ID.order_by(_k.key_id).with_for_update(read=not change)  # one order for everybody
+    for change in (False, True)
+}
+_BY_ALIAS = select(key_records).where(
+    _k.kind == bindparam("kind"),
+    _k.alias.in_(bindparam("texts", expanding=True)),
+    or_(_k.expires.is_(None), _k.expires > bindparam("now")),
 )
+_BY_NAME = union_all(_BY_KEY_ID, _BY_ALIAS).order_by(desc("issued"))
 _KEY_PAGE = (
     select(key_records)
     .where(_k.kind == bindparam("kind"), _k.key_id > bindparam("after"))
@@ -67,11 +69,21 @@ _REGISTRATION_OF = select(client_registrations).where(
     _r.client == bindparam("client"), _r.admin_fqdn == bindparam("admin_fqdn"), _LIVE
 )
 _KEK_ID = select(sealing_state.c.kek_id)
+_HOLD_KEK_ID = {change: _KEK_ID.with_for_update(read=not change) for change in (False, True)}
 
 
 def keys_by_key_id(connection: Connection, kind: str, key_ids: Sequence[str]) -> Sequence[Row[Any]]:
     """The keys of a kind under these key_ids."""
     return connection.execute(_BY_KEY_ID, {"kind": kind, "texts": key_ids}).all()
+
+
+def keys_by_name(connection: Connection, kind: str, names: Sequence[str], now: int) -> Sequence[Row[Any]]:
+    """The keys of a kind under these key_ids and, unless they are expired, aliases; latest issued first.
+
+    One statement, whatever there is: how long it takes does not tell by which of the two, or whether at all.
+    A key that has both among the names comes twice.
+    """
+    return connection.execute(_BY_NAME, {"kind": kind, "texts": names, "now": now}).all()
 
 
 def hold_keys(
@@ -85,13 +97,7 @@ def hold_keys(
         key_ids: Their identifiers.
         change: Whether the caller is about to change them, which waits for all who hold them.
     """
-    statement = _BY_KEY_ID_ORDERED.with_for_update(read=not change)
-    return connection.execute(statement, {"kind": kind, "texts": key_ids}).all()
-
-
-def keys_by_alias(connection: Connection, kind: str, aliases: Sequence[str], now: int) -> Sequence[Row[Any]]:
-    """The keys of a kind under these aliases that are not expired, latest issued first."""
-    return connection.execute(_BY_ALIAS, {"kind": kind, "texts": aliases, "now": now}).all()
+    return connection.execute(_HOLD_KEYS[change], {"kind": kind, "texts": key_ids}).all()
 
 
 def key_page(connection: Connection, kind: str, after: str) -> Sequence[Row[Any]]:
@@ -231,7 +237,7 @@ def kek_id(connection: Connection, *, change: bool = False) -> bytes | None:
         connection: A connection in a transaction that writes.
         change: Whether the caller is about to change it, which waits for all who are writing.
     """
-    found: bytes | None = connection.execute(_KEK_ID.with_for_update(read=not change)).scalar()
+    found: bytes | None = connection.execute(_HOLD_KEK_ID[change]).scalar()
     return found
 
 
