@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.util
+import itertools
 import os
 import shutil
 import signal
@@ -17,6 +18,8 @@ from hypothesis import strategies as st
 from onem2m_security.credentials import Secret
 from onem2m_security.identifiers import EntityId, Fqdn, KeyIdentifier, Suid
 from onem2m_security.store import KeyKind, KeyRecord
+
+_names = itertools.count()
 
 MAF = Fqdn("maf.example.com")
 ISSUED = datetime(2024, 5, 1, 12, 0, 0, 123456, tzinfo=UTC)
@@ -145,6 +148,12 @@ class Postgres:
 
     def url(self, database: str) -> str:
         return f"postgresql://postgres@/{database}?host={self.directory}"
+
+    def new_url(self) -> str:
+        """The URL of an empty database."""
+        name = f"empty{next(_names)}"
+        self.run(f"CREATE DATABASE {name}")
+        return self.url(name)
 
     def run(self, statement: str, database: str = "postgres") -> None:
         subprocess.run(

@@ -12,7 +12,7 @@ SOURCE = Path(__file__).parent.parent / "src"
 PACKAGE = "onem2m_security"
 
 FLOORS = (
-    {"errors", "telemetry", "version"},
+    {"errors", "telemetry", "version", "clock", "files", "private_memory"},
     {"identifiers", "release", "durations", "quotas", "toml_lines"},
     {"credentials", "association", "keys"},
     {"tls", "gba"},
@@ -20,7 +20,7 @@ FLOORS = (
     {"frameworks"},
     {"functions"},
     {"net"},
-    {"servers", "entities"},
+    {"servers", "entities", "housekeeping"},
     {"vectors", "demo", "demo_gba", "config", "cli", ""},  # "" is the package itself
 )
 """From the ground up. A module imports from floors below its own, or from its own floor without a circle."""

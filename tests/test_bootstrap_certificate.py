@@ -95,6 +95,9 @@ async def test_a_second_bootstrap_replaces_ke_however_the_first_was_authenticate
         by_key = await DEVICE.enrol(address)
         assert set(await kes(store)) == {by_key.ke_id}
         exported = await bootstrap(address)
+        target = THE_CSE.client(address)
+        assert await target.fetch_kpsa(exported.key_id(MEF)) is not None
+        await target.close()
         assert set(await kes(store)) == {exported.key_id(MEF)}
 
 

@@ -114,5 +114,5 @@ def test_unreadable_and_endless_files_are_refused(tmp_path):
     with pytest.raises(ConfigurationError, match="regular"):
         read_public(Path("/dev/zero"))
     (tmp_path / "big").write_bytes(b" " * (1024 * 1024 + 1))
-    with pytest.raises(ConfigurationError, match="larger"):
+    with pytest.raises(ConfigurationError, match="longer"):
         read_public(tmp_path / "big")

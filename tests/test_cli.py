@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import resource
 import stat
 import subprocess
+import sys
 import time
 
 import pytest
 
 from maf_support import key_of
+from onem2m_security.cli import app
 from onem2m_security.cli.common import read_key
-from onem2m_security.errors import ConfigurationError
+from onem2m_security.errors import ConfigurationError, RecordExistsError
 from onem2m_security.version import __version__
 from programs import M2MSEC, PATIENCE, Programs, kc_rows, key_file, m2msec
 
@@ -273,22 +277,121 @@ def test_the_data_directory_is_private(tmp_path):
     assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in data.iterdir())
 
 
-def test_a_key_file_that_others_may_read_is_warned_of(tmp_path):
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o622])
+def test_a_key_file_that_is_open_to_others_is_refused(tmp_path, mode):
     loose = key_file(tmp_path, "loose", key_of("x").reveal())
-    loose.chmod(0o644)
-    done = m2msec(
-        "maf",
-        "add-client",
-        "--data",
-        tmp_path / "d",
-        "--km-id",
-        "x@m.example",
-        "--entity",
-        "Cx",
-        "--km-file",
-        loose,
-    )
-    assert "chmod 600" in done.stderr
+    loose.chmod(mode)
+    data = tmp_path / "d"
+    adding = ("maf", "add-client", "--data", data, "--km-id", "x@m.example", "--entity", "Cx", "--km-file")
+    done = m2msec(*adding, loose, check=False)
+    assert done.returncode == 1
+    assert f"chmod 600 {loose}" in done.stderr
+    assert not data.exists()
+    loose.chmod(0o600)
+    m2msec(*adding, loose)
+
+
+ADDING = [
+    ("maf", "add-client", "--km-id", "x@m.example", "--entity", "Cx"),
+    ("mef", "add-enrolee", "--kpm-id", "x@m.example", "--enrolee-id", "Cx", "--target", "maf.example"),
+    ("mef", "add-target", "--key-id", "x@m.example", "--target", "maf.example"),
+    ("bsf", "add-naf", "--key-id", "x@m.example", "--entity", "maf.example", "--naf", "maf.example"),
+]
+READING = [
+    ("maf", "clients"),
+    ("maf", "keys"),
+    ("maf", "remove-client", "--km-id", "x@m.example"),
+    ("mef", "enrolees"),
+    ("mef", "targets"),
+    ("mef", "keys"),
+    ("mef", "revoke", "--kpm-id", "x@m.example"),
+    ("bsf", "subscribers"),
+    ("bsf", "nafs"),
+    ("bsf", "bar", "--impi", "x@operator.example"),
+    ("bsf", "remove-naf", "--key-id", "x@m.example"),
+    ("store", "rekey"),
+    ("enrol",),
+]
+
+
+@pytest.mark.parametrize("adding", ADDING, ids=lambda command: command[1])
+def test_a_new_key_goes_into_a_file_of_its_owner_s_or_is_printed_and_is_never_laid_over_another(
+    tmp_path, adding, capsys
+):
+    data, out = tmp_path / "d", tmp_path / "key"
+    before = os.umask(0)
+    try:
+        app([*adding, "--data", str(data), "--out", str(out)], standalone_mode=False)
+    finally:
+        os.umask(before)
+    assert capsys.readouterr().out == ""
+    assert stat.S_IMODE(out.stat().st_mode) == 0o600
+    key = out.read_text()
+    assert read_key(str(out)).reveal().hex() == key.strip()
+    with pytest.raises(ConfigurationError, match="exists and is not overwritten"):
+        app([*adding, "--data", str(data), "--replace", "--out", str(out)])
+    assert out.read_text() == key
+    with pytest.raises(RecordExistsError, match="is stored already"):
+        app([*adding, "--data", str(data), "--out", str(tmp_path / "other")])
+    assert not (tmp_path / "other").exists()  # a key that is not in use
+    app([*adding, "--data", str(data), "--replace"], standalone_mode=False)
+    assert capsys.readouterr().out.strip() not in {"", key.strip()}
+
+
+def test_a_key_that_was_given_is_not_written_to_another_file(tmp_path):
+    given = key_file(tmp_path, "km", key_of("x").reveal())
+    with pytest.raises(ConfigurationError, match="leave it out"):
+        app([*ADDING[0], "--data", str(tmp_path), "--km-file", str(given), "--out", str(tmp_path / "o")])
+    assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize("adding", ADDING, ids=lambda command: command[1])
+def test_a_command_that_makes_a_data_directory_says_so_once(tmp_path, adding, capsys):
+    data = tmp_path / "d"
+    app([*adding, "--data", str(data)], standalone_mode=False)
+    assert f"there is no store in {data} yet: making one" in capsys.readouterr().err
+    app([*adding, "--data", str(data), "--replace"], standalone_mode=False)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_server_that_makes_a_data_directory_says_so(programs, tmp_path):
+    server = programs.start_maf(tmp_path / "d")
+    assert server.stop() == 0
+    assert f"there is no store in {tmp_path / 'd'} yet: making one" in server.errors
+    assert programs.start_maf(tmp_path / "d").errors == ""
+
+
+@pytest.mark.parametrize("reading", READING, ids=" ".join)
+@pytest.mark.parametrize("there", [False, True], ids=["no directory", "an empty directory"])
+def test_a_command_that_reads_makes_no_data_directory(tmp_path, reading, there):
+    data = tmp_path / "mistyped"
+    if there:
+        data.mkdir(mode=0o700)
+    with pytest.raises(ConfigurationError, match=r"there is no store in .*: is this the right directory"):
+        app([*reading, "--data", str(data)])
+    assert data.exists() is there
+    assert not there or not list(data.iterdir())
+
+
+def test_a_server_leaves_no_core_dump(programs, tmp_path):
+    server = programs.start_maf(tmp_path / "d")
+    assert resource.prlimit(server.process.pid, resource.RLIMIT_CORE) == (0, 0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has this switch")
+def test_the_memory_of_a_command_cannot_be_read_by_other_processes_of_its_user():
+    program = """
+import contextlib, ctypes, sys
+from onem2m_security.cli import main
+get_dumpable = 3
+sys.argv = ["m2msec", "version"]
+before = ctypes.CDLL(None).prctl(get_dumpable, 0, 0, 0, 0)
+with contextlib.suppress(SystemExit):
+    main()
+print(before, ctypes.CDLL(None).prctl(get_dumpable, 0, 0, 0, 0))
+"""
+    printed = subprocess.check_output([sys.executable, "-c", program], text=True, timeout=PATIENCE)
+    assert printed.splitlines()[-1] == "1 0"
 
 
 def test_the_version_is_printed():

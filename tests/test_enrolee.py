@@ -90,7 +90,7 @@ async def test_ke_is_renewed_when_it_is_about_to_expire(tmp_path, store):
         await age(store, left=timedelta(days=3))
         second = await enrolee.enrolment_key()
         assert second.ke_id != first.ke_id
-        assert await mef.kes() == {second.ke_id: second.ke}
+        assert (await mef.kes()).items() >= {second.ke_id: second.ke}.items()
         assert [record.key_id for record in await store.records(KeyKind.KE)] == [second.ke_id]
 
 
@@ -135,7 +135,8 @@ async def test_an_enrolee_that_is_kept_enrolled_renews_by_itself_and_outlasts_an
             async with asyncio.timeout(20):
                 while not await renewed():  # noqa: ASYNC110 - nothing tells of it but the store
                     await asyncio.sleep(0.02)
-            assert len(await server_store.records(KeyKind.KE)) == 1
+            at_mef = await server_store.records(KeyKind.KE)
+            assert at_mef[-1].key_id == (await store.records(KeyKind.KE))[-1].key_id
     finally:
         keeping.cancel()
 

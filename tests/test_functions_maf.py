@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from maf_sessions import shake_hands
-from maf_support import A_OF_TWO, EVERYBODY, ID_A, ID_B, ID_C, MAF, A, B, Client, key_of
+from maf_support import A_OF_TWO, EVERYBODY, ID_A, ID_B, ID_C, MAF, A, B, Client, key_of, running_maf
 from onem2m_security.credentials import Framework
+from onem2m_security.errors import HandshakeError
 from onem2m_security.functions.maf import DEFAULT_KC_LIFETIME, Maf
 from onem2m_security.functions.primitives import Operation, Rsc
 from onem2m_security.identifiers import KeyIdentifier, Suid
 from onem2m_security.keys import ExportLabel
+from onem2m_security.net.channel import open_channel
 from onem2m_security.store import KeyKind, Store
 
 
@@ -107,6 +111,40 @@ async def test_removing_a_client_removes_the_keys_that_came_from_it(maf, store):
     await shake_hands(maf, A)
     assert await store.remove(KeyKind.KM, A.km_id, descendants=True)
     assert await store.records(KeyKind.KC) == []
+
+
+async def test_a_client_that_is_removed_during_its_handshake_gets_no_kc(tmp_path):
+    """Over the wire: it is removed after its Km was found and before Kc is stored, five times of five."""
+    found, removed = asyncio.Event(), asyncio.Event()
+
+    class Held:
+        """The MAF's own resolver, with a pause after each answer."""
+
+        def __init__(self, resolver):
+            self.resolver = resolver
+
+        async def resolve(self, identity, suite):
+            key = await self.resolver.resolve(identity, suite)
+            found.set()
+            await removed.wait()
+            return key
+
+    async with running_maf(tmp_path) as running:
+        running.maf.acceptor.resolver = Held(running.maf)
+        for change in ("removed", "given another Km", "removed", "given another Km", "removed"):
+            await running.store.add(A.record, replace=True)
+            found.clear()
+            removed.clear()
+            handshake = asyncio.create_task(open_channel(A.initiator(), running.address))
+            await found.wait()
+            if change == "removed":
+                await running.store.remove(KeyKind.KM, A.km_id, descendants=True)
+            else:
+                await running.store.add(replace(A.record, key=key_of("another")), replace=True)
+            removed.set()
+            with pytest.raises(HandshakeError):
+                await handshake
+            assert await running.kcs() == {}
 
 
 async def test_a_key_id_other_than_km_is_no_master_credential(maf, store):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
@@ -241,6 +242,81 @@ async def test_nobody_but_the_source_changes_or_removes_a_key(maf, store, who, o
     response = await session.request(operation, "symmKeyReg", relative, content=body)
     assert response.rsc is Rsc.NOT_FOUND
     assert len(await store.records(KeyKind.KC)) == 1
+
+
+# --- at the same moment ---
+
+
+class Racing(Store):
+    """A store in which something happens right after each look at a key, while it is armed."""
+
+    happens = None
+
+    async def find(self, kind, key_id, **settings):
+        found = await super().find(kind, key_id, **settings)
+        if self.happens is not None and kind is KeyKind.KC:
+            await self.happens(found)
+        return found
+
+
+@pytest.fixture
+async def racing(tmp_path) -> AsyncIterator[Racing]:
+    async with await Racing.open(tmp_path / "racing") as opened:
+        await opened.add_many([client.record for client in EVERYBODY])
+        yield opened
+
+
+ENDINGS = {
+    "client removed": lambda store, _: store.remove(KeyKind.KM, A_OF_TWO.km_id, descendants=True),
+    "client given another Km": lambda store, _: store.add(
+        dataclasses.replace(A_OF_TWO.record, key=key_of("another")), replace=True
+    ),
+    "key deregistered": lambda store, kc: store.remove(KeyKind.KC, kc.key_id),
+}
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("request_is", ["update", "registration again"])
+async def test_a_key_that_is_removed_during_a_request_for_it_does_not_come_back(racing, ending, request_is):
+    maf = Maf(racing, MAF)
+    session, relative = await registered(maf)
+    racing.happens = lambda kc: ENDINGS[ending](racing, kc)
+    if request_is == "update":
+        body = {NAME: {"lbl": ["mine"]}}
+        response = await session.request(Operation.UPDATE, "symmKeyReg", relative, content=body)
+    else:
+        response = await register(session)
+    assert response.rsc is Rsc.CONFLICT
+    assert await racing.records(KeyKind.KC) == []
+
+
+@pytest.mark.parametrize("ending", ["client removed", "client given another Km"])
+async def test_a_client_that_is_removed_registers_nothing_on_the_session_that_it_has(racing, ending):
+    maf = Maf(racing, MAF)
+    session = await shake_hands(maf, A_OF_TWO)
+    await ENDINGS[ending](racing, None)
+    for key_value in (None, base64.b64encode(bytes(32)).decode()):
+        assert (await register(session, keyValue=key_value)).rsc is Rsc.ORIGINATOR_HAS_NO_PRIVILEGE
+    assert await racing.records(KeyKind.KC) == []
+
+
+async def test_of_two_updates_at_once_neither_undoes_the_other(racing):
+    maf = Maf(racing, MAF)
+    session, relative = await registered(maf)
+    sooner = LATER - timedelta(minutes=30)
+
+    async def meanwhile(found):
+        racing.happens = None
+        body = {NAME: {"et": timestamp(sooner)}}
+        response = await session.request(Operation.UPDATE, "symmKeyReg", relative, content=body)
+        assert response.rsc is Rsc.UPDATED
+
+    racing.happens = meanwhile
+    body = {NAME: {"lbl": ["mine"]}}
+    response = await session.request(Operation.UPDATE, "symmKeyReg", relative, content=body)
+    assert response.rsc is Rsc.CONFLICT
+    [record] = await racing.records(KeyKind.KC)
+    assert (record.expires, record.labels) == (sooner, ())
 
 
 @pytest.mark.parametrize("relative", ["", "x", "0" * 32, "../x", "a b", "ü", "0" * 300])

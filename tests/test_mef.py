@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from lossy_link import lossy_link
 from maf_support import MAF, eventually
 from mef_support import (
     CSE,
@@ -18,18 +19,26 @@ from mef_support import (
     THE_CSE,
     THE_MAF,
     Device,
+    provision_mef,
     running_mef,
 )
-from onem2m_security.errors import HandshakeError
+from onem2m_security.errors import HandshakeError, ParentGoneError
 from onem2m_security.frameworks import bootstrap_psk
+from onem2m_security.frameworks.base import Authorities
+from onem2m_security.functions.enrolments import SUPERSEDED_FOR, SUPERSEDED_MAX
 from onem2m_security.functions.fetch_credentials import REFUSAL
+from onem2m_security.functions.mef import Mef
 from onem2m_security.functions.primitives import Operation, Rsc
 from onem2m_security.identifiers import EntityId
 from onem2m_security.keys import derive_km, derive_kpsa, km_for, kpsa_for
+from onem2m_security.net.address import Transport
 from onem2m_security.net.channel import open_channel
 from onem2m_security.net.http_client import HttpClient
+from onem2m_security.net.limits import Limits
 from onem2m_security.release import Release
-from onem2m_security.store import KeyKind
+from onem2m_security.store import KeyKind, Store
+
+IMPATIENT = Limits(handshake_seconds=2.0)
 
 
 @pytest.fixture
@@ -77,12 +86,43 @@ async def test_ke_does_not_outlive_kpm(mef):
     assert stored.expires == ends
 
 
-async def test_a_new_bootstrap_replaces_ke_and_the_old_one_is_refused(mef):
+async def test_a_new_bootstrap_replaces_ke_once_the_new_one_is_used_and_the_old_one_is_refused(mef):
     old = await DEVICE.enrol(mef.address)
     new = await DEVICE.enrol(mef.address)
+    assert (await ask(mef, THE_MAF, old.ke_id.base64, "21")).rsc is Rsc.OK  # nobody has used the new one
+    assert (await ask(mef, THE_MAF, new.ke_id.base64, "21")).rsc is Rsc.OK
     assert await mef.kes() == {new.ke_id: new.ke}
     assert (await ask(mef, THE_MAF, old.ke_id.base64, "21")).rsc is Rsc.NOT_FOUND
-    assert (await ask(mef, THE_MAF, new.ke_id.base64, "21")).rsc is Rsc.OK
+    assert (await ask(mef, THE_CSE, old.ke_id.base64, "22")).rsc is Rsc.NOT_FOUND
+
+
+async def test_a_target_that_may_not_have_a_key_does_not_end_the_earlier_ke(mef):
+    old = await DEVICE.enrol(mef.address)
+    new = await DEVICE.enrol(mef.address)
+    assert (await ask(mef, OTHER, new.ke_id.base64, "22")).rsc is Rsc.NOT_FOUND
+    assert (await mef.kes()).keys() == {old.ke_id, new.ke_id}
+
+
+async def test_an_earlier_ke_that_nobody_replaces_by_use_ends_within_a_day(mef):
+    old = await DEVICE.enrol(mef.address)
+    await DEVICE.enrol(mef.address)
+    ended = datetime.now(UTC) + SUPERSEDED_FOR
+    assert await mef.store.find(KeyKind.KE, old.ke_id, now=ended - timedelta(minutes=1)) is not None
+    assert await mef.store.find(KeyKind.KE, old.ke_id, now=ended) is None
+
+
+@pytest.mark.parametrize("transport", Transport)
+async def test_an_enrolee_whose_last_flights_are_lost_goes_on_with_the_ke_that_it_holds(mef, transport):
+    held = await DEVICE.enrol(mef.address)
+    async with lossy_link(mef.address, transport) as link:
+        for times in (1, 2, 3):
+            with pytest.raises(HandshakeError):
+                await open_channel(DEVICE.initiator, link.address, transport=transport, limits=IMPATIENT)
+            await eventually(lambda: link.last_flights > 0)
+            link.last_flights = 0
+            assert len(await mef.kes()) == 1 + times  # the MEF has made one each time
+    assert (await mef.kes())[held.ke_id] == held.ke
+    assert (await ask(mef, THE_MAF, held.ke_id.base64, "21")).rsc is Rsc.OK
 
 
 async def test_a_bootstrap_leaves_the_keys_of_other_enrolees_alone(tmp_path):
@@ -90,16 +130,21 @@ async def test_a_bootstrap_leaves_the_keys_of_other_enrolees_alone(tmp_path):
     async with running_mef(tmp_path, devices=(DEVICE, other)) as mef:
         first = await DEVICE.enrol(mef.address)
         await other.enrol(mef.address)
-        await other.enrol(mef.address)
-        assert first.ke_id in await mef.kes()
-        assert len(await mef.kes()) == 2
+        last = await other.enrol(mef.address)
+        assert (await ask(mef, THE_MAF, last.ke_id.base64, "21")).rsc is Rsc.OK
+        assert (await mef.kes()).keys() == {first.ke_id, last.ke_id}
 
 
-async def test_simultaneous_bootstraps_of_one_enrolee_leave_one_ke_that_it_holds(mef):
-    keys = await asyncio.gather(*(DEVICE.enrol(mef.address) for _ in range(20)))
+async def test_of_many_bootstraps_without_use_the_oldest_ke_and_the_newest_are_kept(mef):
+    first = await DEVICE.enrol(mef.address)
+    later = [await DEVICE.enrol(mef.address) for _ in range(SUPERSEDED_MAX + 2)]
     left = await mef.kes()
-    assert len(left) == 1
-    assert left.items() <= {key.ke_id: key.ke for key in keys}.items()
+    assert left.keys() == {first.ke_id, *(key.ke_id for key in later[-SUPERSEDED_MAX:])}
+
+
+async def test_simultaneous_bootstraps_of_one_enrolee_leave_keys_that_it_holds(mef):
+    keys = await asyncio.gather(*(DEVICE.enrol(mef.address) for _ in range(10)))
+    assert await mef.kes() == {key.ke_id: key.ke for key in keys}
 
 
 async def test_the_handshake_of_an_enrolment_target_makes_no_ke(mef):
@@ -157,6 +202,40 @@ async def test_an_enrolee_that_is_revoked_during_its_handshake_gets_no_ke(mef):
     writer.close()
     assert [event.error is not None for event in events] == [True]
     assert await mef.kes() == {}
+
+
+@pytest.mark.parametrize("change", ["removed", "given another key", "given to another"])
+async def test_a_kpm_that_changes_between_the_last_check_and_the_commit_gives_no_ke(tmp_path, change):
+    """The last check of the MEF itself is followed by the change: only the transaction can notice."""
+    changed = {
+        "given another key": dataclasses.replace(DEVICE.record, key=OTHER.key.key),
+        "given to another": dataclasses.replace(DEVICE.record, source=Device("another").entity),
+    }
+
+    class Changing(Store):
+        async def find(self, kind, key_id, **settings):
+            found = await super().find(kind, key_id, **settings)
+            if found is not None and self.armed:
+                if change == "removed":
+                    await self.remove(kind, key_id, descendants=True)
+                else:
+                    await self.add(changed[change], replace=True)
+            return found
+
+    await provision_mef(tmp_path, [DEVICE], [THE_MAF])
+    async with await Changing.open(tmp_path) as store:
+        mef = Mef(store, MEF)
+        a, b = DEVICE.initiator.session(), Authorities({MEF: mef.acceptor}, default=None).session()
+        b.receive(a.data_to_send())
+        a.receive(b.data_to_send())
+        [offered] = b.receive(a.data_to_send())
+        store.armed = False
+        resolved = await mef.resolve(offered.identity, offered.suite)
+        b.answer(resolved.key)
+        store.armed = True
+        with pytest.raises(ParentGoneError, match=change.partition(" ")[0].replace("given", "replaced")):
+            await mef.acceptor.established(mef.acceptor.establish(b, resolved))
+        assert await store.records(KeyKind.KE) == []
 
 
 async def test_a_ke_whose_kpm_is_gone_is_refused_even_if_it_was_left_behind(mef):

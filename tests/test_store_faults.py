@@ -1,6 +1,7 @@
 """What can go wrong under a store: killed processes, locks, full disks, altered rows, lost key rings."""
 
 import asyncio
+import dataclasses
 import itertools
 import os
 import random
@@ -17,9 +18,10 @@ from sqlalchemy import Engine, event
 from onem2m_security.errors import (
     ConfigurationError,
     RecordCorruptedError,
+    StoreError,
     StoreUnavailableError,
 )
-from onem2m_security.identifiers import Suid
+from onem2m_security.identifiers import KeyIdentifier, Suid
 from onem2m_security.store import ClientRegistration, KeyKind, KeyRing, Store
 from onem2m_security.store.database import engine_for
 from store_support import AE, CSE, END, ISSUED, MAF, a_record, an_id, postgres_server
@@ -152,12 +154,47 @@ async def test_a_rekey_that_ended_before_the_old_kek_was_dropped_is_completed_by
 
 async def test_a_store_whose_making_ended_after_the_key_ring_is_made_all_the_same(data):
     data.mkdir(mode=0o700)
-    KeyRing.create(data / "keyring")
-    before = kek_lines(data)
+    ring = KeyRing.create(data / "keyring.unused")
     async with await Store.open(data) as store:
         await store.add(a_record(1))
-    assert kek_lines(data) == before
+    assert [line[:8] for line in kek_lines(data)] == [kek_id.hex() for kek_id in ring.kek_ids]
     assert await present(data) == {1}
+    assert sorted(path.name for path in data.iterdir()) == ["keyring", "store.db"]
+
+
+async def test_a_store_whose_making_ended_before_the_ring_got_its_name_is_opened_all_the_same(data):
+    async with await Store.open(data) as store:
+        await store.add(a_record(1))
+    (data / "keyring").rename(data / "keyring.unused")
+    assert await present(data) == {1}
+    assert (data / "keyring").exists()
+
+
+@pytest.mark.parametrize("left", ["nothing", "an empty file", "empty tables"])
+async def test_an_empty_database_beside_a_ring_that_has_been_used_is_refused(data, left):
+    async with await Store.open(data) as store:
+        await store.add(a_record(1))
+    before = kek_lines(data)
+    if left == "empty tables":
+        for table in ("key_records", "sealing_state"):
+            sql(data, f"DELETE FROM {table}")
+    else:
+        (data / "store.db").unlink()
+    if left == "an empty file":
+        (data / "store.db").touch(mode=0o600)
+    for _ in range(2):
+        with pytest.raises(ConfigurationError, match="keyring has been used, but its database is empty"):
+            await Store.open(data)
+    assert kek_lines(data) == before
+
+
+async def test_a_ring_that_was_never_used_does_not_pass_for_the_one_of_a_database(data):
+    async with await Store.open(data) as store:
+        await store.add(a_record(1))
+    (data / "keyring").unlink()
+    KeyRing.create(data / "keyring.unused")
+    with pytest.raises(ConfigurationError, match="keyring is missing"):
+        await Store.open(data)
 
 
 # --- several processes ---
@@ -573,6 +610,56 @@ async def test_a_lost_connection_is_unavailable_and_then_works_again(data, postg
         await asyncio.to_thread(postgres.start)
         await store.add(a_record(4))
         assert [int(found.key_id.relative, 16) for found in await store.records(KeyKind.KM)] == [1, 2, 4]
+
+
+class Watched:
+    """What a store asks of its database: connections made, and statements."""
+
+    def __init__(self) -> None:
+        self.connections = self.statements = 0
+
+    def connected(self, *_: object) -> None:
+        self.connections += 1
+
+    def executed(self, *_: object) -> None:
+        self.statements += 1
+
+
+@pytest.fixture
+def watched() -> Iterator[Watched]:
+    counts = Watched()
+    event.listen(Engine, "connect", counts.connected)
+    event.listen(Engine, "before_cursor_execute", counts.executed)
+    yield counts
+    event.remove(Engine, "connect", counts.connected)
+    event.remove(Engine, "before_cursor_execute", counts.executed)
+
+
+@pytest.mark.parametrize("bad", ["\x00", "\ud800"], ids=["NUL", "half a surrogate pair"])
+@pytest.mark.parametrize("write", [False, True], ids=["read", "write"])
+async def test_a_value_that_the_database_cannot_hold_fails_alone_and_drops_no_connection(
+    data, postgres, watched, bad, write
+):
+    records = [a_record(n) for n in range(256)]
+    wrong = KeyIdentifier(bad, MAF)  # as no parser gives it
+    async with await Store.open(data, url=postgres.new_url()) as store:
+        await store.add_many(records)
+        before = watched.connections, watched.statements
+        if write:
+            ask = [
+                store.add(dataclasses.replace(record, labels=("new",)), replace=True) for record in records
+            ]
+            ask.insert(100, store.add(a_record(key_id=wrong)))
+        else:
+            ask = [store.find(KeyKind.KM, record.key_id) for record in records]
+            ask.insert(100, store.find(KeyKind.KM, wrong))
+        outcomes = await asyncio.gather(*ask, return_exceptions=True)
+        error = outcomes.pop(100)
+        assert type(error) is StoreError
+        assert "cannot hold" in str(error)
+        assert outcomes == ([None] * 256 if write else records)
+        assert watched.connections == before[0]
+        assert watched.statements - before[1] < 150  # in halves: not once for each of the 256
 
 
 async def test_an_unreachable_server_is_unavailable_and_its_password_is_not_shown(data, tmp_path):

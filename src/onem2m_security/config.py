@@ -22,6 +22,7 @@ from pydantic_settings import (
 
 from .durations import parse_duration
 from .errors import ConfigurationError, IdentifierError
+from .files import read_bounded
 from .functions.enrolees import AssociationRule
 from .functions.instructions import DEFAULT_ENROLMENT_EXPIRY
 from .functions.maf import DEFAULT_KC_LIFETIME
@@ -208,12 +209,9 @@ def load(file: Path) -> Settings:
 
 def _read(file: Path) -> str:
     try:
-        with file.open("rb") as stream:
-            octets = stream.read(MAX_FILE_OCTETS + 1)
+        octets = read_bounded(file, MAX_FILE_OCTETS, pipes=True).octets
     except OSError as error:
         raise ConfigurationError(f"{file} cannot be read: {error.strerror}") from error
-    if len(octets) > MAX_FILE_OCTETS:
-        raise ConfigurationError(f"{file} is longer than {MAX_FILE_OCTETS} octets")
     try:
         return octets.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -124,7 +124,8 @@ class ResolvedKey:
         expires: When it ends (UTC); None for no end of its own.
         suid: What it may be used for; None when not constrained.
         targets: For whom keys derived from it may be.
-        credential: The identifier of the credential itself where that is not key_id (a KmId for a KeId).
+        credential: The identifier under which the credential itself is kept, whatever it was asked for by (a
+            KmId, for a KeId too); None for one that is kept elsewhere, such as at a BSF.
     """
 
     key_id: KeyIdentifier

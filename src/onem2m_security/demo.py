@@ -30,6 +30,7 @@ from .entities.entity_a import obtain_connection_key
 from .entities.entity_b import EntityB
 from .entities.maf_client import MafClient
 from .errors import ConfigurationError, SecurityFrameworkError
+from .files import create
 from .frameworks import saef_maf
 from .frameworks.base import Established
 from .frameworks.bootstrap_psk import enrolee_key, target_key
@@ -293,8 +294,7 @@ def _new_id(name: str, issuer: Fqdn) -> KeyIdentifier:
 
 
 def _write_secret(path: Path, key: Secret) -> None:
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(key.reveal().hex())
+    create(path, key.reveal().hex().encode())
 
 
 def _arguments(function: str, data: Path, fqdn: Fqdn) -> tuple[str, ...]:

@@ -27,6 +27,10 @@ class StoreUnavailableError(StoreError):
     """The database is locked, full, read-only or out of reach: try again when it is mended."""
 
 
+class ParentGoneError(StoreError):
+    """The key that a new one came from is not kept any more: it was removed or replaced meanwhile."""
+
+
 class RecordCorruptedError(StoreError):
     """A sealed record does not open: altered, swapped with another, or sealed under a lost key."""
 

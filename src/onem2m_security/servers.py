@@ -7,7 +7,7 @@ import contextlib
 import signal
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
@@ -16,7 +16,7 @@ from prometheus_client import start_http_server
 
 from .entities.mef_client import MefClient
 from .entities.naf_client import BsfClient
-from .errors import ConfigurationError, StoreError
+from .errors import ConfigurationError
 from .frameworks import bootstrap_gba
 from .frameworks.base import Authorities, Established
 from .functions.bsf import Bsf
@@ -28,6 +28,7 @@ from .functions.mef import Mef
 from .functions.primitives import Request, Response
 from .functions.ub import DEFAULT_LIFETIME as DEFAULT_KS_LIFETIME
 from .functions.ub import DEFAULT_REQUESTS_PER_SECOND
+from .housekeeping import Housekeeping
 from .identifiers import EntityId, Fqdn
 from .net.address import Address, Transport
 from .net.descriptors import fitted, raise_open_files
@@ -36,10 +37,8 @@ from .net.ports import Port, request_port
 from .net.ub import UbListener
 from .release import DEFAULT_RELEASE, Release
 from .store.store import Store
-from .telemetry import LOG
 from .tls.endpoint import Endpoint
 
-PURGE_INTERVAL = timedelta(minutes=1)
 PORT_ATTEMPTS = 10
 ALL_TRANSPORTS = (Transport.TLS, Transport.DTLS)
 
@@ -98,7 +97,7 @@ class Server:
             ConfigurationError: The address cannot be listened on.
         """
         if self._housekeeping is None:
-            self._housekeeping = asyncio.create_task(self._purge())
+            self._housekeeping = asyncio.create_task(Housekeeping(self._stores).run())
         chosen = tuple(transports)
         # The port that the system finds free for TCP may be taken for UDP: then it finds another.
         for _ in range(PORT_ATTEMPTS if address.port == 0 else 0):
@@ -119,18 +118,6 @@ class Server:
             raise
         self._ports += started
         return address
-
-    async def _purge(self) -> None:
-        """Remove what has expired, again and again."""
-        while True:
-            for store in self._stores:
-                try:
-                    purged = await store.purge_expired(datetime.now(UTC))
-                    if purged:
-                        LOG.info("expired records purged", records=purged)
-                except StoreError as error:
-                    LOG.warning("expired records not purged", error=str(error))
-            await asyncio.sleep(PURGE_INTERVAL.total_seconds())
 
     async def stop(self) -> None:
         """Let what is under way finish, then close ports and stores."""

@@ -6,14 +6,18 @@ followed. Reading a private key that others can read is refused.
 
 from __future__ import annotations
 
-import os
-import stat
 from pathlib import Path
 
 from onem2m_security.errors import ConfigurationError, CredentialError
+from onem2m_security.files import (
+    PRIVATE_MODE,
+    PUBLIC_MODE,
+    OpenToOthersError,
+    create,
+    read_bounded,
+)
+from onem2m_security.files import read_private as read_private_file
 
-PRIVATE_MODE = 0o600
-PUBLIC_MODE = 0o644
 FILE_MAX_OCTETS = 1024 * 1024
 """The largest key or certificate file read, in octets."""
 
@@ -24,15 +28,12 @@ def write_new(path: Path, octets: bytes, *, private: bool) -> None:
     Raises:
         ConfigurationError: Something is there already, or the directory cannot be written.
     """
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        descriptor = os.open(path, flags, PRIVATE_MODE if private else PUBLIC_MODE)
+        create(path, octets, mode=PRIVATE_MODE if private else PUBLIC_MODE)
     except FileExistsError as error:
         raise ConfigurationError(f"{path} exists and is not overwritten: choose another name") from error
     except OSError as error:
-        raise ConfigurationError(f"{path}: {os.strerror(error.errno or 0)}") from error
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(octets)
+        raise ConfigurationError(f"{path}: {error.strerror}") from error
 
 
 def read_public(path: Path) -> bytes:
@@ -41,7 +42,10 @@ def read_public(path: Path) -> bytes:
     Raises:
         ConfigurationError: Unreadable or too large.
     """
-    return _read(path)[0]
+    try:
+        return read_bounded(path, FILE_MAX_OCTETS).octets
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror}") from error
 
 
 def read_private(path: Path) -> bytes:
@@ -51,23 +55,9 @@ def read_private(path: Path) -> bytes:
         ConfigurationError: Unreadable or too large.
         CredentialError: Its permissions are too wide; the message says how to mend that.
     """
-    octets, mode = _read(path)
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise CredentialError(
-            f"the private key {path} is open to others (mode {stat.S_IMODE(mode):04o}): run chmod 600 {path}"
-        )
-    return octets
-
-
-def _read(path: Path) -> tuple[bytes, int]:
     try:
-        with path.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            if not stat.S_ISREG(mode):
-                raise ConfigurationError(f"{path} is no regular file")
-            octets = file.read(FILE_MAX_OCTETS + 1)
+        return read_private_file(path, FILE_MAX_OCTETS).octets
+    except OpenToOthersError as error:
+        raise CredentialError(f"the private key {path}: {error.strerror}") from error
     except OSError as error:
-        raise ConfigurationError(f"{path}: {os.strerror(error.errno or 0)}") from error
-    if len(octets) > FILE_MAX_OCTETS:
-        raise ConfigurationError(f"{path}: larger than {FILE_MAX_OCTETS} octets")
-    return octets, mode
+        raise ConfigurationError(f"{path}: {error.strerror}") from error

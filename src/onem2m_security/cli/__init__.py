@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from ..errors import SecurityFrameworkError
+from ..private_memory import keep_memory_private
 from ..version import __version__
 from .lazy import COMMANDS, LazyGroup
 
@@ -50,6 +51,7 @@ def print_version() -> None:
 
 def main() -> None:
     """Run the command; an error of ours ends it with one line on standard error and status 1."""
+    keep_memory_private()
     try:
         app()
     except SecurityFrameworkError as error:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
 
 import typer
 
-from ..credentials import Secret
 from ..durations import parse_duration
 from ..entities.card import SoftwareCard
 from ..errors import ConfigurationError
@@ -21,12 +20,10 @@ from ..gba.subscriber import AlgorithmSet, Guss, NafSettings, Subscriber
 from ..identifiers import EntityId, Fqdn, KeyIdentifier
 from ..net.address import Address
 from ..net.limits import Limits
-from ..servers import bsf_service, run
-from ..servers import serve as serve_services
+from ..servers import bsf_service
 from ..store.gba import GbaStore
 from ..store.gba_rows import Subscription
 from ..store.records import KeyKind, KeyRecord
-from ..store.store import Store
 from ..tls.framing import DEFAULT_MTU
 from .common import (
     ALL_TRANSPORTS,
@@ -36,15 +33,18 @@ from .common import (
     JsonOption,
     MetricsOption,
     MtuOption,
+    OutOption,
     TransportsOption,
     VerboseOption,
-    announce,
     entity_parser,
+    given_or_new,
     log_to_stderr,
+    open_store,
     parsed,
     read_key,
+    run_services,
 )
-from .tables import print_rows, read_records
+from .tables import add_record, print_rows, read_records
 
 app = typer.Typer(help="The Bootstrapping Server Function of GBA.", no_args_is_help=True)
 
@@ -171,7 +171,7 @@ def serve(
         requests_per_second=ub_rate,
         transports=transport,
     )
-    run(serve_services([service], ready=announce, limits=Limits(datagram_octets=mtu), metrics=metrics))
+    run_services([service], limits=Limits(datagram_octets=mtu), metrics=metrics)
 
 
 @app.command("add-subscriber")
@@ -233,7 +233,9 @@ def add_subscriber(
         for allowed in naf or ()
     )
     subscription = Subscription(subscriber, Guss(nafs, gba_u, lifetime), entity)
-    _on_store(data, lambda gba: gba.add_subscriber(subscription, replace_existing=replace_existing))
+    _on_store(
+        data, lambda gba: gba.add_subscriber(subscription, replace_existing=replace_existing), make=True
+    )
 
 
 @app.command("remove-subscriber")
@@ -306,31 +308,25 @@ def add_naf(
         timedelta | None,
         parsed(parse_duration, "--expires-in", metavar="DURATION", help="When that key ends."),
     ] = None,
+    out: OutOption = None,
     replace_existing: Annotated[
         bool, typer.Option("--replace", help="Replace a NAF that has this KEYID.")
     ] = False,
 ) -> None:
     """Provision a NAF with the key by which it proves itself, and say for which FQDNs it may have keys."""
     log_to_stderr(verbose=False)
-    key = Secret.generate() if key_file is None else read_key(key_file)
-    record = KeyRecord(
-        KeyKind.ZN,
-        key_id,
-        key,
-        datetime.now(UTC),
-        source=entity,
-        targets=tuple(EntityId(str(name)) for name in naf),
-    )
-    if expires_in is not None:
-        record = replace(record, expires=record.issued + expires_in)
-
-    async def add() -> None:
-        async with await Store.open(data) as store:
-            await store.add(record, replace=replace_existing)
-
-    asyncio.run(add())
-    if key_file is None:
-        print(key.reveal().hex())
+    now = datetime.now(UTC)
+    with given_or_new(key_file, out) as key:
+        record = KeyRecord(
+            KeyKind.ZN,
+            key_id,
+            key,
+            now,
+            source=entity,
+            targets=tuple(EntityId(str(name)) for name in naf),
+            expires=None if expires_in is None else now + expires_in,
+        )
+        add_record(data, record, replace=replace_existing)
 
 
 @app.command("remove-naf")
@@ -339,7 +335,7 @@ def remove_naf(data: DataOption, key_id: NafKeyIdOption) -> None:
     log_to_stderr(verbose=False)
 
     async def remove() -> bool:
-        async with await Store.open(data) as store:
+        async with await open_store(data) as store:
             return await store.remove(KeyKind.ZN, key_id)
 
     _require(asyncio.run(remove()), key_id)
@@ -362,9 +358,9 @@ def nafs(data: DataOption, as_json: JsonOption = False) -> None:
     print_rows(rows, as_json=as_json)
 
 
-def _on_store(data: Path, action: Callable[[GbaStore], Awaitable[_T]]) -> _T:
+def _on_store(data: Path, action: Callable[[GbaStore], Awaitable[_T]], *, make: bool = False) -> _T:
     async def act() -> _T:
-        async with await Store.open(data) as store:
+        async with await open_store(data, make=make) as store:
             return await action(store.gba)
 
     return asyncio.run(act())

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -14,11 +14,13 @@ import typer
 
 from ..credentials import Secret
 from ..errors import ConfigurationError, CredentialError, IdentifierError
+from ..files import create, read_private
 from ..identifiers import EntityId, Fqdn, KeyIdentifier
 from ..net.address import Address, Transport
-from ..net.limits import DATAGRAM_OCTETS_LEAST, DATAGRAM_OCTETS_MOST
+from ..net.limits import DATAGRAM_OCTETS_LEAST, DATAGRAM_OCTETS_MOST, Limits
 from ..release import Release
-from ..servers import Service
+from ..servers import Service, run, serve
+from ..store.store import Store
 
 KEY_FILE_MAX_OCTETS = 4096
 
@@ -45,7 +47,7 @@ def parsed(parse: Callable[[str], Any], *names: str, **settings: Any) -> Any:  #
 
 KEY_FORMAT = "hex digits or base64 (a prefix hex: or base64: decides), from a file, or - for standard input"
 
-DataOption = Annotated[Path, typer.Option("--data", help="Data directory; made on first use, mode 0700.")]
+DataOption = Annotated[Path, typer.Option("--data", help="Data directory; mode 0700.")]
 FqdnOption = Annotated[Fqdn, parsed(Fqdn.parse, "--fqdn", metavar="FQDN", help="This function's own FQDN.")]
 ListenOption = Annotated[
     Address,
@@ -113,7 +115,86 @@ MetricsOption = Annotated[
 entity_parser = EntityId.parse
 
 
-def announce(service: Service, address: Address) -> None:
+OutOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="FILE",
+        help="Write the new key here, in hex, mode 0600, instead of printing it; must not exist.",
+    ),
+]
+
+
+async def open_store(data: Path, *, make: bool = False) -> Store:
+    """The store of a data directory, for a command; a new one, which it says, only where that is meant.
+
+    Raises:
+        ConfigurationError: There is none; or as for ``Store.open``.
+        StoreUnavailableError: As for ``Store.open``.
+    """
+    if make:
+        _say_if_new(data)
+    return await Store.open(data, existing=not make)
+
+
+def _say_if_new(data: Path) -> None:
+    if not Store.is_at(data):
+        print(f"m2msec: there is no store in {data} yet: making one", file=sys.stderr, flush=True)
+
+
+def run_services(
+    services: Sequence[Service], *, limits: Limits | None = None, metrics: Address | None = None
+) -> None:
+    """Run services until SIGTERM or SIGINT.
+
+    Raises:
+        ConfigurationError: As for ``servers.serve``.
+        StoreError: The same.
+    """
+    for service in services:
+        _say_if_new(service.data)
+    run(serve(services, ready=_announce, limits=limits, metrics=metrics))
+
+
+@contextlib.contextmanager
+def given_or_new(file: str | None, out: Path | None) -> Iterator[Secret]:
+    """The key of a file or, without one, a new key, which is handed out once it is in use.
+
+    It is printed, or is in the file of ``--out`` before it is used, so that it is not lost; that file is
+    removed again when what is done with the key fails.
+
+    Raises:
+        ConfigurationError: As for ``read_key``; both are given; or out exists or cannot be written.
+    """
+    if file is not None:
+        if out is not None:
+            raise ConfigurationError("--out is for a key that is made here, and one was given: leave it out")
+        yield read_key(file)
+        return
+    key = Secret.generate()
+    if out is not None:
+        _write_key(key, out)
+    try:
+        yield key
+    except BaseException:
+        if out is not None:
+            out.unlink(missing_ok=True)
+        raise
+    if out is None:
+        print(key.reveal().hex())
+
+
+def _write_key(key: Secret, out: Path) -> None:
+    try:
+        create(out, f"{key.reveal().hex()}\n".encode("ascii"))
+    except FileExistsError as error:
+        raise ConfigurationError(f"{out} exists and is not overwritten: choose another name") from error
+    except OSError as error:
+        raise ConfigurationError(f"{out} cannot be written: {error.strerror}") from error
+
+
+def _announce(service: Service, address: Address) -> None:
     """The one line that a server prints when it accepts clients."""
     print(f"{service.name} listening on {address} ({over(service.transports) or 'HTTP'})", flush=True)
 
@@ -128,12 +209,7 @@ def read_key(file: str) -> Secret:
         if file == "-":
             text = sys.stdin.readline(KEY_FILE_MAX_OCTETS)
         else:
-            with Path(file).open(encoding="ascii") as stream:
-                mode = os.fstat(stream.fileno()).st_mode
-                text = stream.read(KEY_FILE_MAX_OCTETS)
-            if mode & 0o077 and Path(file).is_file():
-                log_to_stderr(verbose=False)
-                structlog.get_logger().warning("others may read this key file: chmod 600 it", file=file)
+            text = read_private(Path(file), KEY_FILE_MAX_OCTETS, pipes=True).octets.decode("ascii")
         return Secret.parse(text)
     except UnicodeDecodeError:
         raise ConfigurationError(f"{file} holds no key in text form: {KEY_FORMAT}") from None

@@ -21,7 +21,6 @@ from ..net.channel import Channel
 from ..net.limits import Limits
 from ..release import DEFAULT_RELEASE
 from ..servers import run
-from ..store.store import Store
 from ..tls.framing import DEFAULT_MTU
 from .certificate_options import (
     CertificateOptions,
@@ -45,6 +44,7 @@ from .common import (
     VerboseOption,
     entity_parser,
     log_to_stderr,
+    open_store,
     parsed,
     read_key,
 )
@@ -104,9 +104,10 @@ def enrol(
     """Be an Enrolee: bootstrap with an MEF and keep Ke, sealed, in the data directory.
 
     The first time, give HOST:PORT, --kpm-id, --kpm-file, --enrolee-id and --target. Afterwards --data alone
-    bootstraps again; the earlier Ke is refused from then on. With a certificate, give each time HOST:PORT,
-    --mef-id, --cert, --key, --enrolee-id, --target and what the MEF's certificate must prove: --trust-anchor
-    (its FQDN certificate, Release 3), or --peer-name and --root-of-trust (Release 1).
+    bootstraps again; the earlier Ke is refused once the new one is used, or a day later. With a certificate,
+    give each time HOST:PORT, --mef-id, --cert, --key, --enrolee-id, --target and what the MEF's certificate
+    must prove: --trust-anchor (its FQDN certificate, Release 3), or --peer-name and --root-of-trust
+    (Release 1).
     """
     log_to_stderr(verbose=verbose)
     certificates = CertificateOptions(
@@ -126,7 +127,7 @@ def enrol(
     kpm = None if kpm_file is None else read_key(kpm_file)
 
     async def main() -> None:
-        async with await Store.open(data) as store:
+        async with await open_store(data, make=certificates.are_given or any(given)) as store:
             if certificates.are_given or mef_id is not None:
                 if mef is None or mef_id is None or enrolee_id is None or not target or kpm_id or kpm_file:
                     raise ConfigurationError(
@@ -250,7 +251,7 @@ async def associate_enrolled(
         ConfigurationError: Nobody is enrolled there, or not for this peer nor for a MAF.
         HandshakeError: The MEF, the MAF or Entity B cannot be reached, or refuses us.
     """
-    async with await Store.open(credentials) as store:
+    async with await open_store(credentials) as store:
         enrolee = await Enrolee.load(store, limits=limits)
         if peer in enrolee.targets and maf is None:
             return await associate(

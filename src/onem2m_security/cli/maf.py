@@ -8,17 +8,14 @@ from typing import Annotated, Any
 
 import typer
 
-from ..credentials import Secret
 from ..durations import parse_duration
 from ..functions.enrolees import AssociationPolicy
 from ..functions.maf import DEFAULT_KC_LIFETIME
 from ..identifiers import EntityId, KeyIdentifier
 from ..net.limits import Limits
 from ..release import Release
-from ..servers import maf_service, run
-from ..servers import serve as serve_services
+from ..servers import maf_service
 from ..store.records import KeyKind, KeyRecord
-from ..store.store import Store
 from ..tls.framing import DEFAULT_MTU
 from .bsf_options import (
     BsfDiameterOption,
@@ -44,14 +41,16 @@ from .common import (
     ListenOption,
     MetricsOption,
     MtuOption,
+    OutOption,
     RevealOption,
     TransportsOption,
     VerboseOption,
-    announce,
     entity_parser,
+    given_or_new,
     log_to_stderr,
+    open_store,
     parsed,
-    read_key,
+    run_services,
 )
 from .mef_options import (
     EnroleeTargetsOption,
@@ -60,7 +59,7 @@ from .mef_options import (
     MefsOption,
     mef_clients,
 )
-from .tables import print_rows, read_records
+from .tables import add_record, print_rows, read_records
 
 app = typer.Typer(help="The M2M Authentication Function.", no_args_is_help=True)
 
@@ -125,7 +124,7 @@ def serve(
         endpoint=certificates.accepting_endpoint(),
         transports=transport,
     )
-    run(serve_services([service], ready=announce, limits=Limits(datagram_octets=mtu), metrics=metrics))
+    run_services([service], limits=Limits(datagram_octets=mtu), metrics=metrics)
 
 
 @app.command("add-client")
@@ -153,29 +152,26 @@ def add_client(
     expires_in: Annotated[
         timedelta | None, parsed(parse_duration, "--expires-in", metavar="DURATION", help="When Km ends.")
     ] = None,
-    replace: Annotated[bool, typer.Option("--replace", help="Replace a client that has this KmId.")] = False,
+    out: OutOption = None,
+    replace: Annotated[
+        bool,
+        typer.Option("--replace", help="Replace a client that has this KmId; what came of another Km ends."),
+    ] = False,
 ) -> None:
     """Provision a client of the MAF with its Master Credential."""
     log_to_stderr(verbose=False)
-    km = Secret.generate() if km_file is None else read_key(km_file)
     now = datetime.now(UTC)
-    record = KeyRecord(
-        kind=KeyKind.KM,
-        key_id=km_id,
-        key=km,
-        issued=now,
-        source=entity,
-        targets=tuple(target or ()),
-        expires=None if expires_in is None else now + expires_in,
-    )
-
-    async def add() -> None:
-        async with await Store.open(data) as store:
-            await store.add(record, replace=replace)
-
-    asyncio.run(add())
-    if km_file is None:
-        print(km.reveal().hex())
+    with given_or_new(km_file, out) as km:
+        record = KeyRecord(
+            kind=KeyKind.KM,
+            key_id=km_id,
+            key=km,
+            issued=now,
+            source=entity,
+            targets=tuple(target or ()),
+            expires=None if expires_in is None else now + expires_in,
+        )
+        add_record(data, record, replace=replace)
 
 
 @app.command("remove-client")
@@ -184,7 +180,7 @@ def remove_client(data: DataOption, km_id: KmId) -> None:
     log_to_stderr(verbose=False)
 
     async def remove() -> bool:
-        async with await Store.open(data) as store:
+        async with await open_store(data) as store:
             return await store.remove(KeyKind.KM, km_id, descendants=True)
 
     if not asyncio.run(remove()):

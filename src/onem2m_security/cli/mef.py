@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from ..credentials import Secret
 from ..durations import parse_duration
 from ..functions.instructions import (
     DEFAULT_ENROLMENT_EXPIRY,
@@ -20,10 +18,8 @@ from ..functions.instructions import (
 from ..identifiers import EntityId, KeyIdentifier
 from ..net.limits import Limits
 from ..release import DEFAULT_RELEASE, Release
-from ..servers import mef_service, run
-from ..servers import serve as serve_services
+from ..servers import mef_service
 from ..store.records import KeyKind, KeyRecord
-from ..store.store import Store
 from ..tls.framing import DEFAULT_MTU
 from .certificate_options import (
     AssociationsOption,
@@ -42,17 +38,19 @@ from .common import (
     ListenOption,
     MetricsOption,
     MtuOption,
+    OutOption,
     ReleaseOption,
     RevealOption,
     TransportsOption,
     VerboseOption,
-    announce,
     entity_parser,
+    given_or_new,
     log_to_stderr,
+    open_store,
     parsed,
-    read_key,
+    run_services,
 )
-from .tables import print_rows, read_records
+from .tables import add_record, print_rows, read_records
 
 app = typer.Typer(help="The M2M Enrolment Function.", no_args_is_help=True)
 
@@ -74,7 +72,10 @@ ExpiryOption = Annotated[
         help="Enrolment Expiry: how long Ke, and every key that comes from it, may be used.",
     ),
 ]
-ReplaceOption = Annotated[bool, typer.Option("--replace", help="Replace what has this identifier.")]
+ReplaceOption = Annotated[
+    bool,
+    typer.Option("--replace", help="Replace what has this identifier; what came of another key ends."),
+]
 
 
 @app.command()
@@ -111,7 +112,7 @@ def serve(
         release=release,
         transports=transport,
     )
-    run(serve_services([service], ready=announce, limits=Limits(datagram_octets=mtu), metrics=metrics))
+    run_services([service], limits=Limits(datagram_octets=mtu), metrics=metrics)
 
 
 @app.command("add-enrolee")
@@ -142,17 +143,16 @@ def add_enrolee(
         timedelta | None,
         parsed(parse_duration, "--kpm-expires-in", metavar="DURATION", help="When Kpm itself ends."),
     ] = None,
+    out: OutOption = None,
     release: ReleaseOption = DEFAULT_RELEASE,
     replace: ReplaceOption = False,
 ) -> None:
     """Configure an Enrolee: its Kpm, and the instructions for its bootstrap."""
     log_to_stderr(verbose=False)
-    kpm = Secret.generate() if kpm_file is None else read_key(kpm_file)
     instruction = BootstrapInstruction(enrolee_id, tuple(target), expires_in, release)
-    record = enrolee_record(kpm_id, kpm, instruction, expires=_end(kpm_expires_in))
-    _add(data, record, replace=replace)
-    if kpm_file is None:
-        print(kpm.reveal().hex())
+    with given_or_new(kpm_file, out) as kpm:
+        record = enrolee_record(kpm_id, kpm, instruction, expires=_end(kpm_expires_in))
+        add_record(data, record, replace=replace)
 
 
 @app.command("add-target")
@@ -180,14 +180,14 @@ def add_target(
         timedelta | None,
         parsed(parse_duration, "--expires-in", metavar="DURATION", help="When the key ends."),
     ] = None,
+    out: OutOption = None,
     replace: ReplaceOption = False,
 ) -> None:
     """Give an Enrolment Target the key by which it fetches the credentials of its Enrolees."""
     log_to_stderr(verbose=False)
-    key = Secret.generate() if key_file is None else read_key(key_file)
-    _add(data, target_record(key_id, key, target, expires=_end(expires_in)), replace=replace)
-    if key_file is None:
-        print(key.reveal().hex())
+    with given_or_new(key_file, out) as key:
+        record = target_record(key_id, key, target, expires=_end(expires_in))
+        add_record(data, record, replace=replace)
 
 
 @app.command()
@@ -224,7 +224,7 @@ def revoke(data: DataOption, kpm_id: KpmId) -> None:
     log_to_stderr(verbose=False)
 
     async def remove() -> bool:
-        async with await Store.open(data) as store:
+        async with await open_store(data) as store:
             return await store.remove(KeyKind.KPM, kpm_id, descendants=True)
 
     if not asyncio.run(remove()):
@@ -240,14 +240,6 @@ def keys(data: DataOption, as_json: JsonOption = False, reveal: RevealOption = F
 
 def _end(lifetime: timedelta | None) -> datetime | None:
     return None if lifetime is None else datetime.now(UTC) + lifetime
-
-
-def _add(data: Path, record: KeyRecord, *, replace: bool) -> None:
-    async def add() -> None:
-        async with await Store.open(data) as store:
-            await store.add(record, replace=replace)
-
-    asyncio.run(add())
 
 
 def _enrolee_row(record: KeyRecord) -> dict[str, Any]:

@@ -14,9 +14,8 @@ from ..frameworks.bootstrap_psk import target_key
 from ..functions.enrolees import AssociationPolicy
 from ..identifiers import EntityId
 from ..net.limits import Limits
-from ..servers import Service, maf_service, mef_service, run
-from ..servers import serve as serve_services
-from .common import VerboseOption, announce, log_to_stderr, read_key
+from ..servers import Service, maf_service, mef_service
+from .common import VerboseOption, log_to_stderr, read_key, run_services
 
 
 def serve(
@@ -37,7 +36,7 @@ def serve(
         *(_mef(mef, here) for mef in settings.mef),
     ]
     if not check:
-        run(serve_services(services, ready=announce, limits=limits, metrics=settings.metrics))
+        run_services(services, limits=limits, metrics=settings.metrics)
 
 
 def _maf(settings: MafSettings, here: Path, limits: Limits) -> Service:

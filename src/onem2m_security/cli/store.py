@@ -6,8 +6,7 @@ import asyncio
 
 import typer
 
-from ..store.store import Store
-from .common import DataOption, log_to_stderr
+from .common import DataOption, log_to_stderr, open_store
 
 app = typer.Typer(help="The sealed store in a data directory.", no_args_is_help=True)
 
@@ -23,7 +22,7 @@ def rekey(data: DataOption) -> None:
     log_to_stderr(verbose=False)
 
     async def reseal() -> int:
-        async with await Store.open(data) as opened:
+        async with await open_store(data) as opened:
             return await opened.rekey()
 
     print(f"{asyncio.run(reseal())} records sealed under a new key-encryption key")

@@ -1,4 +1,4 @@
-"""Lists of records: read from a store, printed for people or as JSON."""
+"""Records: added to a store, read from it, printed for people or as JSON."""
 
 from __future__ import annotations
 
@@ -11,17 +11,27 @@ from rich.console import Console
 from rich.table import Table
 
 from ..store.records import KeyKind, KeyRecord
-from ..store.store import Store
+from .common import open_store
 
 
 def read_records(data: Path, kind: KeyKind) -> list[KeyRecord]:
     """All keys of a kind in a data directory, oldest first."""
 
     async def read() -> list[KeyRecord]:
-        async with await Store.open(data) as store:
+        async with await open_store(data) as store:
             return await store.records(kind)
 
     return asyncio.run(read())
+
+
+def add_record(data: Path, record: KeyRecord, *, replace: bool) -> None:
+    """Store a key in a data directory, which is made if it is not there."""
+
+    async def add() -> None:
+        async with await open_store(data, make=True) as store:
+            await store.add(record, replace=replace)
+
+    asyncio.run(add())
 
 
 def print_rows(rows: list[dict[str, Any]], *, as_json: bool) -> None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
+from .. import files
 from ..credentials import Secret
 from ..errors import ConfigurationError, CredentialError, IdentifierError
 from ..gba.aka import ARRAY_SIZE, AkaResult, Usim
@@ -25,8 +26,6 @@ from ..gba.subscriber import AlgorithmSet, Subscriber
 FILE_MAX_OCTETS = 8192
 
 _TITLE = "onem2m-security software card 1"
-_FILE_MODE = 0o600
-_OTHERS = 0o077
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +65,7 @@ class SoftwareCard:
             ConfigurationError: It is missing, damaged, or readable by others than its owner.
         """
         try:
-            with path.open("rb") as file:
-                if os.fstat(file.fileno()).st_mode & _OTHERS:
-                    raise ConfigurationError(f"the card {path} is open to others: run chmod 600 {path}")
-                text = file.read(FILE_MAX_OCTETS + 1)
+            text = files.read_private(path, FILE_MAX_OCTETS).octets
         except OSError as error:
             raise ConfigurationError(f"the card {path} cannot be read: {error.strerror}") from error
         try:
@@ -79,8 +75,6 @@ class SoftwareCard:
 
     @classmethod
     def _parse(cls, path: Path, text: bytes) -> Self:
-        if len(text) > FILE_MAX_OCTETS:
-            raise ValueError("too long")
         value: dict[str, Any] = json.loads(text)
         accepted = tuple(value["accepted"])
         if value["title"] != _TITLE or not all(type(seq) is int for seq in accepted):
@@ -123,7 +117,7 @@ class SoftwareCard:
         """Hold the card: another process may use it too."""
         lock = self.path.with_name(self.path.name + ".lock")
         try:
-            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
+            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, files.PRIVATE_MODE)
         except OSError as error:
             raise ConfigurationError(f"the card {self.path} cannot be locked: {error.strerror}") from error
         try:
@@ -142,19 +136,7 @@ class SoftwareCard:
             "gba_u": self.gba_u,
             "accepted": list(self.accepted),
         }
-        fresh = self.path.with_name(self.path.name + ".new")
         try:
-            fresh.unlink(missing_ok=True)  # what a crash left behind
-            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _FILE_MODE)
-            with os.fdopen(descriptor, "w", encoding="ascii") as file:
-                json.dump(value, file, indent=1)
-                file.flush()
-                os.fsync(descriptor)
-            fresh.replace(self.path)
-            directory = os.open(self.path.parent, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY)
-            try:
-                os.fsync(directory)
-            finally:
-                os.close(directory)
+            files.replace_durably(self.path, json.dumps(value, indent=1).encode("ascii"))
         except OSError as error:
             raise ConfigurationError(f"the card {self.path} cannot be written: {error.strerror}") from error

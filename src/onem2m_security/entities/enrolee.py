@@ -229,7 +229,7 @@ class Enrolee:
     # --- bootstrap ------------------------------------------------------------------------------------------
 
     async def enrol(self) -> EnrolmentKey:
-        """Bootstrap now; the new Ke takes the place of the old one, which the MEF refuses from then on.
+        """Bootstrap now; the new Ke takes the place of the old one, which the MEF refuses once it is used.
 
         Raises:
             HandshakeError: The MEF cannot be reached, or does not know us by Kpm.
@@ -317,10 +317,7 @@ class Enrolee:
             parent=self._kpm_id,
             labels=self._instruction.labels,
         )
-        await self._store.add(record)
-        for older in await self._store.records(KeyKind.KE, source=self.local):
-            if older.key_id != record.key_id:
-                await self._store.remove(KeyKind.KE, older.key_id)
+        await self._store.add(record, others=lambda _: ())  # until this moment the old one serves
         LOG.info("enrolled", mef=str(self.mef), ke_id=str(record.key_id), fingerprint=record.key.fingerprint)
         return exported
 

@@ -12,7 +12,7 @@ Configuration (8.2.2.3), kept here as a policy. It holds at each handshake, not 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -117,8 +117,7 @@ class Enrolees:
             expires=fetched.expires,
             parent=ke_id,
         )
-        await self._store.add(record, replace=True)
-        await self._replace_older(record, ke_id)
+        await self._store.add(record, replace=True, others=partial(_without_older, ke_id.fqdn))
         KEYS_STORED.labels(KeyKind.KM.value).inc()
         LOG.info(
             "remotely provisioned",
@@ -128,12 +127,6 @@ class Enrolees:
             fingerprint=record.key.fingerprint,
         )
         return self.as_credential(record, ke_id)
-
-    async def _replace_older(self, new: KeyRecord, ke_id: KeyIdentifier) -> None:
-        for record in await self._store.records(KeyKind.KM, source=new.source):
-            from_there = record.parent is not None and record.parent.fqdn == ke_id.fqdn
-            if is_provisioned(record) and from_there and record.key_id != new.key_id:
-                await self._store.remove(KeyKind.KM, record.key_id, descendants=True)
 
     def as_credential(self, record: KeyRecord, key_id: KeyIdentifier) -> ResolvedKey:
         """A remotely provisioned Km, as it was asked for, with the targets that the policy allows now."""
@@ -146,6 +139,15 @@ class Enrolees:
             credential=record.key_id,
             suid=Suid.PROVISIONED_MAF,
         )
+
+
+def _without_older(mef: Fqdn, others: Sequence[KeyRecord]) -> list[KeyRecord]:
+    """The other Km of an Enrolee, without those that this MEF provided."""
+    return [
+        record
+        for record in others
+        if not is_provisioned(record) or record.parent is None or record.parent.fqdn != mef
+    ]
 
 
 def is_provisioned(record: KeyRecord) -> bool:

@@ -10,7 +10,7 @@ import secrets
 from datetime import UTC, datetime, timedelta
 
 from ..credentials import ResolvedKey, Secret
-from ..errors import CredentialError, IdentifierError, RecordExistsError
+from ..errors import CredentialError, IdentifierError, ParentGoneError, RecordExistsError
 from ..frameworks.base import Established
 from ..frameworks.saef_maf import export_connection_key
 from ..identifiers import RELATIVE_KEY_ID_OCTETS, EntityId, Fqdn, KeyIdentifier, Suid
@@ -53,7 +53,7 @@ class KeyRegistrations:
         """Register the Kc of this very session, for one target (Release 1: part of every MAF handshake)."""
         exported = export_connection_key(established, self._fqdn)
         record = self._record(established, exported.kc_id, exported.kc, Suid.MAF_SAEF, (target,))
-        await self._add(record)
+        await self._add(record, established)
         return record
 
     async def register(self, request: Request, established: Established) -> Response:
@@ -78,7 +78,15 @@ class KeyRegistrations:
             raise RefusedError(
                 Rsc.CONFLICT, "the key of this session is registered: open a new session, or send a key value"
             )
-        await self._add(record, replace=existing is not None)
+        try:
+            if existing is None:
+                await self._add(record, established)
+            elif not await self._store.update(existing, record):
+                raise _changed()
+        except CredentialError as error:
+            raise RefusedError(Rsc.CONFLICT, str(error)) from error
+        except ParentGoneError as error:
+            raise RefusedError(Rsc.ORIGINATOR_HAS_NO_PRIVILEGE, str(error)) from error
         return Response(Rsc.CREATED, self._describe(record, with_key=False))
 
     async def retrieve(self, request: Request, established: Established) -> Response:
@@ -97,7 +105,7 @@ class KeyRegistrations:
 
     async def update(self, request: Request, established: Established) -> Response:
         """MAF Key Registration Update (8.8.2.9): only by the source."""
-        record = await self._find_own(request, established)
+        found = record = await self._find_own(request, established)
         asked = decode(request.content, RESOURCE_NAME_SYMM_KEY_REG)
         if asked.expiration_time is None and asked.labels is None and asked.target_ids is None:
             raise RefusedError(
@@ -110,7 +118,8 @@ class KeyRegistrations:
             targets = self._allowed_targets(established, suid, asked.target_ids)
             record = dataclasses.replace(record, targets=targets)
         record = self._limited(record, asked)
-        await self._store.add(record, replace=True)
+        if not await self._store.update(found, record):
+            raise _changed()
         changed = encode(
             RESOURCE_NAME_SYMM_KEY_REG,
             expirationTime=record.expires if asked.expiration_time is not None else None,
@@ -187,9 +196,14 @@ class KeyRegistrations:
             )
         return targets
 
-    async def _add(self, record: KeyRecord, *, replace: bool = False) -> None:
+    async def _add(self, record: KeyRecord, established: Established) -> None:
+        """Only while the Km that it comes from is kept here as it was; that of a BSF's subscriber is not."""
+        credential = established.credential
+        km = None
+        if isinstance(credential, ResolvedKey) and credential.credential is not None:
+            km = credential.key
         try:
-            await self._store.add(record, replace=replace)
+            await self._store.add(record, parent_key=km)
         except RecordExistsError as error:
             raise CredentialError(f"{record.key_id} is registered already") from error
         KEYS_STORED.labels(record.kind.value).inc()
@@ -219,6 +233,10 @@ class KeyRegistrations:
             targetIDs=None if with_key else record.targets,
             keyValue=record.key if with_key else None,
         )
+
+
+def _changed() -> RefusedError:
+    return RefusedError(Rsc.CONFLICT, "the key was changed or removed by another request at this moment")
 
 
 def _not_found() -> RefusedError:

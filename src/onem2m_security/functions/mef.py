@@ -77,6 +77,7 @@ class Mef(Function):
 
         Raises:
             AuthenticationError: The Enrolee was revoked during its handshake.
+            ParentGoneError: The same, a moment later; or its Kpm was replaced.
             StoreError: Ke could not be stored.
         """
         credential = established.credential
@@ -90,6 +91,6 @@ class Mef(Function):
             return
         record = await self._store.find(KeyKind.KPM, credential.key_id)
         current = None if record is None else BootstrapInstruction.of(record)
-        if record is None or current is None or record.key != credential.key:
+        if record is None or current is None:
             raise AuthenticationError(f"{credential.key_id} was revoked while its Enrolee was bootstrapping")
         await self.enrolments.enrol(established, current, parent=record.key_id, limit=record.expires)

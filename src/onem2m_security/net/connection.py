@@ -149,13 +149,13 @@ class SecureConnection(abc.ABC):
         except SecurityFrameworkError as error:
             self._refuse("the key for an identity could not be found", error, identity=shown(identity))
             return
-        if self._resolved is None:
-            LOG.info("unknown identity", identity=shown(identity), peer=self.peer_address)
         events = self.session.answer(None if self._resolved is None else self._resolved.key)
         if events and isinstance(events[0], HandshakeCompleted):
             await self._commit()
         else:
             self.handle(events)
+        if self._resolved is None:  # said after the answer, which must not take longer than for a wrong key
+            LOG.info("unknown identity", identity=shown(identity), peer=self.peer_address)
 
     async def _commit(self) -> None:
         """Make durable what the framework exports; only then may the last flight leave."""
@@ -178,6 +178,8 @@ class SecureConnection(abc.ABC):
 
     def _established(self, established: Established) -> None:
         self._handshake_over()
+        if self.handshake.cancelled():  # nobody waits any more, and ``completed`` is about to end this
+            return
         self._log_result(established.association, None)
         if not self.handshake.done():
             self.handshake.set_result(established)

@@ -12,6 +12,7 @@ import sqlite3
 import stat
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 from alembic import command
 from alembic.config import Config
@@ -30,7 +31,14 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.pool import NullPool
 
-from ..errors import ConfigurationError, RecordExistsError, SecurityFrameworkError, StoreUnavailableError
+from ..errors import (
+    ConfigurationError,
+    RecordExistsError,
+    SecurityFrameworkError,
+    StoreError,
+    StoreUnavailableError,
+)
+from ..files import PRIVATE_MODE
 from .schema import HEAD
 
 DATABASE_FILE: Final = "store.db"
@@ -38,7 +46,6 @@ DATABASE_FILE: Final = "store.db"
 LOCK_WAIT: Final = 0.025
 """Seconds that one attempt waits for a lock; the worker tries again, and serves reads in between."""
 
-_FILE_MODE = 0o600
 _DIRECTORY_MODE = 0o700
 _CACHE_KIBIBYTES = 65_536  # random identifiers spread over the indexes of a million keys
 _MIGRATION_LOCK = 0x6F6E654D324D  # "oneM2M": the PostgreSQL advisory lock under which one process migrates
@@ -58,14 +65,19 @@ _SUPPORTED = {("sqlite", "pysqlite"), ("postgresql", "psycopg")}
 Insert = sqlite.Insert | postgresql.Insert
 
 
-def prepare_directory(data: Path) -> None:
-    """Make the data directory, mode 0700, if it is not there.
+def prepare_directory(data: Path, *, make: bool) -> None:
+    """Check the data directory.
+
+    Args:
+        data: The data directory.
+        make: Whether to make it, mode 0700, if it is not there.
 
     Raises:
         ConfigurationError: It cannot be made, is no directory, or others may write into it.
     """
     try:
-        data.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
+        if make:
+            data.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
         mode = data.stat().st_mode
     except OSError as error:
         raise ConfigurationError(f"the data directory {data} cannot be used: {error.strerror}") from error
@@ -73,19 +85,21 @@ def prepare_directory(data: Path) -> None:
         raise ConfigurationError(f"others may write into the data directory {data}: run chmod 700 {data}")
 
 
-def engine_for(data: Path, url: str | None, patience: float) -> Engine:
+def engine_for(data: Path, url: str | None, patience: float, *, existing: bool = False) -> Engine:
     """An engine for the SQLite file in the data directory, or for the database that the URL names.
 
     Args:
         data: The data directory.
         url: A SQLAlchemy URL of SQLite or PostgreSQL; None for the file in the data directory.
         patience: Seconds to wait for a PostgreSQL server to answer.
+        existing: Whether the file in the data directory is there already. It may be on a disk that cannot
+            be written, and is only read then.
 
     Raises:
         ConfigurationError: The URL is none, or names a database that is not supported or not installed.
     """
     try:
-        parsed = URL.create("sqlite", database=str(data / DATABASE_FILE)) if url is None else make_url(url)
+        parsed = _url_of(data / DATABASE_FILE, existing=existing) if url is None else make_url(url)
         dialect = parsed.get_backend_name()
         if (dialect, parsed.get_driver_name()) not in _SUPPORTED:
             raise ConfigurationError(
@@ -111,10 +125,23 @@ def engine_for(data: Path, url: str | None, patience: float) -> Engine:
     return engine
 
 
+def _url_of(path: Path, *, existing: bool) -> URL:
+    if not existing or (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
+        return URL.create("sqlite", database=str(path))
+    log, index = (path.with_name(path.name + suffix) for suffix in ("-wal", "-shm"))
+    if log.exists() and not index.exists():
+        raise ConfigurationError(
+            f"{log} cannot be read without {index}, nor on a disk that cannot be written: copy the directory"
+        )
+    # The log belongs to the database; without it nobody is writing, and nothing else needs to be looked at.
+    query = {"uri": "true", "mode": "ro"} | ({} if log.exists() else {"immutable": "1"})
+    return URL.create("sqlite", database=f"file:{quote(str(path))}", query=query)
+
+
 def _create_private(path: Path) -> None:
     """An empty database file that others cannot read; SQLite gives the log beside it the same mode."""
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE))
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_MODE))
     except PermissionError:
         if not path.exists():
             raise ConfigurationError(f"the database {path} cannot be created: permission denied") from None
@@ -156,6 +183,12 @@ def begin_writing(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
+def take_turn(connection: Connection, name: str) -> None:
+    """Wait for other transactions that took a turn of this name; SQLite has one writer at a time anyway."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": name})
+
+
 def insert_into(dialect_name: str, table: Table) -> Insert:
     """An INSERT of the dialect that can say ON CONFLICT."""
     return postgresql.insert(table) if dialect_name == "postgresql" else sqlite.insert(table)
@@ -163,7 +196,7 @@ def insert_into(dialect_name: str, table: Table) -> Insert:
 
 def is_migrated(connection: Connection) -> bool:
     """Whether the tables are the ones that this release works with."""
-    return MigrationContext.configure(connection).get_current_revision() == HEAD
+    return MigrationContext.configure(connection).get_current_heads() == (HEAD,)
 
 
 def migrate(connection: Connection) -> None:
@@ -196,6 +229,18 @@ def is_locked(error: BaseException) -> bool:
     return getattr(origin, "sqlstate", None) in _POSTGRESQL_LOCKED
 
 
+def is_unstorable(error: BaseException) -> bool:
+    """Whether the error is about one value that this database cannot hold, such as a text with a NUL."""
+    return isinstance(error, DataError | UnicodeEncodeError | OverflowError)
+
+
+def spares_connection(error: BaseException) -> bool:
+    """Whether the connection on which this happened is as good as before."""
+    if is_unstorable(error) or isinstance(error, IntegrityError):
+        return not getattr(error, "connection_invalidated", False)
+    return isinstance(error, SecurityFrameworkError) and not isinstance(error, StoreUnavailableError)
+
+
 def is_unavailable(error: BaseException) -> bool:
     """Whether the error is about the database as a whole, and not about one row."""
     if isinstance(error, IntegrityError | DataError | InterfaceError | SecurityFrameworkError):
@@ -207,7 +252,11 @@ def translated(error: BaseException) -> BaseException:
     """The error as callers know it; a fresh one for each of them, since each is raised on its own."""
     if isinstance(error, IntegrityError):
         return RecordExistsError("the database holds another record in this place already")
+    if is_unstorable(error):
+        return StoreError("the database cannot hold a value that was given: nothing was done")
     origin = _origin(error)
+    if isinstance(error, UnicodeDecodeError):  # in what should be a text of ours
+        return StoreUnavailableError(f"the database cannot be read: {_REASONS[sqlite3.SQLITE_CORRUPT]}")
     if isinstance(error, DBAPIError | sqlite3.Error):
         code = getattr(origin, "sqlite_errorcode", 0) & 0xFF
         reason = _REASONS.get(code) or str(origin).strip() or type(origin).__name__

@@ -13,12 +13,15 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row
 
 from ..errors import ConfigurationError, StoreUnavailableError
+from ..files import sync_directory
 from . import gba_rows, queries, rows
 from .database import is_migrated, migrate
 from .schema import SEALED_TABLES
 from .sealing import KEK_ID_AT, KEK_ID_OCTETS, KeyRing
 
 KEY_RING_FILE: Final = "keyring"
+UNUSED_RING_FILE: Final = "keyring.unused"
+"""What the ring of a new store is called until the database says that it is sealed with it."""
 
 
 class RingKeeper:
@@ -32,6 +35,7 @@ class RingKeeper:
 
     def __init__(self, data: Path) -> None:
         self._path = data / KEY_RING_FILE
+        self._unused = data / UNUSED_RING_FILE
 
     def is_ready(self, connection: Connection) -> bool:
         """Load the ring of an existing, up-to-date database, without any lock; False if make_ready must come.
@@ -47,31 +51,47 @@ class RingKeeper:
     def make_ready(self, connection: Connection) -> None:
         """Migrate the database and, for a new one, make the ring; in a transaction that writes.
 
+        After the commit ``is_ready`` must be called, which gives a new ring its name.
+
         Raises:
-            ConfigurationError: As for is_ready, or a newer release made the database.
+            ConfigurationError: As for is_ready, a newer release made the database, or it is empty while its
+                ring has been used.
         """
         migrate(connection)
         kek_id = queries.kek_id(connection, change=True)
         if kek_id is not None:
             self._load(kek_id)
         elif self._path.exists():
-            # Made by an open that was interrupted before its commit.
-            self.ring = KeyRing.load(self._path)
-            queries.set_kek_id(connection, self.ring.kek_ids[-1])
+            raise ConfigurationError(
+                f"the key ring {self._path} has been used, but its database is empty: restore the database "
+                "from a backup, or begin anew in another directory"
+            )
         elif queries.holds_records(connection):
             raise self._missing()
         else:
-            self.ring = KeyRing.create(self._path)
-            queries.set_kek_id(connection, self.ring.kek_ids[-1])
+            # There may be one already, from an open that was interrupted before its commit.
+            ring = KeyRing.load if self._unused.exists() else KeyRing.create
+            queries.set_kek_id(connection, ring(self._unused).kek_ids[-1])
 
     def _load(self, kek_id: bytes) -> None:
         if not self._path.exists():
-            raise self._missing()
+            self._take_into_use(kek_id)
         self.ring = KeyRing.load(self._path)
         if not self.ring.knows(kek_id):
             raise ConfigurationError(
                 f"{self._path} is the key ring of another database: restore the one that belongs to this"
             )
+
+    def _take_into_use(self, kek_id: bytes) -> None:
+        """Give the ring of a new store its name; others may be doing the same."""
+        try:
+            if not KeyRing.load(self._unused).knows(kek_id):
+                raise self._missing()
+            self._unused.rename(self._path)
+            sync_directory(self._path.parent)
+        except (ConfigurationError, OSError):
+            if not self._path.exists():
+                raise self._missing() from None
 
     def _missing(self) -> ConfigurationError:
         return ConfigurationError(

@@ -15,6 +15,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     delete,
+    desc,
     exists,
     func,
     insert,
@@ -22,6 +23,7 @@ from sqlalchemy import (
     or_,
     select,
     tuple_,
+    union_all,
     update,
 )
 from sqlalchemy.dialects import sqlite
@@ -42,15 +44,16 @@ _r = client_registrations.c
 _BY_KEY_ID = select(key_records).where(
     _k.kind == bindparam("kind"), _k.key_id.in_(bindparam("texts", expanding=True))
 )
-_BY_ALIAS = (
-    select(key_records)
-    .where(
-        _k.kind == bindparam("kind"),
-        _k.alias.in_(bindparam("texts", expanding=True)),
-        or_(_k.expires.is_(None), _k.expires > bindparam("now")),
-    )
-    .order_by(_k.issued.desc())
+_HOLD_KEYS = {
+    change: _BY_KEY_ID.order_by(_k.key_id).with_for_update(read=not change)  # one order for everybody
+    for change in (False, True)
+}
+_BY_ALIAS = select(key_records).where(
+    _k.kind == bindparam("kind"),
+    _k.alias.in_(bindparam("texts", expanding=True)),
+    or_(_k.expires.is_(None), _k.expires > bindparam("now")),
 )
+_BY_NAME = union_all(_BY_KEY_ID, _BY_ALIAS).order_by(desc("issued"))
 _KEY_PAGE = (
     select(key_records)
     .where(_k.kind == bindparam("kind"), _k.key_id > bindparam("after"))
@@ -58,6 +61,7 @@ _KEY_PAGE = (
     .limit(PAGE)
 )
 _KEY_IDS_OF_SOURCE = select(_k.key_id).where(_k.kind == bindparam("kind"), _k.source == bindparam("source"))
+_KEYS_OF_SOURCE = select(key_records).where(_k.kind == bindparam("kind"), _k.source == bindparam("source"))
 _DELETE_KEY = delete(key_records).where(_k.kind == bindparam("b_kind"), _k.key_id == bindparam("b_key_id"))
 _LIVE = or_(_r.expires.is_(None), _r.expires > bindparam("now"))
 _REGISTRATION = select(client_registrations).where(_r.registration_id == bindparam("registration_id"), _LIVE)
@@ -65,6 +69,7 @@ _REGISTRATION_OF = select(client_registrations).where(
     _r.client == bindparam("client"), _r.admin_fqdn == bindparam("admin_fqdn"), _LIVE
 )
 _KEK_ID = select(sealing_state.c.kek_id)
+_HOLD_KEK_ID = {change: _KEK_ID.with_for_update(read=not change) for change in (False, True)}
 
 
 def keys_by_key_id(connection: Connection, kind: str, key_ids: Sequence[str]) -> Sequence[Row[Any]]:
@@ -72,9 +77,27 @@ def keys_by_key_id(connection: Connection, kind: str, key_ids: Sequence[str]) ->
     return connection.execute(_BY_KEY_ID, {"kind": kind, "texts": key_ids}).all()
 
 
-def keys_by_alias(connection: Connection, kind: str, aliases: Sequence[str], now: int) -> Sequence[Row[Any]]:
-    """The keys of a kind under these aliases that are not expired, latest issued first."""
-    return connection.execute(_BY_ALIAS, {"kind": kind, "texts": aliases, "now": now}).all()
+def keys_by_name(connection: Connection, kind: str, names: Sequence[str], now: int) -> Sequence[Row[Any]]:
+    """The keys of a kind under these key_ids and, unless they are expired, aliases; latest issued first.
+
+    One statement, whatever there is: how long it takes does not tell by which of the two, or whether at all.
+    A key that has both among the names comes twice.
+    """
+    return connection.execute(_BY_NAME, {"kind": kind, "texts": names, "now": now}).all()
+
+
+def hold_keys(
+    connection: Connection, kind: str, key_ids: Sequence[str], *, change: bool = False
+) -> Sequence[Row[Any]]:
+    """The keys of a kind under these key_ids, held still until the end of the transaction.
+
+    Args:
+        connection: A connection in a transaction that writes.
+        kind: What the keys are.
+        key_ids: Their identifiers.
+        change: Whether the caller is about to change them, which waits for all who hold them.
+    """
+    return connection.execute(_HOLD_KEYS[change], {"kind": kind, "texts": key_ids}).all()
 
 
 def key_page(connection: Connection, kind: str, after: str) -> Sequence[Row[Any]]:
@@ -85,6 +108,11 @@ def key_page(connection: Connection, kind: str, after: str) -> Sequence[Row[Any]
 def key_ids_of_source(connection: Connection, kind: str, source: str) -> Sequence[str]:
     """The identifiers of all keys of a kind that authenticate this entity."""
     return connection.execute(_KEY_IDS_OF_SOURCE, {"kind": kind, "source": source}).scalars().all()
+
+
+def keys_of_source(connection: Connection, kind: str, source: str) -> Sequence[Row[Any]]:
+    """All keys of a kind that authenticate this entity: for kinds of which an entity has few."""
+    return connection.execute(_KEYS_OF_SOURCE, {"kind": kind, "source": source}).all()
 
 
 def _values(statement: Insert, table: Table) -> dict[str, Any]:
@@ -131,11 +159,27 @@ def delete_key(connection: Connection, kind: str, key_id: str) -> bool:
     return connection.execute(_DELETE_KEY, {"b_kind": kind, "b_key_id": key_id}).rowcount > 0
 
 
-def delete_descendants(connection: Connection, key_id: str) -> None:
-    """Delete every key, of any kind, whose chain of parents leads to this key_id."""
+def update_key(connection: Connection, old: dict[str, Any], new: dict[str, Any]) -> bool:
+    """Put the new row in the place of the one with exactly these columns; whether there was such a one."""
+    unaltered = [_k[name].is_not_distinct_from(value) for name, value in old.items()]
+    same = (_k.kind == old["kind"], _k.key_id == old["key_id"])
+    return connection.execute(update(key_records).where(*same, *unaltered).values(new)).rowcount > 0
+
+
+def delete_descendants(connection: Connection, key_id: str, *, parents: Sequence[str]) -> None:
+    """Delete every key, of any kind, whose chain of parents leads to this key_id.
+
+    Args:
+        connection: A connection in a transaction that writes.
+        key_id: Where the chains lead; the key itself is not touched.
+        parents: The kinds of keys that others are stored under the lock of: whoever is about to store one
+            below such a key is waited for, so that it is seen and deleted too.
+    """
     tree = select(literal(key_id).label("key_id")).cte("tree", recursive=True)
     tree = tree.union(select(_k.key_id).where(_k.parent == tree.c.key_id))
-    connection.execute(delete(key_records).where(_k.parent.in_(select(tree.c.key_id))))
+    below = _k.parent.in_(select(tree.c.key_id))
+    connection.execute(select(_k.key_id).where(below, _k.kind.in_(parents)).with_for_update()).all()
+    connection.execute(delete(key_records).where(below))
 
 
 def delete_expired(connection: Connection, now: int) -> int:
@@ -193,7 +237,7 @@ def kek_id(connection: Connection, *, change: bool = False) -> bytes | None:
         connection: A connection in a transaction that writes.
         change: Whether the caller is about to change it, which waits for all who are writing.
     """
-    found: bytes | None = connection.execute(_KEK_ID.with_for_update(read=not change)).scalar()
+    found: bytes | None = connection.execute(_HOLD_KEK_ID[change]).scalar()
     return found
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Final
 
 from ..credentials import Secret
 from ..errors import CredentialError, IdentifierError
@@ -35,8 +36,8 @@ class KeyKind(enum.Enum):
     """Key between a NAF and the BSF, for the reference point Zn (TS 33.220 clause 4.4.6)."""
 
 
-_PARENT_KIND = {KeyKind.KC: KeyKind.KM}
-"""Where the kind of the parent is fixed and its spelling is not: a Kc comes from a Km."""
+PARENT_KIND: Final = {KeyKind.KC: KeyKind.KM, KeyKind.KE: KeyKind.KPM}
+"""What a key comes from, where its parent may be kept in the same store."""
 
 
 def canonical_key_id(kind: KeyKind, key_id: KeyIdentifier) -> KeyIdentifier:
@@ -93,12 +94,21 @@ class KeyRecord:
         _require_utc("issued", self.issued)
         _require_utc("expires", self.expires)
         object.__setattr__(self, "key_id", canonical_key_id(self.kind, self.key_id))
-        if self.parent is not None and self.kind in _PARENT_KIND:
-            object.__setattr__(self, "parent", canonical_key_id(_PARENT_KIND[self.kind], self.parent))
+        if self.parent is not None and self.kind in PARENT_KIND:
+            object.__setattr__(self, "parent", canonical_key_id(PARENT_KIND[self.kind], self.parent))
+
+    def is_credential(self, key: Secret, source: EntityId | None) -> bool:
+        """Whether it is this key of this entity: the same identifier with another is another credential."""
+        return self.key == key and self.source == source
 
     def expired(self, now: datetime) -> bool:
         """Whether the key is at or past its end at this moment (UTC)."""
         return self.expires is not None and self.expires <= now
+
+
+def is_registration_id(text: str) -> bool:
+    """Whether this has the form of a ClientRegID: 1 to 255 printable octets of ASCII, no space, no ``/``."""
+    return 1 <= len(text) <= IDENTITY_MAX_OCTETS and all("!" <= c <= "~" and c != "/" for c in text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +142,9 @@ class ClientRegistration:
     def __post_init__(self) -> None:
         _require_utc("issued", self.issued)
         _require_utc("expires", self.expires)
-        text = self.registration_id
-        if not 1 <= len(text) <= IDENTITY_MAX_OCTETS or not all("!" <= c <= "~" and c != "/" for c in text):
+        if not is_registration_id(self.registration_id):
             raise IdentifierError(
-                f"{shown(text)} is not a registration identifier: 1 to 255 printable octets"
+                f"{shown(self.registration_id)} is not a registration identifier: 1 to 255 printable octets"
             )
 
     def expired(self, now: datetime) -> bool:

@@ -59,9 +59,8 @@ def registration_associated(row: Sequence[object]) -> bytes:
     return associated_data((_REGISTRATION_SEAL, *row[:-1]))
 
 
-def key_row(record: KeyRecord, ring: KeyRing, kek_id: bytes) -> dict[str, Any]:
-    """The row of a key, sealed under this KEK."""
-    columns = (
+def _key_columns(record: KeyRecord) -> tuple[object, ...]:
+    return (
         record.kind.value,
         str(record.key_id),
         None if record.source is None else record.source.text,
@@ -74,6 +73,16 @@ def key_row(record: KeyRecord, ring: KeyRing, kek_id: bytes) -> dict[str, Any]:
         _optional(record.admin_fqdn),
         _list(record.labels),
     )
+
+
+def key_columns(record: KeyRecord) -> dict[str, Any]:
+    """The columns of a key's row but for its seal: what tells whether the row is still this record's."""
+    return dict(zip(_KEY_COLUMNS[:-1], _key_columns(record), strict=True))
+
+
+def key_row(record: KeyRecord, ring: KeyRing, kek_id: bytes) -> dict[str, Any]:
+    """The row of a key, sealed under this KEK."""
+    columns = _key_columns(record)
     sealed = ring.seal(kek_id, record.key.reveal(), associated_data((_KEY_SEAL, *columns)))
     return dict(zip(_KEY_COLUMNS, (*columns, sealed), strict=True))
 

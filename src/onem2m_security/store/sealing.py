@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import stat
 from collections.abc import Container, Iterable
 from pathlib import Path
 from typing import Self
@@ -20,6 +19,7 @@ from typing import Self
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from .. import files
 from ..credentials import SECRET_MAX_OCTETS, Secret
 from ..errors import ConfigurationError, CredentialError, RecordCorruptedError, StoreUnavailableError
 
@@ -37,8 +37,6 @@ _SEALED_MAX_OCTETS = _BODY_AT + SECRET_MAX_OCTETS + _TAG_OCTETS
 
 _TITLE = "onem2m-security keyring 1"
 _FILE_MAX_OCTETS = 65_536
-_FILE_MODE = 0o600
-_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 def associated_data(columns: Iterable[object]) -> bytes:
@@ -196,19 +194,12 @@ def _signature(status: os.stat_result) -> tuple[int, int, int]:
 
 def _read(path: Path) -> tuple[dict[bytes, Secret], tuple[int, int, int]]:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        content = files.read_private(path, _FILE_MAX_OCTETS, follow=False)
     except FileNotFoundError:
         raise ConfigurationError(f"the key ring {path} is missing: restore it from a backup") from None
     except OSError as error:
         raise ConfigurationError(f"the key ring {path} cannot be read: {error.strerror}") from error
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if status.st_mode & _OTHERS:
-            raise ConfigurationError(
-                f"the key ring {path} is open to others than its owner: run chmod 600 {path}"
-            )
-        text = file.read(_FILE_MAX_OCTETS + 1)
-    return _parse(path, text), _signature(status)
+    return _parse(path, content.octets), _signature(content.status)
 
 
 def _parse(path: Path, text: bytes) -> dict[bytes, Secret]:
@@ -219,7 +210,7 @@ def _parse(path: Path, text: bytes) -> dict[bytes, Secret]:
         keks = {bytes.fromhex(line[:8]): Secret(bytes.fromhex(line[8:])) for line in lines}
     except (ValueError, CredentialError):
         raise damaged from None
-    if title != _TITLE or len(text) > _FILE_MAX_OCTETS or not keks or len(keks) != len(lines):
+    if title != _TITLE or not keks or len(keks) != len(lines):
         raise damaged
     if any(len(kek_id) != KEK_ID_OCTETS or len(kek) != KEK_OCTETS for kek_id, kek in keks.items()):
         raise damaged
@@ -229,19 +220,7 @@ def _parse(path: Path, text: bytes) -> dict[bytes, Secret]:
 def _write(path: Path, keks: dict[bytes, Secret]) -> None:
     """Replace the file as a whole: after a crash at any moment there is the old ring or the new one."""
     lines = [_TITLE, *(f"{kek_id.hex()} {kek.reveal().hex()}" for kek_id, kek in keks.items()), ""]
-    fresh = path.with_name(path.name + ".new")
     try:
-        fresh.unlink(missing_ok=True)  # what a crash left behind
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _FILE_MODE)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write("\n".join(lines).encode("ascii"))
-            file.flush()
-            os.fsync(descriptor)
-        fresh.replace(path)
-        directory = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        files.replace_durably(path, "\n".join(lines).encode("ascii"))
     except OSError as error:
         raise StoreUnavailableError(f"the key ring {path} cannot be written: {error.strerror}") from error

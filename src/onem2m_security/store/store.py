@@ -16,17 +16,15 @@ from typing import Any, Final, Self, TypeVar
 
 from sqlalchemy import Connection, Row
 
-from ..errors import (
-    RecordCorruptedError,
-    RecordExistsError,
-)
+from ..credentials import Secret
+from ..errors import ConfigurationError, RecordCorruptedError, RecordExistsError
 from ..identifiers import EntityId, Fqdn, KeyIdentifier, shown
 from . import queries, rows
-from .database import engine_for, prepare_directory
+from .database import DATABASE_FILE, engine_for, prepare_directory
 from .gba import GbaStore
-from .keeper import RingKeeper
-from .key_jobs import Addition, KeyJobs
-from .records import ClientRegistration, KeyKind, KeyRecord, canonical_key_id
+from .keeper import KEY_RING_FILE, UNUSED_RING_FILE, RingKeeper
+from .key_jobs import Addition, KeyJobs, Revision
+from .records import ClientRegistration, KeyKind, KeyRecord, canonical_key_id, is_registration_id
 from .worker import Worker
 
 BUSY_TIMEOUT: Final = 5.0
@@ -54,29 +52,48 @@ class Store:
         self.gba = GbaStore(keeper, worker)
 
     @classmethod
-    async def open(cls, data: Path, *, url: str | None = None, busy_timeout: float = BUSY_TIMEOUT) -> Self:
+    async def open(
+        cls,
+        data: Path,
+        *,
+        url: str | None = None,
+        existing: bool = False,
+        busy_timeout: float = BUSY_TIMEOUT,
+    ) -> Self:
         """Open the store of a data directory; a new one is made, an older one is migrated.
 
         Args:
             data: The data directory, made with mode 0700 if it is not there.
             url: A SQLAlchemy URL (``postgresql://…``); None for the SQLite file in the data directory.
+            existing: Whether there must be a store already. It may be on a disk that cannot be written: then
+                it can be read.
             busy_timeout: Seconds to wait for a database that is locked.
 
         Raises:
             ConfigurationError: The directory, the key ring or the URL cannot be used, the key ring is
-                missing or another database's, or a newer release made the database.
+                missing or another database's, or a newer release made the database; or there is no store and
+                one must exist.
             StoreUnavailableError: The database is locked, damaged, read-only or out of reach.
         """
-        prepare_directory(data)
-        store = cls(RingKeeper(data), Worker(engine_for(data, url, busy_timeout), busy_timeout))
+        if existing and not cls.is_at(data):
+            raise ConfigurationError(f"there is no store in {data}: is this the right directory?")
+        prepare_directory(data, make=not existing)
+        engine = engine_for(data, url, busy_timeout, existing=existing)
+        store = cls(RingKeeper(data), Worker(engine, busy_timeout))
         try:
             # Opening an existing store takes no lock, and so succeeds while another process writes.
             if not await store._read(store._keeper.is_ready):
                 await store._write(store._keeper.make_ready)
+                await store._read(store._keeper.is_ready)
         except BaseException:
             await store.close()
             raise
         return store
+
+    @staticmethod
+    def is_at(data: Path) -> bool:
+        """Whether there is a store, or what is left of one, in this data directory."""
+        return any((data / name).exists() for name in (KEY_RING_FILE, UNUSED_RING_FILE, DATABASE_FILE))
 
     async def close(self) -> None:
         """Finish what is under way and close the database. More calls change nothing."""
@@ -92,17 +109,49 @@ class Store:
 
     # --- keys -----------------------------------------------------------------------------------------------
 
-    async def add(self, record: KeyRecord, *, replace: bool = False) -> None:
-        """Store a key; it is on the disk when this returns.
+    async def add(
+        self,
+        record: KeyRecord,
+        *,
+        replace: bool = False,
+        parent_key: Secret | None = None,
+        others: Revision | None = None,
+    ) -> None:
+        """Store a key; it is on the disk when this returns. All of it is one transaction.
 
         Args:
             record: The key.
-            replace: Whether it takes the place of one of the same kind and key_id.
+            replace: Whether it takes the place of one of the same kind and key_id. If that was another
+                credential, a Km or Kpm with another key or of another entity, what came of it goes with it.
+            parent_key: For a Kc or a Ke whose parent, a Km or Kpm, is kept here: the key that it came from.
+                The record is stored only if the parent is there, with this key, and of the same entity.
+            others: What becomes of the other keys of this kind and source: given those that open, it gives
+                back those that stay, unaltered or changed; the rest go, with all that came of them.
 
         Raises:
             RecordExistsError: There is one already, expired or not, and replace is not set.
+            ParentGoneError: The parent was removed or replaced.
+            RecordCorruptedError: The record of the parent does not open.
         """
-        await self._worker.submit(self._keys.add_all, (record, replace), write=True)
+        addition = Addition(record, replace, parent_key, others)
+        add = self._keys.add_all if parent_key is None else self._keys.add_derived
+        await self._worker.submit(add if others is None else self._keys.supersede, addition, write=True)
+
+    async def update(self, old: KeyRecord, new: KeyRecord) -> bool:
+        """Put new in the place of old, if old is still there as it was; whether it was.
+
+        One conditional statement: what was removed or changed meanwhile stays removed or changed.
+
+        Args:
+            old: The record as it was found.
+            new: The record as it shall be, of the same kind and key_id.
+        """
+
+        def put(connection: Connection) -> bool:
+            row = rows.key_row(new, self._keeper.ring, self._keeper.kek_id(connection))
+            return queries.update_key(connection, rows.key_columns(old), row)
+
+        return await self._write(put)
 
     async def add_many(self, records: Iterable[KeyRecord], *, replace: bool = False) -> int:
         """Store many keys, in transactions of 1000, so that a server goes on meanwhile; how many.
@@ -113,7 +162,7 @@ class Store:
         remaining = iter(records)
         count = 0
         while batch := list(itertools.islice(remaining, _BATCH)):
-            additions: list[Addition] = [(record, replace) for record in batch]
+            additions = [Addition(record, replace) for record in batch]
             try:
                 await self._worker.submit(self._keys.put_batches, additions, write=True)
             except RecordExistsError:
@@ -180,16 +229,12 @@ class Store:
         """
         text = str(canonical_key_id(kind, key_id))
 
-        def remove_key(connection: Connection) -> bool:
-            removed = queries.delete_key(connection, kind.value, text)
-            if descendants:
-                queries.delete_descendants(connection, text)
-            return removed
-
-        return await self._write(remove_key)
+        return await self._write(
+            lambda connection: self._keys.remove(connection, kind, text, descendants=descendants)
+        )
 
     async def purge_expired(self, now: datetime) -> int:
-        """Remove whatever ended at or before this moment (UTC); how many.
+        """Remove whatever ended at or before this moment (UTC), for good; how many.
 
         It takes a few hundred in one transaction, so that others get their turn.
         """
@@ -224,11 +269,13 @@ class Store:
     async def find_registration(
         self, registration_id: str, *, now: datetime | None = None
     ) -> ClientRegistration | None:
-        """The registration of this ClientRegID, unless it is expired.
+        """The registration of this ClientRegID, unless it is expired; a text of another form names none.
 
         Raises:
             RecordCorruptedError: The record does not open.
         """
+        if not is_registration_id(registration_id):
+            return None
         moment = rows.microseconds(now or datetime.now(UTC))
         return await self._read(
             lambda connection: self._registration(queries.registration(connection, registration_id, moment))

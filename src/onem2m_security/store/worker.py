@@ -2,8 +2,9 @@
 
 What is asked while the thread is busy is taken up together: reads of one sort become one query, all writes
 one transaction with one commit (group commit), and one call brings all the answers back to the event loop.
-So the cost of a sync to disk is shared by everybody who waits for it. A write that fails fails alone: its
-group is rolled back and its members are done one by one. The worker knows nothing of keys.
+So the cost of a sync to disk is shared by everybody who waits for it. A job that fails fails alone: its group
+is rolled back and done again in halves, until the one that fails is by itself; the connection stays, unless
+it may be what failed. The worker knows nothing of keys.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Engine
 
 from ..errors import StoreError, StoreUnavailableError
-from .database import begin_writing, is_locked, is_unavailable, translated
+from .database import begin_writing, is_locked, is_unavailable, spares_connection, translated
 
 GROUP_MAX = 1000
 """The most jobs in one transaction."""
@@ -148,9 +149,11 @@ class Worker:
             now = time.monotonic()
             self._settle((job, None, self._out_of_patience()) for job in jobs if job.deadline <= now)
             return [job for job in jobs if job.deadline > now]
-        self._drop_connections()
+        if not spares_connection(error):
+            self._drop_connections()
         if len(jobs) > 1 and not is_unavailable(error):
-            return [again for job in jobs for again in self._do([job], attempt)]
+            middle = len(jobs) // 2
+            return self._do(jobs[:middle], attempt) + self._do(jobs[middle:], attempt)
         self._settle((job, None, translated(error)) for job in jobs)
         return []
 

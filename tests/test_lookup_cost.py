@@ -1,0 +1,107 @@
+"""An unknown identity costs what a known one does: counted here, timed in benchmarks/bench_lookup_time.py."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import Engine, event
+
+from maf_support import MAF, A
+from mef_support import DEVICE, MEF
+from onem2m_security.functions.bsf import Bsf
+from onem2m_security.functions.maf import Maf
+from onem2m_security.functions.mef import Mef
+from onem2m_security.identifiers import EntityId, Fqdn, KeyIdentifier
+from onem2m_security.store import KeyKind, KeyRing, Store
+from onem2m_security.tls.suites import BY_OPENSSL_NAME
+from store_support import a_record, an_id
+
+SUITE = BY_OPENSSL_NAME["PSK-AES128-GCM-SHA256"]
+BSF = Fqdn("bsf.example.com")
+NOW = datetime.now(UTC)
+UNKNOWN = KeyIdentifier("nobody", MAF)
+
+
+class Costs:
+    """Statements to the database, and seals that were opened."""
+
+    def __init__(self) -> None:
+        self.statements = self.opened = 0
+
+    def executed(self, *_: object) -> None:
+        self.statements += 1
+
+    def take(self) -> tuple[int, int]:
+        taken = self.statements, self.opened
+        self.statements = self.opened = 0
+        return taken
+
+
+@pytest.fixture
+def costs(monkeypatch):
+    counted = Costs()
+    original = KeyRing.open
+
+    def counting(ring, *arguments):
+        counted.opened += 1
+        return original(ring, *arguments)
+
+    monkeypatch.setattr(KeyRing, "open", counting)
+    event.listen(Engine, "before_cursor_execute", counted.executed)
+    yield counted
+    event.remove(Engine, "before_cursor_execute", counted.executed)
+
+
+@pytest.fixture
+async def store(tmp_path):
+    async with await Store.open(tmp_path) as opened:
+        await opened.add(A.record)
+        await opened.add(DEVICE.record)
+        await opened.add(a_record(1, alias=an_id(7), issued=NOW))
+        await opened.add(a_record(2, issued=NOW, expires=NOW - timedelta(days=1)))
+        await opened.add(
+            a_record(key_id=KeyIdentifier("naf", BSF), kind=KeyKind.ZN, targets=(EntityId("naf"),))
+        )
+        yield opened
+
+
+@pytest.mark.parametrize(
+    ("make", "known", "unknown"),
+    [
+        (lambda store: Maf(store, MAF), [A.km_id, an_id(1), an_id(7)], [UNKNOWN, an_id(99), an_id(2)]),
+        (lambda store: Mef(store, MEF), [DEVICE.kpm_id], [KeyIdentifier("nobody", MEF), UNKNOWN]),
+        (lambda store: Bsf(store, BSF), [KeyIdentifier("naf", BSF)], [KeyIdentifier("nobody", BSF), UNKNOWN]),
+    ],
+    ids=["MAF", "MEF", "BSF"],
+)
+async def test_an_identity_costs_one_statement_and_one_seal_whether_it_is_known_or_not(
+    store, costs, make, known, unknown
+):
+    function = make(store)
+    await function.resolve(str(UNKNOWN).encode(), SUITE)  # what is made once is made
+    costs.take()
+    for key_id in (*known, *unknown, *known, *unknown):
+        found = await function.resolve(str(key_id).encode(), SUITE)
+        assert (found is not None) == (key_id in known)
+        assert costs.take() == (1, 1), key_id
+
+
+async def test_it_stays_so_after_a_rekey(store, costs):
+    assert await store.find(KeyKind.KM, UNKNOWN) is None
+    await store.rekey()
+    assert await store.find(KeyKind.KM, UNKNOWN) is None
+    costs.take()
+    assert await store.find(KeyKind.KM, UNKNOWN) is None
+    assert costs.take() == (1, 1)
+
+
+async def test_many_lookups_at_once_open_a_seal_for_each(store, costs):
+    names = [A.km_id, an_id(7), UNKNOWN, an_id(98), an_id(99)]
+    await store.find(KeyKind.KM, UNKNOWN)
+    costs.take()
+    found = await asyncio.gather(*(store.find(KeyKind.KM, name) for name in names))
+    assert [record is not None for record in found] == [True, True, False, False, False]
+    _, opened = costs.take()
+    assert opened == len(names)
