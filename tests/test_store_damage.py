@@ -20,6 +20,7 @@ from onem2m_security.errors import (
 )
 from onem2m_security.store import ClientRegistration, KeyKind, Store
 from programs import m2msec
+from requirements import lacks, needs
 from store_support import AE, END, ISSUED, MAF, a_record, an_id
 
 PAGE = 4096
@@ -198,8 +199,9 @@ def disk(tmp_path):
     mounted = tmp_path / "disk"
     mounted.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", "size=4m,mode=700", "tmpfs", str(mounted)]
-    if shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip("this user may not mount a file system")
+    needs("mount")
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        lacks("the right to mount a file system")
     yield mounted
     subprocess.run(["umount", "-l", str(mounted)], check=True)
 

@@ -66,7 +66,7 @@ async def run():
         await main(store, *map(int, sys.argv[2:]))
 asyncio.run(run())
 """
-    environment = {**os.environ, "PYTHONPATH": str(TESTS)}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])}
     command = [sys.executable, "-c", wrapped, str(data), *map(str, arguments)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
 

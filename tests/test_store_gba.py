@@ -321,7 +321,7 @@ asyncio.run(main())
 
 
 def vectors_of_a_killed_process(data: Path, *, after: int) -> list[str]:
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
     command = [sys.executable, "-c", VECTORS, str(data)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout is not None
