@@ -36,12 +36,15 @@ def raise_open_files() -> int:
 def fitted(limits: Limits, descriptors: int, ports: int) -> Limits:
     """The limits of each of so many TCP ports, lowered to what the descriptors allow; the log says so.
 
+    It is a warning where less than a quarter is left of the connections that were asked for.
+
     Raises:
         ConfigurationError: That is too few to serve anybody.
     """
     lowered = limits.fitted(descriptors, ports)
     is_lower = lowered.connections < limits.connections
-    (LOG.warning if is_lower else LOG.info)(
+    is_tight = lowered.connections < limits.connections // 4
+    (LOG.warning if is_tight else LOG.info)(
         "limits lowered to the open files allowed" if is_lower else "limits fit the open files allowed",
         open_files=descriptors,
         ports=ports,
