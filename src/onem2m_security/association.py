@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import enum
+import math
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from .credentials import Framework
@@ -60,6 +61,11 @@ class Association:
             "server_name": self.server_name,
             "allowed_ae_ids": [str(ae_id) for ae_id in self.allowed_ae_ids],
         }
+
+    @property
+    def seconds_left(self) -> float:
+        """Until the association ends, by the wall clock as it is now; not more than 0 once it has ended."""
+        return math.inf if self.expires is None else (self.expires - datetime.now(UTC)).total_seconds()
 
     def authenticates(self, originator: str) -> bool:
         """The registrar's check (TS-0003 clause 7.2.1): may a request with this From come over this session?

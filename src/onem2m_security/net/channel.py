@@ -83,7 +83,7 @@ class StreamChannel(Channel):
     @property
     def closing(self) -> bool:
         """Has either side closed the connection?"""
-        return self._transport.is_closing() or self._reader.at_eof()
+        return self._transport.is_closing() or self._reader.at_eof() or self.association.seconds_left <= 0
 
     async def read(self, limit: int = READ_LIMIT) -> bytes:
         """At most ``limit`` octets of application data; empty at the end."""
@@ -121,7 +121,7 @@ class DatagramChannel(Channel):
     @property
     def closing(self) -> bool:
         """Has either side closed the connection?"""
-        return self._connection.closed
+        return self._connection.closed or self.association.seconds_left <= 0
 
     async def read(self, limit: int = READ_LIMIT) -> bytes:
         """One datagram, cut at ``limit`` octets; empty at the end."""

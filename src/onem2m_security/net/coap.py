@@ -137,6 +137,11 @@ class _Remote(interfaces.EndpointAddress):
         peer = self.established.association.peer
         return () if peer is None else (str(peer),)
 
+    @property
+    def is_open(self) -> bool:
+        """Can a request be sent over it?"""
+        return self.connection is not None and self.established.association.seconds_left > 0
+
     def ended(self) -> None:
         """Free the connection; aiocoap keeps the remote for the lifetime of an exchange."""
         self.connection = None
@@ -392,7 +397,7 @@ class CoapClient:
 
     async def _open(self) -> _Remote:
         async with self._opening:
-            if self._remote is not None and self._remote.connection is not None:
+            if self._remote is not None and self._remote.is_open:
                 return self._remote
             if self._interface is None:
                 self._context, self._interface = await _context()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import abc
 import asyncio
+import math
 from collections.abc import Coroutine
 from typing import Any, Protocol
 
@@ -18,10 +19,23 @@ from ..frameworks.base import Acceptor, Authorities, Established, Initiator
 from ..identifiers import shown
 from ..telemetry import HANDSHAKES, LOG
 from ..tls.alerts import describe
-from ..tls.session import DataReceived, Event, HandshakeCompleted, PskIdentityOffered, Session, SessionEnded
+from ..tls.session import (
+    DataReceived,
+    Event,
+    HandshakeCompleted,
+    PskIdentityOffered,
+    Session,
+    SessionEnded,
+    State,
+)
 from ..tls.suites import Suite
 from .address import Address
 from .limits import HalfOpen, Limits
+
+LOOK_SECONDS = 60.0
+"""A session that will end looks at the wall clock at least this often: somebody may set it."""
+
+_ENDED = "what authenticated the session has ended"
 
 
 class Port(Protocol):
@@ -37,6 +51,7 @@ class SecureConnection(abc.ABC):
     Attributes:
         session: The sans-IO session.
         handshake: Done with what the handshake established, or with the error that ended it.
+        last_activity: When application data last passed, by the clock of the event loop (seconds).
     """
 
     def __init__(
@@ -118,7 +133,8 @@ class SecureConnection(abc.ABC):
                 case HandshakeCompleted():
                     self._await(self._commit())
                 case DataReceived(data):
-                    self.deliver(data)
+                    if not self.has_ended():
+                        self.deliver(data)
                 case SessionEnded(error):
                     self._ended(error)
         self.flush()
@@ -128,6 +144,22 @@ class SecureConnection(abc.ABC):
         self._handshake_over()
         if self._task is not None:
             self._task.cancel()
+
+    def end(self, reason: str) -> None:
+        """End an established session: say close_notify and close."""
+        if self.session.state is not State.OPEN:
+            return
+        LOG.info("session ended", reason=reason, peer=self.peer_address)
+        self.session.close()
+        self.flush()
+        self.shut()
+
+    def has_ended(self) -> bool:
+        """Whether the association is at its end; if so, the session ends with it. Nothing passes after it."""
+        if self.handshake.result().association.seconds_left > 0:
+            return False
+        self.end(_ENDED)
+        return True
 
     def drop_half_open(self) -> None:
         """End an unfinished handshake, to make room for another."""
@@ -186,8 +218,8 @@ class SecureConnection(abc.ABC):
         if not self.handshake.done():
             self.handshake.set_result(established)
         self.touch()
-        self._watch_idleness()
         self.begin_application(established)
+        self._watch()
 
     def _ended(self, error: HandshakeError | None) -> None:
         if not self.handshake.done():
@@ -215,14 +247,17 @@ class SecureConnection(abc.ABC):
         if self._port is not None:
             self._port.half_open.leave(self)
 
-    def _watch_idleness(self) -> None:
-        left = self.last_activity + self.limits.idle_seconds - self.loop.time()
-        if left <= 0:
-            self.session.close()
-            self.flush()
-            self.shut()
-        else:
-            self._timer = self.loop.call_later(left, self._watch_idleness)
+    def _watch(self) -> None:
+        """End what is idle for too long or has no right any more, now or when its time comes."""
+        if self.has_ended() or self.session.state is not State.OPEN:
+            return
+        idle = self.last_activity + self.limits.idle_seconds - self.loop.time()
+        if idle <= 0:
+            self.end(f"it was idle for {self.limits.idle_seconds:g} s")
+            return
+        left = self.handshake.result().association.seconds_left
+        due = idle if left == math.inf else min(idle, left, LOOK_SECONDS)
+        self._timer = self.loop.call_later(due, self._watch)
 
     @property
     def _acceptor(self) -> Acceptor:

@@ -100,7 +100,7 @@ class SecureTransport(SecureConnection, asyncio.Protocol, asyncio.Transport):
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Send application data."""
-        if data and not self._closing:
+        if data and not self._closing and not self.has_ended():
             self.touch()
             self.session.send(bytes(data))
             self.flush()

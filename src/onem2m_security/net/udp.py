@@ -105,7 +105,7 @@ class DatagramConnection(SecureConnection):
             raise ConfigurationError(
                 f"{len(data)} octets do not fit one datagram: at most {self.max_payload}"
             )
-        if not self._shut:
+        if not self._shut and not self.has_ended():
             self.touch()
             self.session.send(data)
             self.flush()
