@@ -20,7 +20,7 @@ from onem2m_security.frameworks.base import ProvisionedKeys
 from onem2m_security.frameworks.saef_maf import master_credential
 from onem2m_security.functions.primitives import Operation, Response, Rsc
 from onem2m_security.identifiers import KeyIdentifier
-from onem2m_security.net import connection
+from onem2m_security.net import standing
 from onem2m_security.net.address import Transport
 from onem2m_security.net.channel import Channel
 from onem2m_security.net.ports import request_client
@@ -145,7 +145,7 @@ async def test_what_is_said_after_the_end_is_not_heard_even_if_the_timer_is_late
 
 @both_transports
 async def test_a_clock_that_is_set_is_noticed_without_any_traffic(monkeypatch, transport, clock):
-    monkeypatch.setattr(connection, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(standing, "LOOK_SECONDS", 0.05)
     async with EntityB(ID_B, keys=[ending(KPSA, 3600)]) as b:
         address = await b.listen(LOOPBACK, echo, transport=transport)
         async with await associate(

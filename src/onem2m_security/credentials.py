@@ -125,6 +125,8 @@ class ResolvedKey:
         suid: What it may be used for; None when not constrained.
         targets: For whom keys derived from it may be.
         credential: The identifier of the credential itself where that is not key_id (a KmId for a KeId).
+        ask_again: When whoever provided the key is to be asked about it again, by the monotonic clock
+            (seconds); None for a key of our own.
     """
 
     key_id: KeyIdentifier
@@ -136,6 +138,7 @@ class ResolvedKey:
     suid: Suid | None = None
     targets: tuple[EntityId, ...] = ()
     credential: KeyIdentifier | None = None
+    ask_again: float | None = field(default=None, compare=False)
 
     @property
     def credential_id(self) -> CredentialId:

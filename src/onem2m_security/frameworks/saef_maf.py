@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from ..credentials import Framework, ResolvedKey, Secret
 from ..identifiers import CredentialType, EntityId, Fqdn, KeyIdentifier, Suid
 from ..keys import ExportLabel
 from ..release import Release
-from .base import Established, Fetch, Initiator, RemoteKeys
+from .base import REMEMBERED, Established, Fetch, Initiator, RemoteKeys
 from .saef_psk import CLIENT_ENDPOINT
 
 
@@ -120,6 +120,8 @@ def initiate(
     )
 
 
-def resolver(mafs: Mapping[Fqdn, Fetch], *, timeout: float = 5.0) -> RemoteKeys:
-    """Entity B's side: the MAF at the FQDN of a KcId is asked for Kc."""
-    return RemoteKeys(mafs, timeout=timeout)
+def resolver(
+    mafs: Mapping[Fqdn, Fetch], *, timeout: float = 5.0, remembered: timedelta = REMEMBERED
+) -> RemoteKeys:
+    """Entity B's side: the MAF at the FQDN of a KcId is asked for Kc, and asked again after a while."""
+    return RemoteKeys(mafs, timeout=timeout, remembered=remembered)

@@ -75,6 +75,7 @@ class Maf(Function):
             resolver=self,
             certificate_framework=Framework.MAF_HANDSHAKE,
             established=self.established,
+            revision=store.trust.revision,
         )
 
     async def resolve(self, identity: bytes, suite: Suite) -> ResolvedKey | None:

@@ -62,6 +62,7 @@ class Mef(Function):
             resolver=self,
             certificate_framework=Framework.BOOTSTRAP_CERTIFICATE,
             established=self.established,
+            revision=store.trust.revision,
         )
 
     async def resolve(self, identity: bytes, suite: Suite) -> ResolvedKey | None:

@@ -38,6 +38,18 @@ class Channel(abc.ABC):
         """Who is at the other end, by which framework, until when."""
         return self.established.association
 
+    @abc.abstractmethod
+    async def renewed(self) -> Established | None:
+        """What the session means at this moment; None when what authenticated it is gone, and it is to end.
+
+        A handler that answers requests asks this before each; sessions that are only read from and written to
+        end by themselves.
+
+        Raises:
+            StoreError: It cannot be looked up.
+            CertificateRejectedError: Nobody can say whether the peer's certificate is revoked.
+        """
+
     @property
     @abc.abstractmethod
     def closing(self) -> bool:
@@ -80,6 +92,10 @@ class StreamChannel(Channel):
         self._writer = asyncio.StreamWriter(transport, protocol, reader, asyncio.get_running_loop())
         self.established = transport.handshake.result()
 
+    async def renewed(self) -> Established | None:
+        """What the session means at this moment."""
+        return await self._transport.renewed()
+
     @property
     def closing(self) -> bool:
         """Has either side closed the connection?"""
@@ -108,6 +124,10 @@ class DatagramChannel(Channel):
         self._received: asyncio.Queue[bytes] = asyncio.Queue()
         self.established = connection.handshake.result()
         self.max_write = connection.max_payload
+
+    async def renewed(self) -> Established | None:
+        """What the session means at this moment."""
+        return await self._connection.renewed()
 
     def datagram_received(self, data: bytes) -> None:
         """A datagram for the reader; when nobody reads, UDP may lose it."""

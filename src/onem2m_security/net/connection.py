@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import abc
 import asyncio
-import math
 from collections.abc import Coroutine
 from typing import Any, Protocol
 
@@ -19,23 +18,11 @@ from ..frameworks.base import Acceptor, Authorities, Established, Initiator
 from ..identifiers import shown
 from ..telemetry import HANDSHAKES, LOG
 from ..tls.alerts import describe
-from ..tls.session import (
-    DataReceived,
-    Event,
-    HandshakeCompleted,
-    PskIdentityOffered,
-    Session,
-    SessionEnded,
-    State,
-)
+from ..tls.session import DataReceived, Event, HandshakeCompleted, PskIdentityOffered, Session, SessionEnded
 from ..tls.suites import Suite
 from .address import Address
 from .limits import HalfOpen, Limits
-
-LOOK_SECONDS = 60.0
-"""A session that will end looks at the wall clock at least this often: somebody may set it."""
-
-_ENDED = "what authenticated the session has ended"
+from .standing import Sessions, Standing
 
 
 class Port(Protocol):
@@ -44,14 +31,17 @@ class Port(Protocol):
     authorities: Authorities
     half_open: HalfOpen
 
+    @property
+    def open_sessions(self) -> Sessions:
+        """The established sessions."""
+        ...
 
-class SecureConnection(abc.ABC):
+
+class SecureConnection(Standing):
     """One secured connection, at either end.
 
     Attributes:
-        session: The sans-IO session.
         handshake: Done with what the handshake established, or with the error that ended it.
-        last_activity: When application data last passed, by the clock of the event loop (seconds).
     """
 
     def __init__(
@@ -70,16 +60,13 @@ class SecureConnection(abc.ABC):
             initiator: On the initiating side: who we are and whom we mean to reach.
             port: On the accepting side: where the client came in.
         """
-        self.session = session
-        self.limits = limits
-        self.loop = asyncio.get_running_loop()
+        super().__init__(session, limits, None if port is None else port.open_sessions)
         self.handshake: asyncio.Future[Established] = self.loop.create_future()
         self._initiator = initiator
         self._port = port
         self._resolved: ResolvedKey | None = None
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self.last_activity = 0.0
 
     silence_means = ""
     """What a peer's silence may mean, for the message of a handshake that ran out of time."""
@@ -87,16 +74,8 @@ class SecureConnection(abc.ABC):
     # --- what TCP and UDP supply --------------------------------------------------------------------------
 
     @abc.abstractmethod
-    def flush(self) -> None:
-        """Send what the session has to send."""
-
-    @abc.abstractmethod
     def hold_reading(self, *, hold: bool) -> None:
         """Stop or go on reading while a step of the handshake takes its time."""
-
-    @abc.abstractmethod
-    def shut(self) -> None:
-        """Close what carries the connection, after what was sent has left."""
 
     @abc.abstractmethod
     def begin_application(self, established: Established) -> None:
@@ -106,21 +85,12 @@ class SecureConnection(abc.ABC):
     def deliver(self, data: bytes) -> None:
         """Application data for the application on top."""
 
-    @property
-    @abc.abstractmethod
-    def peer_address(self) -> str:
-        """The peer's address and port, for a log line."""
-
     # --- the life of a connection ------------------------------------------------------------------------
 
     def begin(self) -> None:
         """The handshake begins."""
         self._timer = self.loop.call_later(self.limits.handshake_seconds, self._handshake_expired)
         self.flush()
-
-    def touch(self) -> None:
-        """Application data passed: the connection is not idle."""
-        self.last_activity = self.loop.time()
 
     def handle(self, events: list[Event]) -> None:
         """Act on what the session tells, and send what it has to send."""
@@ -133,7 +103,7 @@ class SecureConnection(abc.ABC):
                 case HandshakeCompleted():
                     self._await(self._commit())
                 case DataReceived(data):
-                    if not self.has_ended():
+                    if not self.is_ending and not self.has_ended():
                         self.deliver(data)
                 case SessionEnded(error):
                     self._ended(error)
@@ -142,24 +112,9 @@ class SecureConnection(abc.ABC):
     def finish(self) -> None:
         """Nothing carries the connection any more."""
         self._handshake_over()
+        self.leave()
         if self._task is not None:
             self._task.cancel()
-
-    def end(self, reason: str) -> None:
-        """End an established session: say close_notify and close."""
-        if self.session.state is not State.OPEN:
-            return
-        LOG.info("session ended", reason=reason, peer=self.peer_address)
-        self.session.close()
-        self.flush()
-        self.shut()
-
-    def has_ended(self) -> bool:
-        """Whether the association is at its end; if so, the session ends with it. Nothing passes after it."""
-        if self.handshake.result().association.seconds_left > 0:
-            return False
-        self.end(_ENDED)
-        return True
 
     def drop_half_open(self) -> None:
         """End an unfinished handshake, to make room for another."""
@@ -217,9 +172,9 @@ class SecureConnection(abc.ABC):
         self._log_result(established.association, None)
         if not self.handshake.done():
             self.handshake.set_result(established)
-        self.touch()
+        self.enter(established)
         self.begin_application(established)
-        self._watch()
+        self.watch()
 
     def _ended(self, error: HandshakeError | None) -> None:
         if not self.handshake.done():
@@ -246,18 +201,6 @@ class SecureConnection(abc.ABC):
             self._timer.cancel()
         if self._port is not None:
             self._port.half_open.leave(self)
-
-    def _watch(self) -> None:
-        """End what is idle for too long or has no right any more, now or when its time comes."""
-        if self.has_ended() or self.session.state is not State.OPEN:
-            return
-        idle = self.last_activity + self.limits.idle_seconds - self.loop.time()
-        if idle <= 0:
-            self.end(f"it was idle for {self.limits.idle_seconds:g} s")
-            return
-        left = self.handshake.result().association.seconds_left
-        due = idle if left == math.inf else min(idle, left, LOOK_SECONDS)
-        self._timer = self.loop.call_later(due, self._watch)
 
     @property
     def _acceptor(self) -> Acceptor:

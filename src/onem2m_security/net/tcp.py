@@ -17,6 +17,7 @@ from ..tls.session import Session
 from .address import Address
 from .connection import SecureConnection, completed
 from .limits import HalfOpen, Limits
+from .open_sessions import OpenSessions
 
 ProtocolFactory = Callable[[Established], asyncio.Protocol]
 
@@ -219,11 +220,20 @@ class Listener:
     Attributes:
         authorities: Who is served here.
         half_open: The unfinished handshakes.
+        open_sessions: The established sessions.
     """
 
-    def __init__(self, authorities: Authorities, make_upper: ProtocolFactory, limits: Limits) -> None:
+    def __init__(
+        self,
+        authorities: Authorities,
+        make_upper: ProtocolFactory,
+        limits: Limits,
+        *,
+        open_sessions: OpenSessions | None = None,
+    ) -> None:
         self.authorities = authorities
         self.half_open = HalfOpen(limits)
+        self.open_sessions = open_sessions or OpenSessions(authorities)
         self._make_upper = make_upper
         self._limits = limits
         self._connections: set[SecureTransport] = set()
@@ -242,6 +252,7 @@ class Listener:
             self._server = await loop.create_server(self._accept, address.host, address.port, backlog=backlog)
         except OSError as error:
             raise ConfigurationError(f"cannot listen on {address}: {error.strerror or error}") from error
+        self.open_sessions.start()
         name = self._server.sockets[0].getsockname()
         return Address(name[0], name[1])
 
@@ -275,6 +286,7 @@ class Listener:
         if self._server is None:
             return
         self._server.close()
+        await self.open_sessions.stop()
         for connection in list(self._connections):
             shutdown = getattr(connection.get_protocol(), "shutdown", None)
             if shutdown is not None:

@@ -27,6 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.postgresql import psycopg
 
+from . import revocations
 from .database import Insert, insert_into
 from .schema import SEALED_TABLES, client_registrations, gba_contexts, key_records, sealing_state
 
@@ -123,19 +124,29 @@ def put_keys(connection: Connection, rows: list[dict[str, Any]], *, replace: boo
     """Insert all rows, the cheapest way; without replace, IntegrityError if one of the keys is there."""
     dialect = connection.dialect
     parameters: Any = [tuple(row.values()) for row in rows] if dialect.positional else rows
+    revokes = replace and revocations.replaces_trusted(connection, rows)
     connection.exec_driver_sql(_PUT_KEYS[dialect.name, replace], parameters)
+    if revokes:
+        revocations.note(connection)
 
 
 def delete_key(connection: Connection, kind: str, key_id: str) -> bool:
     """Delete one key; whether it was there."""
-    return connection.execute(_DELETE_KEY, {"b_kind": kind, "b_key_id": key_id}).rowcount > 0
+    if connection.execute(_DELETE_KEY, {"b_kind": kind, "b_key_id": key_id}).rowcount == 0:
+        return False
+    revocations.note_removed(connection, kind)
+    return True
 
 
 def delete_descendants(connection: Connection, key_id: str) -> None:
     """Delete every key, of any kind, whose chain of parents leads to this key_id."""
     tree = select(literal(key_id).label("key_id")).cte("tree", recursive=True)
     tree = tree.union(select(_k.key_id).where(_k.parent == tree.c.key_id))
-    connection.execute(delete(key_records).where(_k.parent.in_(select(tree.c.key_id))))
+    gone = connection.execute(
+        delete(key_records).where(_k.parent.in_(select(tree.c.key_id))).returning(_k.kind)
+    )
+    if not revocations.TRUSTED_KINDS.isdisjoint(gone.scalars()):
+        revocations.note(connection)
 
 
 def delete_expired(connection: Connection, now: int) -> int:

@@ -27,6 +27,7 @@ from .gba import GbaStore
 from .keeper import RingKeeper
 from .key_jobs import Addition, KeyJobs
 from .records import ClientRegistration, KeyKind, KeyRecord, canonical_key_id
+from .trust import Trust
 from .worker import Worker
 
 BUSY_TIMEOUT: Final = 5.0
@@ -45,6 +46,7 @@ class Store:
 
     Attributes:
         gba: The subscribers and bootstrappings of a BSF.
+        trust: Revocation: what was removed on purpose, and the number by which others hear of it.
     """
 
     def __init__(self, keeper: RingKeeper, worker: Worker) -> None:
@@ -52,6 +54,7 @@ class Store:
         self._keys = KeyJobs(keeper)
         self._worker = worker
         self.gba = GbaStore(keeper, worker)
+        self.trust = Trust(self._keys, worker)
 
     @classmethod
     async def open(cls, data: Path, *, url: str | None = None, busy_timeout: float = BUSY_TIMEOUT) -> Self:
