@@ -23,6 +23,7 @@ from pydantic_settings import (
 
 from .durations import parse_duration
 from .errors import ConfigurationError, IdentifierError
+from .frameworks.base import REMEMBERED
 from .functions.enrolees import AssociationRule
 from .functions.instructions import DEFAULT_ENROLMENT_EXPIRY
 from .functions.maf import DEFAULT_KC_LIFETIME
@@ -108,11 +109,13 @@ class MafSettings(FunctionSettings):
         kc_lifetime: How long Kc may be used.
         mefs: ``[[maf.mefs]]``.
         enrolee_targets: ``IDB`` or ``ENROLEE=IDB``: whom clients of these MEFs may have keys for.
+        remember: How long what these MEFs said of a client counts, before they are asked again.
     """
 
     kc_lifetime: DurationSetting = DEFAULT_KC_LIFETIME
     mefs: tuple[MefPeerSettings, ...] = ()
     enrolee_targets: tuple[RuleSetting, ...] = ()
+    remember: DurationSetting = REMEMBERED
 
 
 class MefSettings(FunctionSettings):

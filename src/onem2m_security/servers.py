@@ -18,7 +18,7 @@ from .entities.mef_client import MefClient
 from .entities.naf_client import BsfClient
 from .errors import ConfigurationError, StoreError
 from .frameworks import bootstrap_gba
-from .frameworks.base import Authorities, Established
+from .frameworks.base import REMEMBERED, Authorities, Established
 from .functions.bsf import Bsf
 from .functions.enrolees import AssociationPolicy
 from .functions.function import Function
@@ -274,6 +274,7 @@ def maf_service(
     mefs: Sequence[MefClient] = (),
     bsfs: Sequence[BsfClient] = (),
     policy: AssociationPolicy | None = None,
+    remembered: timedelta = REMEMBERED,
     endpoint: Endpoint | None = None,
     transports: Sequence[Transport] = ALL_TRANSPORTS,
 ) -> Service:
@@ -287,12 +288,15 @@ def maf_service(
         mefs: The MAF's clients of the MEFs that may provide its clients' Master Credentials.
         bsfs: The MAF's clients of the BSFs that may provide them: the MEFs of the GBA-based framework.
         policy: Whom the clients that these MEFs provide may have keys for.
+        remembered: How long what an MEF or a BSF said of a client counts, before it is asked again.
         endpoint: The (D)TLS configuration, for clients with certificates; by default pre-shared keys only.
         transports: Over what to listen.
     """
     fetches = {client.mef: client.fetch_km for client in mefs}
     policy = policy or AssociationPolicy()
-    by_gba = bootstrap_gba.maf_resolver({client.bsf: client.fetch for client in bsfs}, policy.targets)
+    by_gba = bootstrap_gba.maf_resolver(
+        {client.bsf: client.fetch for client in bsfs}, policy.targets, remembered=remembered
+    )
 
     def make(store: Store) -> Function:
         return Maf(
@@ -301,6 +305,7 @@ def maf_service(
             kc_lifetime=kc_lifetime,
             mefs=fetches,
             policy=policy,
+            remembered=remembered,
             elsewhere=by_gba,
             endpoint=endpoint,
         )

@@ -19,7 +19,7 @@ from ..entities.entity_a import associate, associate_by_certificate, associate_t
 from ..entities.entity_b import EntityB
 from ..entities.maf_client import MafClient
 from ..errors import ConfigurationError
-from ..frameworks.base import Established
+from ..frameworks.base import REMEMBERED, Established
 from ..frameworks.saef_maf import master_credential
 from ..frameworks.saef_psk import provisioned_key
 from ..identifiers import EntityId, Fqdn, KeyIdentifier
@@ -66,6 +66,7 @@ from .common import (
     ListenOption,
     MafOption,
     ReleaseOption,
+    RememberOption,
     TransportOption,
     VerboseOption,
     entity_parser,
@@ -278,6 +279,7 @@ def listen(
     bsf_key_file: BsfKeyFilesOption = None,
     bsf_diameter: BsfDiameterOption = False,
     naf: NafOption = None,
+    remember: RememberOption = REMEMBERED,
     once: Annotated[bool, typer.Option("--once", help="End after the first association.")] = False,
     timeout: TimeoutOption = 10.0,
     transport: TransportOption = Transport.TLS,
@@ -350,7 +352,14 @@ def listen(
             finished.set()
 
         async with EntityB(
-            cse_id, keys=keys, mafs=mafs, mefs=mefs, bsfs=bsfs, endpoint=endpoint, limits=limits
+            cse_id,
+            keys=keys,
+            mafs=mafs,
+            mefs=mefs,
+            bsfs=bsfs,
+            endpoint=endpoint,
+            remembered=remember,
+            limits=limits,
         ) as entity_b:
             bound = await entity_b.listen(listen, accepted, transport=transport)
             print(f"{cse_id} listening on {bound} ({transport.value.upper()})", file=sys.stderr, flush=True)

@@ -51,6 +51,7 @@ def _maf(settings: MafSettings, here: Path, limits: Limits) -> Service:
         kc_lifetime=settings.kc_lifetime,
         mefs=[_mef_client(mef, EntityId(str(settings.fqdn)), here, limits) for mef in settings.mefs],
         policy=AssociationPolicy.of(settings.enrolee_targets),
+        remembered=settings.remember,
         transports=settings.transports,
     )
 

@@ -14,7 +14,7 @@ from datetime import timedelta
 
 from ..credentials import Framework, ResolvedKey
 from ..errors import IdentifierError
-from ..frameworks.base import Acceptor, Established, Fetch, Resolver, ResolverChain
+from ..frameworks.base import REMEMBERED, Acceptor, Established, Fetch, Resolver, ResolverChain
 from ..frameworks.saef_maf import master_credential
 from ..identifiers import EntityId, Fqdn, KeyIdentifier
 from ..release import MAF_BASE, RESOURCE_NAME_MAF_CLIENT_REG
@@ -46,6 +46,7 @@ class Maf(Function):
         mefs: Mapping[Fqdn, Fetch] | None = None,
         policy: AssociationPolicy | None = None,
         fetch_timeout: float = FETCH_SECONDS,
+        remembered: timedelta = REMEMBERED,
         elsewhere: Resolver | None = None,
         endpoint: Endpoint | None = None,
     ) -> None:
@@ -58,6 +59,7 @@ class Maf(Function):
             mefs: MEF-ID to the function that asks that MEF for Km (``MefClient.fetch_km``).
             policy: Whom the clients that these MEFs provision may have keys for; by default nobody.
             fetch_timeout: Seconds that an MEF may take to answer.
+            remembered: How long what an MEF said of an Enrolee counts, before it is asked again.
             elsewhere: Asked for identities that neither the store nor an MEF knows, such as a BSF.
             endpoint: The (D)TLS configuration; by default pre-shared keys only.
         """
@@ -66,9 +68,15 @@ class Maf(Function):
         registrations = ClientRegistrations(store, fqdn, RESOURCE_NAME_MAF_CLIENT_REG)
         self.routes |= self.keys.routes(MAF_BASE) | registrations.routes(MAF_BASE)
         self._store = store
-        self._enrolees = Enrolees(store, fqdn, policy or AssociationPolicy())
-        through_mefs = self._enrolees.resolver(mefs or {}, timeout=fetch_timeout)
-        self._elsewhere = ResolverChain([through_mefs, *([elsewhere] if elsewhere else [])])
+        self._enrolees = Enrolees(
+            store,
+            fqdn,
+            policy or AssociationPolicy(),
+            mefs or {},
+            timeout=fetch_timeout,
+            remembered=remembered,
+        )
+        self._elsewhere = ResolverChain([self._enrolees, *([elsewhere] if elsewhere else [])])
         self.acceptor = Acceptor(
             local=EntityId(str(fqdn)),
             endpoint=endpoint or Endpoint(server=True),
@@ -88,7 +96,7 @@ class Maf(Function):
         if record is None:
             return await self._elsewhere.resolve(identity, suite)
         if is_provisioned(record):
-            return self._enrolees.as_credential(record, key_id)
+            return await self._enrolees.confirmed(record, key_id, suite)
         return _as_credential(record, key_id)
 
     async def established(self, established: Established) -> None:
