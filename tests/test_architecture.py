@@ -13,7 +13,7 @@ PACKAGE = "onem2m_security"
 
 FLOORS = (
     {"errors", "telemetry", "version"},
-    {"identifiers", "release", "durations"},
+    {"identifiers", "release", "durations", "quotas", "peer_quotas"},
     {"credentials", "association", "keys"},
     {"tls", "gba"},
     {"certificates", "store"},

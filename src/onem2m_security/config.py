@@ -30,6 +30,7 @@ from .functions.maf import DEFAULT_KC_LIFETIME
 from .identifiers import Fqdn, KeyIdentifier
 from .net.address import Address, Transport
 from .net.limits import Limits
+from .peer_quotas import DEFAULT_QUOTAS, PeerQuotas
 
 MAX_FILE_OCTETS: Final = 1 << 20
 
@@ -148,6 +149,20 @@ class LimitSettings(_Table):
         return Limits(**self.model_dump())
 
 
+class QuotaSettings(_Table):
+    """``[quotas]``: as ``peer_quotas.PeerQuotas``, for each authenticated peer."""
+
+    live_keys: Annotated[int, Field(gt=0)] = DEFAULT_QUOTAS.live_keys
+    client_registrations: Annotated[int, Field(gt=0)] = DEFAULT_QUOTAS.client_registrations
+    key_registrations_per_second: Annotated[float, Field(gt=0)] = DEFAULT_QUOTAS.key_registrations_per_second
+    connections: Annotated[int, Field(gt=0)] = DEFAULT_QUOTAS.connections
+    requests_per_second: Annotated[float, Field(gt=0)] = DEFAULT_QUOTAS.requests_per_second
+
+    def quotas(self) -> PeerQuotas:
+        """The value that functions and ports take."""
+        return PeerQuotas(**self.model_dump())
+
+
 class Settings(BaseSettings):
     """The whole file.
 
@@ -155,6 +170,7 @@ class Settings(BaseSettings):
         maf: The MAFs to run.
         mef: The MEFs to run.
         limits: Bounds on time, size and number.
+        quotas: What one authenticated peer may have and do.
         metrics: Where to offer Prometheus metrics, in the clear.
     """
 
@@ -163,6 +179,7 @@ class Settings(BaseSettings):
     maf: Annotated[tuple[MafSettings, ...], BeforeValidator(_as_list)] = ()
     mef: Annotated[tuple[MefSettings, ...], BeforeValidator(_as_list)] = ()
     limits: LimitSettings = LimitSettings()
+    quotas: QuotaSettings = QuotaSettings()
     metrics: AddressSetting | None = None
 
 

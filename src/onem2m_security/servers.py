@@ -32,6 +32,7 @@ from .net.address import Address, Transport
 from .net.limits import Limits
 from .net.ports import Port, request_port
 from .net.ub import UbListener
+from .peer_quotas import DEFAULT_QUOTAS, PeerQuotas
 from .release import DEFAULT_RELEASE, Release
 from .store.store import Store
 from .telemetry import LOG
@@ -275,6 +276,7 @@ def maf_service(
     bsfs: Sequence[BsfClient] = (),
     policy: AssociationPolicy | None = None,
     remembered: timedelta = REMEMBERED,
+    quotas: PeerQuotas = DEFAULT_QUOTAS,
     endpoint: Endpoint | None = None,
     transports: Sequence[Transport] = ALL_TRANSPORTS,
 ) -> Service:
@@ -289,6 +291,7 @@ def maf_service(
         bsfs: The MAF's clients of the BSFs that may provide them: the MEFs of the GBA-based framework.
         policy: Whom the clients that these MEFs provide may have keys for.
         remembered: How long what an MEF or a BSF said of a client counts, before it is asked again.
+        quotas: What one client may have and do; what its port counts is in the limits of ``serve``.
         endpoint: The (D)TLS configuration, for clients with certificates; by default pre-shared keys only.
         transports: Over what to listen.
     """
@@ -307,6 +310,7 @@ def maf_service(
             policy=policy,
             remembered=remembered,
             elsewhere=by_gba,
+            quotas=quotas,
             endpoint=endpoint,
         )
 
@@ -321,6 +325,7 @@ def mef_service(
     endpoint: Endpoint | None = None,
     release: Release = DEFAULT_RELEASE,
     enrolment_expiry: timedelta = DEFAULT_ENROLMENT_EXPIRY,
+    quotas: PeerQuotas = DEFAULT_QUOTAS,
     transports: Sequence[Transport] = ALL_TRANSPORTS,
 ) -> Service:
     """An MEF to run.
@@ -332,11 +337,19 @@ def mef_service(
         endpoint: The (D)TLS configuration, for clients with certificates; by default pre-shared keys only.
         release: By which release keys are derived for Enrolees with certificates.
         enrolment_expiry: How long they may use Ke.
+        quotas: What one client may have and do.
         transports: Over what to listen.
     """
 
     def make(store: Store) -> Function:
-        return Mef(store, fqdn, enrolment_expiry=enrolment_expiry, endpoint=endpoint, release=release)
+        return Mef(
+            store,
+            fqdn,
+            enrolment_expiry=enrolment_expiry,
+            endpoint=endpoint,
+            release=release,
+            quotas=quotas,
+        )
 
     return Service(f"MEF {fqdn}", data, listen, make, transports)
 

@@ -31,3 +31,6 @@ FETCHES: Final = Counter(
 BOOTSTRAPPINGS: Final = Counter(
     "onem2m_gba_bootstrappings_total", "Answers of a BSF on Ub, by HTTP status", ["bsf", "status"]
 )
+OVER_QUOTA: Final = Counter(
+    "onem2m_over_quota_total", "What was refused because a peer was over a quota, by quota", ["quota"]
+)

@@ -17,6 +17,7 @@ from ..errors import IdentifierError
 from ..frameworks.base import REMEMBERED, Acceptor, Established, Fetch, Resolver, ResolverChain
 from ..frameworks.saef_maf import master_credential
 from ..identifiers import EntityId, Fqdn, KeyIdentifier
+from ..peer_quotas import DEFAULT_QUOTAS, PeerQuotas
 from ..release import MAF_BASE, RESOURCE_NAME_MAF_CLIENT_REG
 from ..store.records import KeyKind, KeyRecord
 from ..store.store import Store
@@ -48,6 +49,7 @@ class Maf(Function):
         fetch_timeout: float = FETCH_SECONDS,
         remembered: timedelta = REMEMBERED,
         elsewhere: Resolver | None = None,
+        quotas: PeerQuotas = DEFAULT_QUOTAS,
         endpoint: Endpoint | None = None,
     ) -> None:
         """A MAF at this FQDN.
@@ -61,11 +63,12 @@ class Maf(Function):
             fetch_timeout: Seconds that an MEF may take to answer.
             remembered: How long what an MEF said of an Enrolee counts, before it is asked again.
             elsewhere: Asked for identities that neither the store nor an MEF knows, such as a BSF.
+            quotas: What one client may have and do.
             endpoint: The (D)TLS configuration; by default pre-shared keys only.
         """
         super().__init__(fqdn)
-        self.keys = KeyRegistrations(store, fqdn, lifetime=kc_lifetime)
-        registrations = ClientRegistrations(store, fqdn, RESOURCE_NAME_MAF_CLIENT_REG)
+        self.keys = KeyRegistrations(store, fqdn, lifetime=kc_lifetime, quotas=quotas)
+        registrations = ClientRegistrations(store, fqdn, RESOURCE_NAME_MAF_CLIENT_REG, quotas=quotas)
         self.routes |= self.keys.routes(MAF_BASE) | registrations.routes(MAF_BASE)
         self._store = store
         self._enrolees = Enrolees(

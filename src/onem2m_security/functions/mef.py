@@ -10,9 +10,10 @@ from __future__ import annotations
 from datetime import timedelta
 
 from ..credentials import Framework, ResolvedKey
-from ..errors import AuthenticationError
+from ..errors import AuthenticationError, QuotaError
 from ..frameworks.base import Acceptor, Established, parse_identity
 from ..identifiers import EntityId, Fqdn
+from ..peer_quotas import DEFAULT_QUOTAS, PeerQuotas, Rate
 from ..release import DEFAULT_RELEASE, MEF_BASE, RESOURCE_NAME_MEF_CLIENT_REG, Release
 from ..store.records import KeyKind
 from ..store.store import Store
@@ -38,6 +39,7 @@ class Mef(Function):
         *,
         enrolment_expiry: timedelta = DEFAULT_ENROLMENT_EXPIRY,
         release: Release = DEFAULT_RELEASE,
+        quotas: PeerQuotas = DEFAULT_QUOTAS,
         endpoint: Endpoint | None = None,
     ) -> None:
         """An MEF at this FQDN.
@@ -47,11 +49,13 @@ class Mef(Function):
             fqdn: The MEF-ID.
             enrolment_expiry: How long Ke may be used by an Enrolee whose credential does not say it.
             release: By which release keys are derived for an Enrolee whose credential does not say it.
+            quotas: What one client may have and do.
             endpoint: The (D)TLS configuration; by default pre-shared keys only.
         """
         super().__init__(fqdn)
         self.enrolments = Enrolments(store, fqdn)
-        registrations = ClientRegistrations(store, fqdn, RESOURCE_NAME_MEF_CLIENT_REG)
+        registrations = ClientRegistrations(store, fqdn, RESOURCE_NAME_MEF_CLIENT_REG, quotas=quotas)
+        self._rate = Rate("key registrations", quotas.key_registrations_per_second)
         self.routes |= self.enrolments.routes() | registrations.routes(MEF_BASE)
         self._store = store
         self._enrolment_expiry = enrolment_expiry
@@ -77,11 +81,14 @@ class Mef(Function):
 
         Raises:
             AuthenticationError: The Enrolee was revoked during its handshake.
+            QuotaError: It bootstraps too often.
             StoreError: Ke could not be stored.
         """
         credential = established.credential
         if credential is None or credential.peer is None or not credential.targets:
             return
+        if self._rate.wait(str(credential.peer)):
+            raise QuotaError(f"{credential.peer} bootstraps too often")
         if not isinstance(credential, ResolvedKey):
             instruction = BootstrapInstruction(
                 credential.peer, credential.targets, self._enrolment_expiry, self._release

@@ -50,6 +50,10 @@ class Channel(abc.ABC):
             CertificateRejectedError: Nobody can say whether the peer's certificate is revoked.
         """
 
+    @abc.abstractmethod
+    async def turn(self) -> None:
+        """Wait until the peer may ask for something, where so many requests a second are allowed to it."""
+
     @property
     @abc.abstractmethod
     def closing(self) -> bool:
@@ -96,6 +100,10 @@ class StreamChannel(Channel):
         """What the session means at this moment."""
         return await self._transport.renewed()
 
+    async def turn(self) -> None:
+        """Wait until the peer may ask for something."""
+        await self._transport.turn()
+
     @property
     def closing(self) -> bool:
         """Has either side closed the connection?"""
@@ -128,6 +136,10 @@ class DatagramChannel(Channel):
     async def renewed(self) -> Established | None:
         """What the session means at this moment."""
         return await self._connection.renewed()
+
+    async def turn(self) -> None:
+        """Wait until the peer may ask for something."""
+        await self._connection.turn()
 
     def datagram_received(self, data: bytes) -> None:
         """A datagram for the reader; when nobody reads, UDP may lose it."""

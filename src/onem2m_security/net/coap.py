@@ -71,6 +71,7 @@ _CODES: Final = {
     Rsc.NOT_FOUND: Code.NOT_FOUND,
     Rsc.TARGET_NOT_REACHABLE: Code.NOT_FOUND,
     Rsc.OPERATION_NOT_ALLOWED: Code.METHOD_NOT_ALLOWED,
+    Rsc.TOO_MANY_REQUESTS: Code.TOO_MANY_REQUESTS,
     Rsc.INTERNAL_SERVER_ERROR: Code.INTERNAL_SERVER_ERROR,
 }
 """Response Status Code to CoAP response code (TS-0008 table 6.2.4-1)."""

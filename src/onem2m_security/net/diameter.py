@@ -53,6 +53,7 @@ def diameter_port(
         try:
             while not peer.is_over:
                 message = await messages.next()
+                await channel.turn()
                 now = await channel.renewed()
                 if now is None:
                     break

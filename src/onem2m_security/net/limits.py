@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ..peer_quotas import DEFAULT_QUOTAS, PeerQuotas
 from ..telemetry import HALF_OPEN, HALF_OPEN_EVICTED
 
 
@@ -22,6 +23,7 @@ class Limits:
         head_octets: Longest head of an HTTP request.
         body_octets: Longest body of a request or an answer.
         request_seconds: For one request of ours to be answered.
+        quotas: What one authenticated peer may have and do.
     """
 
     handshake_seconds: float = 10.0
@@ -32,6 +34,7 @@ class Limits:
     head_octets: int = 16 * 1024
     body_octets: int = 64 * 1024
     request_seconds: float = 5.0
+    quotas: PeerQuotas = DEFAULT_QUOTAS
 
 
 class HalfOpen:

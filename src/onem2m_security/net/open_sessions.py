@@ -24,9 +24,10 @@ from ..errors import (
 from ..frameworks.base import Acceptor, Authorities, Established
 from ..frameworks.renewal import renewed
 from ..functions.primitives import RefusedError, Request, Response, Rsc
+from ..peer_quotas import Ceiling, PeerQuotas, Rate
 from ..telemetry import LOG
 from ..tls.session import Session
-from .standing import REVOKED, Standing
+from .standing import CROWDED_OUT, REVOKED, Standing
 
 RequestHandler = Callable[[Request, Established], Awaitable[Response]]
 
@@ -44,9 +45,12 @@ _NO_REVISION: Final = (None, None)
 class OpenSessions:
     """The established sessions of one port."""
 
-    def __init__(self, authorities: Authorities) -> None:
+    def __init__(self, authorities: Authorities, quotas: PeerQuotas) -> None:
         self._authorities = authorities
+        self._requests = Rate("requests", quotas.requests_per_second)
+        self._ceiling = Ceiling("connections", quotas.connections)
         self._connections: dict[Session, Standing] = {}
+        self._by_peer: dict[str, set[Standing]] = {}
         self._new: set[Standing] = set()
         self._due: set[Standing] = set()
         self._revisions: dict[Acceptor, tuple[object, object]] = {}
@@ -67,15 +71,28 @@ class OpenSessions:
         """A session is established.
 
         What it rests on may have been revoked since it was resolved: it is looked at once more in any case.
+        Where its peer has too many, the one that was silent for longest gives way.
         """
+        peer = _peer_of(connection)
+        others = self._by_peer.setdefault(peer, set())
+        if self._ceiling.is_reached(peer, len(others)):
+            silent = min(others, key=lambda other: other.last_activity)
+            self.leave(silent)
+            silent.end(CROWDED_OUT)
+        self._by_peer.setdefault(peer, set()).add(connection)
         self._connections[connection.session] = connection
         self._new.add(connection)
 
     def leave(self, connection: Standing) -> None:
         """A session is over."""
-        self._connections.pop(connection.session, None)
+        if self._connections.pop(connection.session, None) is None:
+            return
         self._new.discard(connection)
         self._due.discard(connection)
+        peer = _peer_of(connection)
+        self._by_peer[peer].discard(connection)
+        if not self._by_peer[peer]:
+            del self._by_peer[peer]
 
     def ask_again(self, connection: Standing) -> None:
         """The time is over for which another party's word about the session's key holds."""
@@ -86,12 +103,19 @@ class OpenSessions:
 
         async def guarded(request: Request, established: Established) -> Response:
             connection = self._connections.get(established.session)
+            if connection is not None and self._requests.wait(_peer_of(connection)):
+                raise RefusedError(Rsc.TOO_MANY_REQUESTS, "too many requests: wait a second")
             now = None if connection is None or connection.is_ending else await self._admitted(connection)
             if now is None:
                 raise RefusedError(Rsc.ORIGINATOR_NOT_AUTHENTICATED, _GONE)
             return await handler(request, now)
 
         return guarded
+
+    async def turn(self, connection: Standing) -> None:
+        """Wait until the peer may ask for something."""
+        while seconds := self._requests.wait(_peer_of(connection)):  # noqa: ASYNC110 - time fills the bucket
+            await asyncio.sleep(seconds)
 
     async def _admitted(self, connection: Standing) -> Established | None:
         try:
@@ -197,6 +221,13 @@ class OpenSessions:
                 if not is_blind:
                     LOG.error("open sessions cannot be looked through", error=repr(error))
                 is_blind = True
+
+
+def _peer_of(connection: Standing) -> str:
+    """Whose session it is, for quotas: the identity, or the credential where that is all that is known."""
+    assert connection.established is not None  # noqa: S101 - only established sessions are here
+    association = connection.established.association
+    return str(association.peer or association.credential_id)
 
 
 async def _revision(acceptor: Acceptor) -> tuple[object, object]:

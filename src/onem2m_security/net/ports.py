@@ -77,7 +77,7 @@ async def request_port(
 
     The handler gets what each session means at the moment of its request.
     """
-    open_sessions = OpenSessions(authorities)
+    open_sessions = OpenSessions(authorities, limits.quotas)
     handler = open_sessions.guard(handler)
     if transport is Transport.TLS:
         return Listener(authorities, http_protocol(handler, limits), limits, open_sessions=open_sessions)

@@ -30,6 +30,7 @@ LAST_WORDS_SECONDS: Final = 0.2
 EXPIRED: Final = "expired"
 REVOKED: Final = "revoked"
 IDLE: Final = "idle"
+CROWDED_OUT: Final = "over the quota of its peer"
 
 
 class Sessions(Protocol):
@@ -47,6 +48,9 @@ class Sessions(Protocol):
     async def renewed(self, session: Standing, /) -> Established | None:
         """What it means now; None when it is to end."""
         ...
+
+    async def turn(self, session: Standing, /) -> None:
+        """Wait until its peer may ask for something."""
 
 
 class Standing(abc.ABC):
@@ -124,6 +128,11 @@ class Standing(abc.ABC):
         if self.has_ended():
             return None
         return self.established if self._sessions is None else await self._sessions.renewed(self)
+
+    async def turn(self) -> None:
+        """Wait until the peer may ask for something, where so many requests a second are allowed to it."""
+        if self._sessions is not None:
+            await self._sessions.turn(self)
 
     def renew(self, established: Established) -> None:
         """It stands, and means this from now on."""

@@ -233,7 +233,7 @@ class Listener:
     ) -> None:
         self.authorities = authorities
         self.half_open = HalfOpen(limits)
-        self.open_sessions = open_sessions or OpenSessions(authorities)
+        self.open_sessions = open_sessions or OpenSessions(authorities, limits.quotas)
         self._make_upper = make_upper
         self._limits = limits
         self._connections: set[SecureTransport] = set()

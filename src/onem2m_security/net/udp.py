@@ -204,7 +204,7 @@ class DatagramListener(asyncio.DatagramProtocol):
     ) -> None:
         self.authorities = authorities
         self.half_open = HalfOpen(limits)
-        self.open_sessions = open_sessions or OpenSessions(authorities)
+        self.open_sessions = open_sessions or OpenSessions(authorities, limits.quotas)
         self._make_application = make_application
         self._limits = limits
         self._mtu = mtu

@@ -149,6 +149,21 @@ def delete_descendants(connection: Connection, key_id: str) -> None:
         revocations.note(connection)
 
 
+def count_live(connection: Connection, kind: str, source: str, now: int, by_request: bool) -> int:  # noqa: FBT001
+    """How many keys of this entity have not ended: with an administrating stakeholder, or without."""
+    has_admin = _k.admin_fqdn.is_not(None) if by_request else _k.admin_fqdn.is_(None)
+    live = or_(_k.expires.is_(None), _k.expires > now)
+    statement = select(func.count()).where(_k.kind == kind, _k.source == source, has_admin, live)
+    return connection.execute(statement).scalar_one()
+
+
+def delete_oldest(connection: Connection, kind: str, source: str, keep: int) -> int:
+    """Delete the oldest keys without an administrating stakeholder, but for so many; how many."""
+    mine = (_k.kind == kind, _k.source == source, _k.admin_fqdn.is_(None))
+    newest = select(_k.key_id).where(*mine).order_by(_k.issued.desc()).limit(keep)
+    return connection.execute(delete(key_records).where(*mine, _k.key_id.not_in(newest))).rowcount
+
+
 def delete_expired(connection: Connection, now: int) -> int:
     """Delete what ended at or before now, at most PAGE of each kind of record; how many."""
     contexts = select(gba_contexts.c.b_tid).where(gba_contexts.c.expires <= now).limit(PAGE)
@@ -173,6 +188,13 @@ def registration_of(connection: Connection, client: str, admin_fqdn: str, now: i
     return connection.execute(
         _REGISTRATION_OF, {"client": client, "admin_fqdn": admin_fqdn, "now": now}
     ).first()
+
+
+def count_registrations(connection: Connection, client: str, now: int) -> int:
+    """How many registrations of a client have not ended."""
+    live = or_(_r.expires.is_(None), _r.expires > now)
+    statement = select(func.count()).where(_r.client == client, live)
+    return connection.execute(statement).scalar_one()
 
 
 def insert_registration(connection: Connection, row: dict[str, Any], now: int) -> bool:
