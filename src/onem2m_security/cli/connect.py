@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from ..association import Association, PeerProof
 from ..certificates.verification import VerifiedPeer
 from ..credentials import ResolvedKey
 from ..entities.entity_a import associate, associate_by_certificate, associate_through_maf
@@ -403,13 +404,20 @@ def _report(established: Established, *, as_json: bool) -> None:
         return
     until = "" if association.expires is None else f", until {association.expires.isoformat()}"
     print(
-        f"associated with {association.peer or association.credential_id} by {association.framework.value} "
+        f"associated with {_peer(association)} by {association.framework.value} "
         f"({association.protocol}, {association.cipher_suite}){until}"
         + "".join(f", {name}: {value}" for name, value in matched.items())
         + _allowed(association.allowed_ae_ids),
         file=sys.stderr,
         flush=True,
     )
+
+
+def _peer(association: Association) -> str:
+    if association.peer is None:
+        return str(association.credential_id)
+    proven = association.peer_proof is PeerProof.AUTHENTICATED
+    return f"{association.peer}{'' if proven else ' (as configured: the MAF did not say so)'}"
 
 
 def _allowed(ae_ids: tuple[EntityId, ...]) -> str:

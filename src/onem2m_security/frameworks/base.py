@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
-from ..association import Association, Role
+from ..association import Association, PeerProof, Role
 from ..credentials import Framework, ResolvedKey
 from ..errors import CredentialError, IdentifierError, ResolverUnavailableError
 from ..identifiers import CredentialId, EntityId, Fqdn, KeyIdentifier
@@ -105,6 +105,7 @@ class Initiator:
         credential: What we show: a key, or None when the endpoint's certificate is shown.
         identity: The psk_identity in its wire form; required with a key.
         server_name: The SNI host name: the peer's FQDN.
+        peer_proof: How the peer's identity is known once the handshake is done.
     """
 
     framework: Framework
@@ -114,6 +115,7 @@ class Initiator:
     credential: ResolvedKey | None = None
     identity: bytes | None = None
     server_name: Fqdn | None = None
+    peer_proof: PeerProof = PeerProof.AUTHENTICATED
 
     def session(self, host: str | None = None, *, framing: Framing | None = None) -> Session:
         """A client session that shows our credential; its first flight is ready to send.
@@ -144,6 +146,7 @@ class Initiator:
             protocol=session.protocol,
             expires=None if proven is None else proven.expires,
             server_name=session.server_name,
+            peer_proof=self.peer_proof,
         )
         return Established(association, proven, session)
 

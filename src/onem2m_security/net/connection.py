@@ -212,7 +212,8 @@ class SecureConnection(Standing):
         if association is not None:
             framework = association.framework.value
             HANDSHAKES.labels(local, framework, "established").inc()
-            LOG.info("associated", peer=str(association.peer), local=local, framework=framework)
+            proof = association.peer_proof.value
+            LOG.info("associated", peer=str(association.peer), proof=proof, local=local, framework=framework)
         elif failure is not None:
             HANDSHAKES.labels(local, "", failure.alert or "failed").inc()
             LOG.info(
