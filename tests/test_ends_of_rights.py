@@ -25,6 +25,7 @@ from onem2m_security.net.address import Transport
 from onem2m_security.net.channel import Channel
 from onem2m_security.net.ports import request_client
 from onem2m_security.release import Release
+from onem2m_security.tls.session import State
 from onem2m_security.tls.suites import Suite
 
 KPSA = saef_psk.provisioned_key(KeyIdentifier.parse("kpsa@m.example"), key_of("kpsa"), peer=ID_A)
@@ -101,7 +102,7 @@ async def test_a_channel_ends_when_kc_ends(tmp_path, transport):
             assert datetime.now(UTC) >= ends.pop()
             assert channel.closing
             await eventually(lambda: seen[0].closing)
-            assert all(port.connections == 0 for port in b._ports)
+            await eventually(lambda: all(port.connections == 0 for port in b._ports))
 
 
 @both_transports
@@ -210,7 +211,8 @@ async def test_a_client_opens_anew_what_has_ended(transport):
         client = request_client(transport, saef_psk.initiate(ID_A, ID_B, ENDLESS), address)
         try:
             assert (await client.request(Operation.RETRIEVE, ["one"])).rsc is Rsc.OK
-            await eventually(lambda: b._ports[0].connections == 0)
+            ended = client.established.session
+            await eventually(lambda: ended.state is State.ENDED)
             keys.key = KPSA
             assert (await client.request(Operation.RETRIEVE, ["two"])).rsc is Rsc.OK
         finally:
@@ -226,7 +228,8 @@ async def test_a_kept_connection_to_the_maf_is_opened_anew_when_the_master_crede
         client = MafClient(kc.kc_id.fqdn, maf.address, local=ID_B, km=master_credential(B.km_id, B.km))
         try:
             assert (await client.retrieve(kc.kc_id)).peer == ID_A
-            await eventually(lambda: maf.listener.connections == 0)
+            ended = client._client.established.session
+            await eventually(lambda: ended.state is State.ENDED)
             await maf.store.add(B.record, replace=True)
             assert (await client.retrieve(kc.kc_id)).peer == ID_A
         finally:

@@ -79,6 +79,12 @@ class Established:
     credential: ResolvedKey | PeerIdentity | None
     session: Session = field(repr=False)
 
+    @property
+    def holder(self) -> str:
+        """Whose session it is, as a name for quotas: the identity, the credential, or its fingerprint."""
+        known: object = self.association.peer or self.association.credential_id
+        return str(known or getattr(self.credential, "fingerprint", "nobody known"))
+
     def export(self, label: ExportLabel) -> ExportedKey:
         """Export 48 octets and split them (TS-0003 clause 10.3.1).
 

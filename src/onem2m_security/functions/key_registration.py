@@ -62,7 +62,7 @@ class KeyRegistrations:
         Raises:
             QuotaError: The client makes keys too often: the handshake is to fail.
         """
-        peer = _peer_of(established)
+        peer = established.holder
         if self._rate.wait(peer):
             raise QuotaError(f"{peer} makes keys too often")
         await self._make_room(established.association.peer, peer)
@@ -144,7 +144,7 @@ class KeyRegistrations:
     # --- quotas -------------------------------------------------------------------------------------------
 
     async def _check_quotas(self, established: Established) -> None:
-        peer = _peer_of(established)
+        peer = established.holder
         if self._rate.wait(peer):
             raise RefusedError(Rsc.TOO_MANY_REQUESTS, "too many key registrations: wait a second")
         source = established.association.peer
@@ -256,11 +256,6 @@ class KeyRegistrations:
             targetIDs=None if with_key else record.targets,
             keyValue=record.key if with_key else None,
         )
-
-
-def _peer_of(established: Established) -> str:
-    association = established.association
-    return str(association.peer or association.credential_id)
 
 
 def _not_found() -> RefusedError:

@@ -38,6 +38,9 @@ RETRY_SECONDS: Final = 10.0
 """After how long a party that could not be asked about an open session is asked again."""
 
 _AT_ONCE: Final = 500
+_PAUSES: Final = 9
+"""How many times as long as looking took, it pauses."""
+_PAUSE_MAX: Final = 10.0
 _GONE: Final = "what authenticated this session is not trusted any more: open a new one"
 _NO_REVISION: Final = (None, None)
 
@@ -55,6 +58,7 @@ class OpenSessions:
         self._due: set[Standing] = set()
         self._revisions: dict[Acceptor, tuple[object, object]] = {}
         self._watching: asyncio.Task[None] | None = None
+        self._asking: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
         """Watch what the sessions rest on, from now on."""
@@ -62,10 +66,10 @@ class OpenSessions:
 
     async def stop(self) -> None:
         """Watch no longer."""
-        if self._watching is not None:
-            self._watching.cancel()
+        for task in (*self._asking, *([self._watching] if self._watching else [])):
+            task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._watching
+                await task
 
     def enter(self, connection: Standing) -> None:
         """A session is established.
@@ -73,7 +77,7 @@ class OpenSessions:
         What it rests on may have been revoked since it was resolved: it is looked at once more in any case.
         Where its peer has too many, the one that was silent for longest gives way.
         """
-        peer = _peer_of(connection)
+        peer = _holder(connection)
         others = self._by_peer.setdefault(peer, set())
         if self._ceiling.is_reached(peer, len(others)):
             silent = min(others, key=lambda other: other.last_activity)
@@ -89,21 +93,28 @@ class OpenSessions:
             return
         self._new.discard(connection)
         self._due.discard(connection)
-        peer = _peer_of(connection)
+        peer = _holder(connection)
         self._by_peer[peer].discard(connection)
         if not self._by_peer[peer]:
             del self._by_peer[peer]
 
     def ask_again(self, connection: Standing) -> None:
-        """The time is over for which another party's word about the session's key holds."""
-        self._due.add(connection)
+        """The time is over for which another party's word about the session's key holds: it is asked now."""
+        asking = connection.loop.create_task(self._ask(connection))
+        self._asking.add(asking)
+        asking.add_done_callback(self._asking.discard)
+
+    async def _ask(self, connection: Standing) -> None:
+        """Apart from the watch, which waits for no other party."""
+        if not await self._decide(connection) and connection.session in self._connections:
+            self._due.add(connection)
 
     def guard(self, handler: RequestHandler) -> RequestHandler:
         """The handler, given what each session means at the moment of its request; no other is answered."""
 
         async def guarded(request: Request, established: Established) -> Response:
             connection = self._connections.get(established.session)
-            if connection is not None and self._requests.wait(_peer_of(connection)):
+            if connection is not None and self._requests.wait(_holder(connection)):
                 raise RefusedError(Rsc.TOO_MANY_REQUESTS, "too many requests: wait a second")
             now = None if connection is None or connection.is_ending else await self._admitted(connection)
             if now is None:
@@ -114,7 +125,7 @@ class OpenSessions:
 
     async def turn(self, connection: Standing) -> None:
         """Wait until the peer may ask for something."""
-        while seconds := self._requests.wait(_peer_of(connection)):  # noqa: ASYNC110 - time fills the bucket
+        while seconds := self._requests.wait(_holder(connection)):  # noqa: ASYNC110 - time fills the bucket
             await asyncio.sleep(seconds)
 
     async def _admitted(self, connection: Standing) -> Established | None:
@@ -211,9 +222,11 @@ class OpenSessions:
         return True
 
     async def _watch(self) -> None:
-        is_blind = False
+        is_blind, loop, took = False, asyncio.get_running_loop(), 0.0
         while True:
-            await asyncio.sleep(WATCH_SECONDS)
+            # Somebody may cause revocations again and again: looking never takes most of the time.
+            await asyncio.sleep(min(max(WATCH_SECONDS, took * _PAUSES), _PAUSE_MAX))
+            begun = loop.time()
             try:
                 await self.look()
                 is_blind = False
@@ -221,13 +234,12 @@ class OpenSessions:
                 if not is_blind:
                     LOG.error("open sessions cannot be looked through", error=repr(error))
                 is_blind = True
+            took = loop.time() - begun
 
 
-def _peer_of(connection: Standing) -> str:
-    """Whose session it is, for quotas: the identity, or the credential where that is all that is known."""
+def _holder(connection: Standing) -> str:
     assert connection.established is not None  # noqa: S101 - only established sessions are here
-    association = connection.established.association
-    return str(association.peer or association.credential_id)
+    return connection.established.holder
 
 
 async def _revision(acceptor: Acceptor) -> tuple[object, object]:

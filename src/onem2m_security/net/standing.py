@@ -23,6 +23,9 @@ from .limits import Limits
 LOOK_SECONDS = 60.0
 """A session that will end looks at the wall clock at least this often."""
 
+ASK_SECONDS: Final = 1.0
+"""Another party is asked about a session at most this often, however short a time its word counts."""
+
 LAST_WORDS_SECONDS: Final = 0.2
 """For the refusal of a request to leave, before the session on which it came is closed."""
 
@@ -83,6 +86,7 @@ class Standing(abc.ABC):
         self.last_activity = 0.0
         self.undecided_until = 0.0
         self._sessions = sessions
+        self._asked_at = -math.inf
         self._watch_timer: asyncio.TimerHandle | None = None
 
     @abc.abstractmethod
@@ -203,9 +207,15 @@ class Standing(abc.ABC):
         key = established.credential
         if self._sessions is None or not isinstance(key, ResolvedKey) or key.ask_again is None:
             return look
-        again = max(key.ask_again - time.monotonic(), self.undecided_until - self.loop.time())
+        now = self.loop.time()
+        again = max(
+            key.ask_again - time.monotonic(),
+            self.undecided_until - now,
+            self._asked_at + ASK_SECONDS - now,
+        )
         if again > 0:
             return min(look, again)
+        self._asked_at = now
         self._sessions.ask_again(self)
         return look
 
