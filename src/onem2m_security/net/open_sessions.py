@@ -26,7 +26,7 @@ from ..frameworks.renewal import renewed
 from ..functions.primitives import RefusedError, Request, Response, Rsc
 from ..peer_quotas import Ceiling, PeerQuotas, Rate
 from ..telemetry import LOG
-from ..tls.session import Session
+from ..tls.session import Session, State
 from .standing import CROWDED_OUT, REVOKED, Standing
 
 RequestHandler = Callable[[Request, Established], Awaitable[Response]]
@@ -78,7 +78,7 @@ class OpenSessions:
         Where its peer has too many, the one that was silent for longest gives way.
         """
         peer = _holder(connection)
-        others = self._by_peer.setdefault(peer, set())
+        others = [other for other in self._by_peer.get(peer, ()) if other.session.state is State.OPEN]
         if self._ceiling.is_reached(peer, len(others)):
             silent = min(others, key=lambda other: other.last_activity)
             self.leave(silent)
