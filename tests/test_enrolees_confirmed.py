@@ -125,9 +125,9 @@ async def test_while_an_mef_is_away_its_enrolees_go_on_and_nobody_waits_for_it_t
             asking_maf(tmp_path / "maf", {MEF: mef.address}, remembered=AT_EACH_USE)
         )
         await meet(by_ke_id(mef.key), maf.address)
-        await running.aclose()
         km_id = str(km_id_of(mef.key, MAF))
         with capture_logs() as logs:
+            await running.aclose()
             for identity in (None, km_id, None):
                 credential = master_credential(KE_ID, mef.key)
                 await meet(initiate_maf_handshake(DEVICE.entity, MAF, credential, identity), maf.address)

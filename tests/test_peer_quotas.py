@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from datetime import UTC, datetime, timedelta
 
 import httpcore
@@ -36,7 +37,6 @@ from onem2m_security.functions.mef import Mef
 from onem2m_security.functions.primitives import Operation, Response, Rsc
 from onem2m_security.functions.resources import encode
 from onem2m_security.identifiers import Fqdn, KeyIdentifier
-from onem2m_security.net import http
 from onem2m_security.net.address import Transport
 from onem2m_security.net.limits import Limits
 from onem2m_security.net.ports import request_client
@@ -123,13 +123,6 @@ async def test_a_client_that_asks_in_a_loop_is_told_so_and_another_notices_nothi
 
 async def test_the_http_status_is_429(monkeypatch):
     seen: list[int] = []
-    read = http._response
-
-    def noted(answer: httpcore.Response, body: bytes) -> Response:
-        seen.append(answer.status)
-        return read(answer, body)
-
-    monkeypatch.setattr(http, "_response", noted)
 
     async def answer(request, established):
         return Response(Rsc.OK)
@@ -138,6 +131,14 @@ async def test_the_http_status_is_429(monkeypatch):
     async with EntityB(ID_B, keys=[KPSA], limits=limits) as b:
         address = await b.listen_requests(LOOPBACK, answer)
         client = request_client(Transport.TLS, saef_psk.initiate(ID_A, ID_B, KPSA), address)
+        module = sys.modules[type(client).__module__]
+        read = module._response
+
+        def noted(answer: httpcore.Response, body: bytes) -> Response:
+            seen.append(answer.status)
+            return read(answer, body)
+
+        monkeypatch.setattr(module, "_response", noted)
         for _ in range(2):
             await client.request(Operation.RETRIEVE, ["x"])
         await client.close()
