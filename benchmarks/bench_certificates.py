@@ -32,11 +32,15 @@ from onem2m_security.frameworks.saef_certificate import accepting_endpoint
 from onem2m_security.identifiers import EntityId
 from onem2m_security.net.address import Address
 from onem2m_security.net.channel import Channel
+from onem2m_security.net.limits import Limits
+from onem2m_security.peer_quotas import PeerQuotas
 from onem2m_security.servers import run
 
 SUITE = "ECDHE-ECDSA-AES128-GCM-SHA256"
 AIM = 0.8
 NAME_A, NAME_B = "a.sp.example", "b.sp.example"
+MANY = Limits(quotas=PeerQuotas(connections=1_000_000))
+"""One client does here what many do elsewhere."""
 
 
 def make_certificates(directory: Path) -> None:
@@ -66,7 +70,7 @@ async def serve(directory: Path) -> None:
             pass
 
     endpoint = accepting_endpoint(certificate, [configuration], psk=False)
-    async with EntityB(EntityId("/b"), endpoint=endpoint) as entity_b:
+    async with EntityB(EntityId("/b"), endpoint=endpoint, limits=MANY) as entity_b:
         bound = await entity_b.listen(Address("127.0.0.1", 0), accepted)
         print(bound.port, flush=True)
         await asyncio.to_thread(sys.stdin.read)

@@ -30,6 +30,7 @@ from onem2m_security.identifiers import EntityId, KeyIdentifier
 from onem2m_security.net.address import Address, Transport
 from onem2m_security.net.channel import Channel
 from onem2m_security.net.limits import Limits
+from onem2m_security.peer_quotas import PeerQuotas
 from onem2m_security.servers import run
 from onem2m_security.tls.endpoint import Endpoint, PskOffer
 from onem2m_security.tls.framing import DatagramFraming
@@ -42,6 +43,8 @@ from .servers import Server, _running, maf, provision
 IDENTITY = identity_of(0)
 SUITE = "PSK-AES128-CCM8"
 REPEAT_SECONDS = 0.05
+PATIENT = Limits(idle_seconds=3600, quotas=PeerQuotas(connections=1_000_000))
+"""One client does here what many do elsewhere."""
 """After how long without an answer the client says the same again; loopback loses what nobody listens for."""
 
 
@@ -125,7 +128,7 @@ async def serve() -> None:
             pass
 
     kpsa = provisioned_key(KeyIdentifier.parse(IDENTITY), KM, peer=EntityId("/a"))
-    async with EntityB(EntityId("/b"), keys=[kpsa], limits=Limits(idle_seconds=3600)) as b:
+    async with EntityB(EntityId("/b"), keys=[kpsa], limits=PATIENT) as b:
         bound = await b.listen(Address("127.0.0.1", 0), accepted, transport=Transport.DTLS)
         print(bound.port, flush=True)
         await asyncio.to_thread(sys.stdin.read)

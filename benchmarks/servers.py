@@ -24,6 +24,18 @@ from .load import KM, identity_of
 
 M2MSEC = Path(sys.executable).with_name("m2msec")
 TARGET = EntityId.parse("/in-cse")
+_CONFIG = """\
+[maf]
+fqdn = "maf.example.com"
+listen = "127.0.0.1:0"
+data = "{data}"
+
+[quotas]
+live-keys = 1000000000
+key-registrations-per-second = 1000000
+connections = 1000000
+requests-per-second = 1000000
+"""
 
 
 class Server:
@@ -66,8 +78,10 @@ async def provision(data: Path, clients: int) -> float:
 
 @contextlib.contextmanager
 def maf(data: Path) -> Iterator[Server]:
-    """The MAF over this store."""
-    command = [M2MSEC, "maf", "serve", "--data", data, "--fqdn", "maf.example.com", "--listen", "127.0.0.1:0"]
+    """The MAF over this store; one client may do here what many do elsewhere."""
+    config = data.with_name(data.name + ".toml")
+    config.write_text(_CONFIG.format(data=data.absolute()), encoding="utf-8")
+    command = [M2MSEC, "serve", "--config", config]
     with _running(command, stdout=subprocess.PIPE) as process:
         line = process.stdout.readline().decode()
         yield Server(process, Address("127.0.0.1", int(re.search(r":(\d+)\b", line).group(1))))

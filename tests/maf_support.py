@@ -116,7 +116,7 @@ async def running_maf(
 ) -> AsyncIterator[RunningMaf]:
     await provision(data, clients)
     store = await Store.open(data, busy_timeout=busy_timeout)
-    maf = Maf(store, MAF, kc_lifetime=kc_lifetime)
+    maf = Maf(store, MAF, kc_lifetime=kc_lifetime, quotas=(limits or Limits()).quotas)
     async with Server(store, [maf], limits=limits) as server:
         yield RunningMaf(store, maf, server, await server.start(LOOPBACK))
 

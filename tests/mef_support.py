@@ -12,7 +12,7 @@ from maf_support import LOOPBACK, MAF, B, key_of
 from onem2m_security.credentials import ResolvedKey, Secret
 from onem2m_security.entities.mef_client import MefClient
 from onem2m_security.frameworks import bootstrap_psk
-from onem2m_security.frameworks.base import Established, Initiator
+from onem2m_security.frameworks.base import REMEMBERED, Established, Initiator
 from onem2m_security.frameworks.bootstrap_psk import EnrolmentKey, export_enrolment_key
 from onem2m_security.frameworks.saef_maf import initiate_maf_handshake
 from onem2m_security.functions.enrolees import AssociationPolicy
@@ -160,6 +160,7 @@ async def asking_maf(
     fqdn: Fqdn = MAF,
     policy: AssociationPolicy | None = None,
     fetch_timeout: float = 5.0,
+    remembered: timedelta = REMEMBERED,
     limits: Limits | None = None,
 ) -> AsyncIterator[AskingMaf]:
     """A MAF with one pre-provisioned client B, whose other clients come from these MEFs."""
@@ -172,6 +173,7 @@ async def asking_maf(
         mefs={client.mef: client.fetch_km for client in clients},
         policy=policy or AssociationPolicy(everyone=(CSE,)),
         fetch_timeout=fetch_timeout,
+        remembered=remembered,
     )
     async with Server(store, [maf], limits=limits) as server:
         try:

@@ -13,7 +13,7 @@ PACKAGE = "onem2m_security"
 
 FLOORS = (
     {"errors", "telemetry", "version", "clock", "files", "private_memory"},
-    {"identifiers", "release", "durations", "quotas", "toml_lines"},
+    {"identifiers", "release", "durations", "quotas", "peer_quotas", "toml_lines"},
     {"credentials", "association", "keys"},
     {"tls", "gba"},
     {"certificates", "store"},

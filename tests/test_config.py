@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 
 from maf_support import key_of
 from mef_support import CSE, DEVICE
-from onem2m_security.config import MAX_FILE_OCTETS, LimitSettings, load
+from onem2m_security.config import MAX_FILE_OCTETS, LimitSettings, QuotaSettings, load
 from onem2m_security.durations import parse_duration
 from onem2m_security.errors import ConfigurationError
 from onem2m_security.functions.enrolees import AssociationRule
 from onem2m_security.identifiers import Fqdn, KeyIdentifier
 from onem2m_security.net.address import Address, Transport
 from onem2m_security.net.limits import Limits
+from onem2m_security.peer_quotas import PeerQuotas
 from onem2m_security.toml_lines import Lines
 from programs import Programs, key_file, m2msec
 
@@ -324,5 +325,6 @@ def test_a_missing_key_file_is_named(tmp_path):
     assert "maf-at-mef.key" in done.stderr
 
 
-def test_every_limit_is_a_setting():
-    assert {field.name for field in dataclasses.fields(Limits)} == set(LimitSettings.model_fields)
+def test_every_limit_and_every_quota_is_a_setting():
+    assert {field.name for field in dataclasses.fields(Limits)} == {*LimitSettings.model_fields, "quotas"}
+    assert {field.name for field in dataclasses.fields(PeerQuotas)} == set(QuotaSettings.model_fields)

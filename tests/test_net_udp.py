@@ -30,6 +30,7 @@ from onem2m_security.net.address import Address, Transport
 from onem2m_security.net.channel import Channel, DatagramChannel, datagram_channels
 from onem2m_security.net.limits import Limits
 from onem2m_security.net.udp import DatagramConnection, DatagramListener, open_datagram_connection
+from onem2m_security.peer_quotas import PeerQuotas
 from onem2m_security.tls.endpoint import Endpoint
 from onem2m_security.tls.framing import DatagramFraming
 from onem2m_security.tls.records import datagram_alert
@@ -663,7 +664,12 @@ def test_no_datagram_of_a_stranger_makes_a_port_raise_or_remember(datagrams, add
 async def test_1000_clients_at_once_associate_at_15_percent_loss():
     """Six tries of each flight take 31 s; who is unluckier begins anew, as a device does."""
     chance = random.Random(1000)
-    patient = Limits(handshake_seconds=33, half_open=2000, half_open_per_address=2000)
+    patient = Limits(
+        handshake_seconds=33,
+        half_open=2000,
+        half_open_per_address=2000,
+        quotas=PeerQuotas(connections=2000),
+    )
     async with Port(patient, passes=lambda datagram, from_server: chance.random() >= 0.15) as port:
 
         async def associate_at_last() -> DatagramConnection:

@@ -122,7 +122,7 @@ async def test_each_flavour_makes_the_association_that_the_clause_asks_for(flavo
     identifier, more, peer, credential_id, allowed = FLAVOURS[flavour]
     endpoint = endpoint_b(flavoured(flavour, identifier, **more))
     certificate = CA.issue(flavour, identifier).local(with_root=False)
-    async with accepting(endpoint) as (address, accepted):
+    async with accepting(endpoint, local=EntityId.parse(CSE)) as (address, accepted):
         async with await associated(address, certificate) as a:
             await talk(a)
         association = accepted[0].association
@@ -139,7 +139,7 @@ async def test_each_flavour_makes_the_association_that_the_clause_asks_for(flavo
 async def test_an_ae_whose_identifier_reads_like_a_cse_id_speaks_for_itself_only():
     identifier = "//sp.example/S98821"
     endpoint = endpoint_b(flavoured(Flavour.AE_ID))
-    async with accepting(endpoint) as (address, accepted):
+    async with accepting(endpoint, local=EntityId.parse(CSE)) as (address, accepted):
         certificate = CA.issue(Flavour.AE_ID, identifier).local(with_root=False)
         async with await associated(address, certificate) as a:
             await talk(a)

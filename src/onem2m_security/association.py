@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import enum
+import math
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from .credentials import Framework
+from .errors import IdentifierError
 from .identifiers import CredentialId, EntityId
 
 
@@ -16,6 +18,15 @@ class Role(enum.Enum):
 
     ENTITY_A = "entity-a"
     ENTITY_B = "entity-b"
+
+
+class PeerProof(enum.Enum):
+    """How the identity of the other end is known."""
+
+    AUTHENTICATED = "authenticated"
+    """By what authenticated the session: a key that was made or configured for it, or its certificate."""
+    CONFIGURED = "configured"
+    """It is whom we meant to reach. Whoever it is was authorised by the MAF, which did not tell us whom."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +44,7 @@ class Association:
         expires: When the association ends at the latest (UTC); None for the end of the session.
         server_name: The SNI host name that the client sent, or None.
         allowed_ae_ids: For a credential that stands for several AEs, the AE-IDs it may act for.
+        peer_proof: How ``peer`` is known.
     """
 
     role: Role
@@ -45,6 +57,7 @@ class Association:
     expires: datetime | None = None
     server_name: str | None = None
     allowed_ae_ids: tuple[EntityId, ...] = ()
+    peer_proof: PeerProof = PeerProof.AUTHENTICATED
 
     def as_dict(self) -> dict[str, Any]:
         """The association as plain JSON values; times are RFC 3339 in UTC."""
@@ -59,16 +72,24 @@ class Association:
             "expires": None if self.expires is None else self.expires.isoformat(),
             "server_name": self.server_name,
             "allowed_ae_ids": [str(ae_id) for ae_id in self.allowed_ae_ids],
+            "peer_proof": None if self.peer is None else self.peer_proof.value,
         }
+
+    @property
+    def seconds_left(self) -> float:
+        """Until the association ends, by the wall clock as it is now; not more than 0 once it has ended."""
+        return math.inf if self.expires is None else (self.expires - datetime.now(UTC)).total_seconds()
 
     def authenticates(self, originator: str) -> bool:
         """The registrar's check (TS-0003 clause 7.2.1): may a request with this From come over this session?
 
         Applies to AEs only: a CSE forwards the requests of others. A peer that may be either, by the form of
-        its identifier (``/Sstem``), is held to the check until its kind is declared. A request refused here
-        is answered with ORIGINATOR_NOT_AUTHENTICATED.
+        its identifier (``/Sstem``), is held to the check until its kind is declared. The registrar is
+        ``local``: the AE-ID-Stem, SP-relative and absolute forms of one identity are equal there (TS-0001
+        clause 7.2), so the stem of an AE of another CSE is none of its identities. A request refused here is
+        answered with ORIGINATOR_NOT_AUTHENTICATED.
         """
-        return self._is_cse or any(_names(ae_id, originator) for ae_id in self._ae_ids)
+        return self._is_cse or any(self._names(ae_id, originator) for ae_id in self._ae_ids)
 
     @property
     def _is_cse(self) -> bool:
@@ -78,7 +99,11 @@ class Association:
     def _ae_ids(self) -> tuple[EntityId, ...]:
         return self.allowed_ae_ids or (() if self.peer is None else (self.peer,))
 
-
-def _names(ae_id: EntityId, originator: str) -> bool:
-    """An AE writes its From in the shortest form, the AE-ID-Stem (TS-0001 clause 7.2): accept both."""
-    return originator in {ae_id.text, ae_id.text.rpartition("/")[2]}
+    def _names(self, ae_id: EntityId, originator: str) -> bool:
+        try:
+            said = EntityId.parse(originator)
+        except IdentifierError:
+            return False
+        # What is not written in canonical form, a CSE behind us could take for somebody else's identity.
+        is_canonical = said.text == originator
+        return is_canonical and said.seen_from(self.local) == ae_id.seen_from(self.local)

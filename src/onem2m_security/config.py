@@ -23,12 +23,14 @@ from pydantic_settings import (
 from .durations import parse_duration
 from .errors import ConfigurationError, IdentifierError
 from .files import read_bounded
+from .frameworks.base import REMEMBERED
 from .functions.enrolees import AssociationRule
 from .functions.instructions import DEFAULT_ENROLMENT_EXPIRY
 from .functions.maf import DEFAULT_KC_LIFETIME
 from .identifiers import Fqdn, KeyIdentifier
 from .net.address import Address, Transport
 from .net.limits import DATAGRAM_OCTETS_LEAST, DATAGRAM_OCTETS_MOST, Limits
+from .peer_quotas import DEFAULT_QUOTAS, PeerQuotas
 from .toml_lines import Lines
 
 MAX_FILE_OCTETS: Final = 1 << 20
@@ -109,11 +111,13 @@ class MafSettings(FunctionSettings):
         kc_lifetime: How long Kc may be used.
         mefs: ``[[maf.mefs]]``.
         enrolee_targets: ``IDB`` or ``ENROLEE=IDB``: whom clients of these MEFs may have keys for.
+        remember: How long what these MEFs said of a client counts, before they are asked again.
     """
 
     kc_lifetime: DurationSetting = DEFAULT_KC_LIFETIME
     mefs: tuple[MefPeerSettings, ...] = ()
     enrolee_targets: tuple[RuleSetting, ...] = ()
+    remember: DurationSetting = REMEMBERED
 
 
 class MefSettings(FunctionSettings):
@@ -152,6 +156,20 @@ class LimitSettings(_Table):
         return Limits(**self.model_dump())
 
 
+class QuotaSettings(_Table):
+    """``[quotas]``: as ``peer_quotas.PeerQuotas``, for each authenticated peer."""
+
+    live_keys: Annotated[int, Field(gt=0)] = DEFAULT_QUOTAS.live_keys
+    client_registrations: Annotated[int, Field(gt=0)] = DEFAULT_QUOTAS.client_registrations
+    key_registrations_per_second: Annotated[float, Field(gt=0)] = DEFAULT_QUOTAS.key_registrations_per_second
+    connections: Annotated[int, Field(gt=0)] = DEFAULT_QUOTAS.connections
+    requests_per_second: Annotated[float, Field(gt=0)] = DEFAULT_QUOTAS.requests_per_second
+
+    def quotas(self) -> PeerQuotas:
+        """The value that functions and ports take."""
+        return PeerQuotas(**self.model_dump())
+
+
 class Settings(BaseSettings):
     """The whole file.
 
@@ -159,6 +177,7 @@ class Settings(BaseSettings):
         maf: The MAFs to run.
         mef: The MEFs to run.
         limits: Bounds on time, size and number.
+        quotas: What one authenticated peer may have and do.
         metrics: Where to offer Prometheus metrics, in the clear.
     """
 
@@ -167,6 +186,7 @@ class Settings(BaseSettings):
     maf: Annotated[tuple[MafSettings, ...], BeforeValidator(_as_list)] = ()
     mef: Annotated[tuple[MefSettings, ...], BeforeValidator(_as_list)] = ()
     limits: LimitSettings = LimitSettings()
+    quotas: QuotaSettings = QuotaSettings()
     metrics: AddressSetting | None = None
 
 

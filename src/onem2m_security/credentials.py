@@ -126,6 +126,8 @@ class ResolvedKey:
         targets: For whom keys derived from it may be.
         credential: The identifier under which the credential itself is kept, whatever it was asked for by (a
             KmId, for a KeId too); None for one that is kept elsewhere, such as at a BSF.
+        ask_again: When whoever provided the key is to be asked about it again, by the monotonic clock
+            (seconds); None for a key of our own.
     """
 
     key_id: KeyIdentifier
@@ -137,6 +139,7 @@ class ResolvedKey:
     suid: Suid | None = None
     targets: tuple[EntityId, ...] = ()
     credential: KeyIdentifier | None = None
+    ask_again: float | None = field(default=None, compare=False)
 
     @property
     def credential_id(self) -> CredentialId:

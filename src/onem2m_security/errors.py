@@ -47,6 +47,10 @@ class AuthenticationError(SecurityFrameworkError):
     """A peer did not prove who it is: unknown, barred, or a MAC or a digest that does not verify."""
 
 
+class QuotaError(SecurityFrameworkError):
+    """A peer has or does more than is allowed to one peer; the message says of what."""
+
+
 class HandshakeError(SecurityFrameworkError):
     """The (D)TLS handshake did not complete.
 

@@ -187,6 +187,22 @@ class EntityId:
         """The same identifier, with what it names declared."""
         return replace(self, declared_kind=kind)
 
+    def seen_from(self, registrar: EntityId) -> EntityId:
+        """The longest form that is known of this identifier where this CSE is (TS-0001 clause 7.2).
+
+        An AE-ID-Stem that begins with ``C`` is one of the registrar's, one that begins with ``S`` one of its
+        service provider's; an SP-relative identifier is one of its service provider's. All forms of one
+        identity have one such form, and no two identities have the same. Where the registrar is known by an
+        SP-relative identifier only, an absolute identifier is none of its service provider's.
+        """
+        provider = "/".join(registrar.text.split("/")[:3]) if registrar.text.startswith("//") else ""
+        if self.text.startswith("//") or self.kind is EntityKind.FUNCTION:
+            return self
+        if self.text.startswith("/"):
+            return replace(self, text=provider + self.text)
+        home = provider if self.text.startswith("S") else registrar.text
+        return replace(self, text=f"{home}/{self.text}")
+
     @property
     def domain_name(self) -> Fqdn | None:
         """The FQDN representation of an absolute identifier (TS-0001 clause 6.5.1.1), else None.

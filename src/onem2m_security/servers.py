@@ -18,7 +18,7 @@ from .entities.mef_client import MefClient
 from .entities.naf_client import BsfClient
 from .errors import ConfigurationError
 from .frameworks import bootstrap_gba
-from .frameworks.base import Authorities, Established
+from .frameworks.base import REMEMBERED, Authorities, Established
 from .functions.bsf import Bsf
 from .functions.enrolees import AssociationPolicy
 from .functions.function import Function
@@ -35,6 +35,7 @@ from .net.descriptors import fitted, raise_open_files
 from .net.limits import Limits
 from .net.ports import Port, request_port
 from .net.ub import UbListener
+from .peer_quotas import DEFAULT_QUOTAS, PeerQuotas
 from .release import DEFAULT_RELEASE, Release
 from .store.store import Store
 from .tls.endpoint import Endpoint
@@ -278,6 +279,8 @@ def maf_service(
     mefs: Sequence[MefClient] = (),
     bsfs: Sequence[BsfClient] = (),
     policy: AssociationPolicy | None = None,
+    remembered: timedelta = REMEMBERED,
+    quotas: PeerQuotas = DEFAULT_QUOTAS,
     endpoint: Endpoint | None = None,
     transports: Sequence[Transport] = ALL_TRANSPORTS,
 ) -> Service:
@@ -291,12 +294,16 @@ def maf_service(
         mefs: The MAF's clients of the MEFs that may provide its clients' Master Credentials.
         bsfs: The MAF's clients of the BSFs that may provide them: the MEFs of the GBA-based framework.
         policy: Whom the clients that these MEFs provide may have keys for.
+        remembered: How long what an MEF or a BSF said of a client counts, before it is asked again.
+        quotas: What one client may have and do; what its port counts is in the limits of ``serve``.
         endpoint: The (D)TLS configuration, for clients with certificates; by default pre-shared keys only.
         transports: Over what to listen.
     """
     fetches = {client.mef: client.fetch_km for client in mefs}
     policy = policy or AssociationPolicy()
-    by_gba = bootstrap_gba.maf_resolver({client.bsf: client.fetch for client in bsfs}, policy.targets)
+    by_gba = bootstrap_gba.maf_resolver(
+        {client.bsf: client.fetch for client in bsfs}, policy.targets, remembered=remembered
+    )
 
     def make(store: Store) -> Function:
         return Maf(
@@ -305,7 +312,9 @@ def maf_service(
             kc_lifetime=kc_lifetime,
             mefs=fetches,
             policy=policy,
+            remembered=remembered,
             elsewhere=by_gba,
+            quotas=quotas,
             endpoint=endpoint,
         )
 
@@ -320,6 +329,7 @@ def mef_service(
     endpoint: Endpoint | None = None,
     release: Release = DEFAULT_RELEASE,
     enrolment_expiry: timedelta = DEFAULT_ENROLMENT_EXPIRY,
+    quotas: PeerQuotas = DEFAULT_QUOTAS,
     transports: Sequence[Transport] = ALL_TRANSPORTS,
 ) -> Service:
     """An MEF to run.
@@ -331,11 +341,19 @@ def mef_service(
         endpoint: The (D)TLS configuration, for clients with certificates; by default pre-shared keys only.
         release: By which release keys are derived for Enrolees with certificates.
         enrolment_expiry: How long they may use Ke.
+        quotas: What one client may have and do.
         transports: Over what to listen.
     """
 
     def make(store: Store) -> Function:
-        return Mef(store, fqdn, enrolment_expiry=enrolment_expiry, endpoint=endpoint, release=release)
+        return Mef(
+            store,
+            fqdn,
+            enrolment_expiry=enrolment_expiry,
+            endpoint=endpoint,
+            release=release,
+            quotas=quotas,
+        )
 
     return Service(f"MEF {fqdn}", data, listen, make, transports)
 

@@ -20,6 +20,9 @@ HALF_OPEN: Final = Gauge(
 HALF_OPEN_EVICTED: Final = Counter(
     "onem2m_handshakes_evicted_total", "Unfinished handshakes dropped under pressure"
 )
+SESSIONS_ENDED: Final = Counter(
+    "onem2m_sessions_ended_total", "Sessions that this end closed, by why", ["local", "reason"]
+)
 REQUESTS: Final = Counter(
     "onem2m_requests_total", "oneM2M requests answered, by response status code", ["local", "rsc"]
 )

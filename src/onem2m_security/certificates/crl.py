@@ -55,6 +55,14 @@ class CrlSource:
         self._refresh()
         return issuer.subject.public_bytes() in self._by_issuer
 
+    @property
+    def revision(self) -> object:
+        """Changes when the files do; None while they cannot be looked at."""
+        try:
+            return self._look()
+        except ConfigurationError:
+            return None
+
     def check(self, certificate: x509.Certificate, issuer: x509.Certificate, now: datetime) -> None:
         """Refuse a certificate that its issuer has revoked, or for which no valid list is at hand.
 

@@ -154,6 +154,11 @@ class PeerVerifier:
             self._remember(issuer)
         return peer
 
+    @property
+    def revision(self) -> object:
+        """What verdicts rest on beside the clock: it changes when a certificate may have been revoked."""
+        return None if self._crls is None else self._crls.revision
+
     def _match(
         self, presented: list[PresentedCertificate], names: CertificateNames, now: datetime | None
     ) -> VerifiedPeer:

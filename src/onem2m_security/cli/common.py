@@ -6,6 +6,7 @@ import contextlib
 import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -13,6 +14,7 @@ import structlog
 import typer
 
 from ..credentials import Secret
+from ..durations import parse_duration
 from ..errors import ConfigurationError, CredentialError, IdentifierError
 from ..files import create, read_private
 from ..identifiers import EntityId, Fqdn, KeyIdentifier
@@ -110,6 +112,15 @@ MetricsOption = Annotated[
     Address | None,
     parsed(
         Address.parse, "--metrics", metavar="HOST:PORT", help="Offer Prometheus metrics here, in the clear."
+    ),
+]
+RememberOption = Annotated[
+    timedelta,
+    parsed(
+        parse_duration,
+        "--remember",
+        metavar="DURATION",
+        help="How long the word of a MAF, MEF or BSF about a key counts before it is asked again.",
     ),
 ]
 entity_parser = EntityId.parse

@@ -13,13 +13,14 @@ from typing import Annotated
 
 import typer
 
+from ..association import Association, PeerProof
 from ..certificates.verification import VerifiedPeer
 from ..credentials import ResolvedKey
 from ..entities.entity_a import associate, associate_by_certificate, associate_through_maf
 from ..entities.entity_b import EntityB
 from ..entities.maf_client import MafClient
 from ..errors import ConfigurationError
-from ..frameworks.base import Established
+from ..frameworks.base import REMEMBERED, Established
 from ..frameworks.saef_maf import master_credential
 from ..frameworks.saef_psk import provisioned_key
 from ..identifiers import EntityId, Fqdn, KeyIdentifier
@@ -70,6 +71,7 @@ from .common import (
     MafOption,
     MtuOption,
     ReleaseOption,
+    RememberOption,
     TransportOption,
     VerboseOption,
     entity_parser,
@@ -286,6 +288,7 @@ def listen(
     bsf_key_file: BsfKeyFilesOption = None,
     bsf_diameter: BsfDiameterOption = False,
     naf: NafOption = None,
+    remember: RememberOption = REMEMBERED,
     once: Annotated[bool, typer.Option("--once", help="End after the first association.")] = False,
     timeout: TimeoutOption = 10.0,
     transport: TransportOption = Transport.TLS,
@@ -362,7 +365,14 @@ def listen(
             finished.set()
 
         async with EntityB(
-            cse_id, keys=keys, mafs=mafs, mefs=mefs, bsfs=bsfs, endpoint=endpoint, limits=limits
+            cse_id,
+            keys=keys,
+            mafs=mafs,
+            mefs=mefs,
+            bsfs=bsfs,
+            endpoint=endpoint,
+            remembered=remember,
+            limits=limits,
         ) as entity_b:
             bound = await entity_b.listen(listen, accepted, transport=transport)
             print(f"{cse_id} listening on {bound} ({transport.value.upper()})", file=sys.stderr, flush=True)
@@ -406,13 +416,20 @@ def _report(established: Established, *, as_json: bool) -> None:
         return
     until = "" if association.expires is None else f", until {association.expires.isoformat()}"
     print(
-        f"associated with {association.peer or association.credential_id} by {association.framework.value} "
+        f"associated with {_peer(association)} by {association.framework.value} "
         f"({association.protocol}, {association.cipher_suite}){until}"
         + "".join(f", {name}: {value}" for name, value in matched.items())
         + _allowed(association.allowed_ae_ids),
         file=sys.stderr,
         flush=True,
     )
+
+
+def _peer(association: Association) -> str:
+    if association.peer is None:
+        return str(association.credential_id)
+    proven = association.peer_proof is PeerProof.AUTHENTICATED
+    return f"{association.peer}{'' if proven else ' (as configured: the MAF did not say so)'}"
 
 
 def _allowed(ae_ids: tuple[EntityId, ...]) -> str:

@@ -9,13 +9,14 @@ from typing import Annotated, Any
 import typer
 
 from ..durations import parse_duration
+from ..frameworks.base import REMEMBERED
 from ..functions.enrolees import AssociationPolicy
 from ..functions.maf import DEFAULT_KC_LIFETIME
 from ..identifiers import EntityId, KeyIdentifier
 from ..net.limits import Limits
 from ..release import Release
 from ..servers import maf_service
-from ..store.records import KeyKind, KeyRecord
+from ..store.records import KeyKind, KeyRecord, Revocation
 from ..tls.framing import DEFAULT_MTU
 from .bsf_options import (
     BsfDiameterOption,
@@ -42,6 +43,7 @@ from .common import (
     MetricsOption,
     MtuOption,
     OutOption,
+    RememberOption,
     RevealOption,
     TransportsOption,
     VerboseOption,
@@ -92,6 +94,7 @@ def serve(
     bsf_key_file: BsfKeyFilesOption = None,
     bsf_diameter: BsfDiameterOption = False,
     enrolee_target: EnroleeTargetsOption = None,
+    remember: RememberOption = REMEMBERED,
     cert: CertOption = None,
     key: KeyOption = None,
     associations: AssociationsOption = None,
@@ -121,6 +124,7 @@ def serve(
         mefs=mef_clients(EntityId(str(fqdn)), mef, mef_key_id, mef_key_file),
         bsfs=naf_clients(EntityId(str(fqdn)), fqdn, bsf, bsf_key_id, bsf_key_file, diameter=bsf_diameter),
         policy=AssociationPolicy.of(enrolee_target or ()),
+        remembered=remember,
         endpoint=certificates.accepting_endpoint(),
         transports=transport,
     )
@@ -158,7 +162,10 @@ def add_client(
         typer.Option("--replace", help="Replace a client that has this KmId; what came of another Km ends."),
     ] = False,
 ) -> None:
-    """Provision a client of the MAF with its Master Credential."""
+    """Provision a client of the MAF with its Master Credential.
+
+    A client that was removed under this KmId, or under this KeId, may come back from then on.
+    """
     log_to_stderr(verbose=False)
     now = datetime.now(UTC)
     with given_or_new(km_file, out) as km:
@@ -176,15 +183,31 @@ def add_client(
 
 @app.command("remove-client")
 def remove_client(data: DataOption, km_id: KmId) -> None:
-    """Remove a client and every key that came from its Master Credential."""
+    """Remove a client and every key that came from its Master Credential.
+
+    Its open sessions with a running MAF end at once, its associations when Entity B asks about their keys
+    again (m2msec listen --remember). A client that an MEF provided does not come back by its KeId.
+    """
     log_to_stderr(verbose=False)
 
-    async def remove() -> bool:
+    async def remove() -> Revocation | None:
         async with await open_store(data) as store:
-            return await store.remove(KeyKind.KM, km_id, descendants=True)
+            return await store.trust.revoke(KeyKind.KM, km_id)
 
-    if not asyncio.run(remove()):
+    revoked = asyncio.run(remove())
+    if revoked is None:
         raise typer.BadParameter(f"{km_id} is not a client")
+    if revoked.alias is not None:
+        print(_left_to_the_mef(revoked.alias, revoked.ends))
+
+
+def _left_to_the_mef(ke_id: KeyIdentifier, ends: datetime | None) -> str:
+    until = "" if ends is None else f" until {ends.isoformat(timespec='seconds')}"
+    return (
+        f"The MEF {ke_id.fqdn} provided this client. Here it is refused under its KeId {ke_id}{until}, "
+        "but it may bootstrap again and come back under another: ask the operator of the MEF to revoke it "
+        "(m2msec mef revoke --kpm-id KPMID), or to take this MAF out of its targets."
+    )
 
 
 @app.command()

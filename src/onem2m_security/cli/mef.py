@@ -219,7 +219,8 @@ def targets(data: DataOption, as_json: JsonOption = False) -> None:
 def revoke(data: DataOption, kpm_id: KpmId) -> None:
     """Remove an Enrolee's Kpm and every Ke that came from it, or an Enrolment Target's key.
 
-    Credentials that an Enrolment Target has fetched already end with their Enrolment Expiry.
+    Open sessions with a running MEF end at once. Credentials that an Enrolment Target has fetched end when it
+    asks again (--remember there, by default within five minutes), at the latest with their Enrolment Expiry.
     """
     log_to_stderr(verbose=False)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,7 @@ from ..frameworks.bootstrap_psk import target_key
 from ..functions.enrolees import AssociationPolicy
 from ..identifiers import EntityId
 from ..net.limits import Limits
+from ..peer_quotas import PeerQuotas
 from ..servers import Service, maf_service, mef_service
 from .common import VerboseOption, log_to_stderr, read_key, run_services
 
@@ -29,11 +31,12 @@ def serve(
     """
     log_to_stderr(verbose=verbose)
     settings = load(config)
-    limits = settings.limits.limits()
+    quotas = settings.quotas.quotas()
+    limits = replace(settings.limits.limits(), quotas=quotas)
     here = config.absolute().parent
     services = [
         *(_maf(maf, here, limits) for maf in settings.maf),
-        *(_mef(mef, here) for mef in settings.mef),
+        *(_mef(mef, here, quotas) for mef in settings.mef),
     ]
     if not check:
         run_services(services, limits=limits, metrics=settings.metrics)
@@ -50,6 +53,8 @@ def _maf(settings: MafSettings, here: Path, limits: Limits) -> Service:
         kc_lifetime=settings.kc_lifetime,
         mefs=[_mef_client(mef, EntityId(str(settings.fqdn)), here, limits) for mef in settings.mefs],
         policy=AssociationPolicy.of(settings.enrolee_targets),
+        remembered=settings.remember,
+        quotas=limits.quotas,
         transports=settings.transports,
     )
 
@@ -65,11 +70,12 @@ def _mef_client(settings: MefPeerSettings, local: EntityId, here: Path, limits: 
     )
 
 
-def _mef(settings: MefSettings, here: Path) -> Service:
+def _mef(settings: MefSettings, here: Path, quotas: PeerQuotas) -> Service:
     return mef_service(
         settings.fqdn,
         here / settings.data,
         settings.listen,
         enrolment_expiry=settings.enrolment_expiry,
+        quotas=quotas,
         transports=settings.transports,
     )

@@ -25,11 +25,12 @@ def read_records(data: Path, kind: KeyKind) -> list[KeyRecord]:
 
 
 def add_record(data: Path, record: KeyRecord, *, replace: bool) -> None:
-    """Store a key in a data directory, which is made if it is not there."""
+    """Store a key in a data directory, which is made if it is not there; what was removed may come back."""
 
     async def add() -> None:
         async with await open_store(data, make=True) as store:
             await store.add(record, replace=replace)
+            await store.trust.readmit(record.kind, record.key_id)
 
     asyncio.run(add())
 

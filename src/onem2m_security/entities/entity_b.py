@@ -7,18 +7,20 @@ middle of the handshake.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import timedelta
 from types import TracebackType
 from typing import Self
 
 from ..credentials import ResolvedKey
 from ..frameworks import saef_gba, saef_maf
-from ..frameworks.base import Acceptor, Authorities, ProvisionedKeys, Resolver, ResolverChain
-from ..identifiers import EntityId
+from ..frameworks.base import REMEMBERED, Acceptor, Authorities, ProvisionedKeys, Resolver, ResolverChain
+from ..identifiers import EntityId, KeyIdentifier
 from ..net.address import Address, Transport
 from ..net.channel import ChannelHandler
 from ..net.descriptors import open_files
 from ..net.limits import Limits
-from ..net.ports import Port, RequestHandler, channel_port, request_port
+from ..net.open_sessions import RequestHandler
+from ..net.ports import Port, channel_port, request_port
 from ..tls.endpoint import Endpoint
 from .maf_client import MafClient
 from .mef_client import MefClient
@@ -43,6 +45,7 @@ class EntityB:
         bsfs: Iterable[BsfClient] = (),
         resolvers: Iterable[Resolver] = (),
         endpoint: Endpoint | None = None,
+        remembered: timedelta = REMEMBERED,
         limits: Limits | None = None,
     ) -> None:
         """An Entity B with this identity.
@@ -55,6 +58,9 @@ class EntityB:
             bsfs: Our clients of the BSFs that may be asked for the NAF keys of their subscribers.
             resolvers: Further places where keys come from, such as a BSF.
             endpoint: The (D)TLS configuration; by default pre-shared keys only.
+            remembered: How long what a MAF, MEF or BSF said of a key counts, before it is asked again; if it
+                has revoked the key, the sessions made with it end. If it cannot be asked, open sessions go on
+                until the key ends.
             limits: Bounds on time, size and number, for each port; those of a TCP port are lowered to half of
                 the open files that the process may have, those of the next one to half of the rest.
         """
@@ -62,12 +68,15 @@ class EntityB:
         self._mafs = {maf.maf: maf for maf in mafs}
         self._mefs = tuple(mefs)
         self._bsfs = tuple(bsfs)
-        through_mafs = saef_maf.resolver({fqdn: maf.retrieve for fqdn, maf in self._mafs.items()})
-        through_bsfs = saef_gba.resolver({bsf.bsf: bsf.fetch for bsf in self._bsfs})
+        self._provisioned = ProvisionedKeys(keys)
+        self._through_mafs = saef_maf.resolver(
+            {fqdn: maf.retrieve for fqdn, maf in self._mafs.items()}, remembered=remembered
+        )
+        through_bsfs = saef_gba.resolver({bsf.bsf: bsf.fetch for bsf in self._bsfs}, remembered=remembered)
         chain: list[Resolver] = [
-            ProvisionedKeys(keys),
-            through_mafs,
-            mef_resolver(self._mefs),
+            self._provisioned,
+            self._through_mafs,
+            mef_resolver(self._mefs, remembered=remembered),
             through_bsfs,
             *resolvers,
         ]
@@ -103,6 +112,16 @@ class EntityB:
     async def _start(self, address: Address, port: Port) -> Address:
         self._ports.append(port)
         return await port.start(address)
+
+    async def forget(self, key_id: KeyIdentifier) -> None:
+        """Trust a provisioned key no more, and ask the MAF again about a Kc; the sessions made with it end.
+
+        For a Kc that the MAF still has for us, they go on.
+        """
+        self._provisioned.forget(key_id)
+        self._through_mafs.forget(key_id)
+        for port in self._ports:
+            await port.open_sessions.look(at_all=True)
 
     async def stop(self) -> None:
         """Accept nobody more, let what is under way finish, and close."""

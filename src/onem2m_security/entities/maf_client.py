@@ -136,7 +136,7 @@ class MafClient:
             await client.close()
         body = _body(expect(response, Rsc.CREATED))
         kc_id = self._kc_id(body)
-        return ConnectionKey(kc_id, key, _expires(body))
+        return ConnectionKey(kc_id, key, _expires(body), _targets(body))
 
     async def retrieve(self, kc_id: KeyIdentifier) -> ResolvedKey | None:
         """MAF Key Retrieval (8.8.2.8); None when there is no such key for us.
@@ -214,6 +214,14 @@ def _field(body: dict[str, Any], name: str) -> str:
     if not isinstance(value, str):
         raise ValueError(f"{name} is missing")  # noqa: TRY004 - a malformed message, not a type of ours
     return value
+
+
+def _targets(body: dict[str, Any]) -> tuple[EntityId, ...]:
+    value = body.get(SHORT_NAMES["targetIDs"], [])
+    try:
+        return tuple(EntityId.parse(text) for text in value)
+    except (IdentifierError, TypeError, AttributeError):
+        raise ResolverUnavailableError("the answer's targetIDs are no list of identifiers") from None
 
 
 def _expires(body: dict[str, Any]) -> datetime | None:

@@ -7,12 +7,12 @@ whose connection is kept for the next question.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from ..credentials import ResolvedKey
 from ..errors import ConfigurationError, MessageError, ResolverUnavailableError
 from ..frameworks import bootstrap_psk
-from ..frameworks.base import Initiator, RemoteKeys, Resolver, ResolverChain
+from ..frameworks.base import REMEMBERED, Initiator, RemoteKeys, Resolver, ResolverChain
 from ..frameworks.saef_maf import master_credential
 from ..frameworks.saef_psk import provisioned_key
 from ..functions.enrolees import FETCH_SECONDS
@@ -118,10 +118,12 @@ class EnroleeKeys:
     An Enrolee's newer key takes the place of its older one.
     """
 
-    def __init__(self, client: MefClient, *, timeout: float = FETCH_SECONDS) -> None:
+    def __init__(
+        self, client: MefClient, *, timeout: float = FETCH_SECONDS, remembered: timedelta = REMEMBERED
+    ) -> None:
         self._client = client
         self._newest: dict[EntityId, KeyIdentifier] = {}
-        self._keys = RemoteKeys({client.mef: self._fetch}, timeout=timeout)
+        self._keys = RemoteKeys({client.mef: self._fetch}, timeout=timeout, remembered=remembered)
         self.resolve = self._keys.resolve
 
     async def _fetch(self, ke_id: KeyIdentifier) -> ResolvedKey | None:
@@ -134,6 +136,8 @@ class EnroleeKeys:
         return found
 
 
-def resolver(mefs: Iterable[MefClient], *, timeout: float = FETCH_SECONDS) -> Resolver:
+def resolver(
+    mefs: Iterable[MefClient], *, timeout: float = FETCH_SECONDS, remembered: timedelta = REMEMBERED
+) -> Resolver:
     """A CSE's side: the MEF at the FQDN of a KeId is asked for Kpsa; each MEF has its own places."""
-    return ResolverChain(EnroleeKeys(client, timeout=timeout) for client in mefs)
+    return ResolverChain(EnroleeKeys(client, timeout=timeout, remembered=remembered) for client in mefs)

@@ -12,13 +12,14 @@ party is given the function that does.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Protocol
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Final, Protocol
 
-from ..association import Association, Role
+from ..association import Association, PeerProof, Role
 from ..credentials import Framework, ResolvedKey
 from ..errors import CredentialError, IdentifierError, ResolverUnavailableError
 from ..identifiers import CredentialId, EntityId, Fqdn, KeyIdentifier
@@ -32,7 +33,7 @@ from ..tls.trial import check_engine
 
 
 class Resolver(Protocol):
-    """Turns the psk_identity that a client showed into a key."""
+    """Turns the psk_identity that a client showed into a key; asked again while its session is open."""
 
     async def resolve(self, identity: bytes, suite: Suite) -> ResolvedKey | None:
         """The key, or None when this resolver has none for the identity.
@@ -79,6 +80,12 @@ class Established:
     credential: ResolvedKey | PeerIdentity | None
     session: Session = field(repr=False)
 
+    @property
+    def holder(self) -> str:
+        """Whose session it is, as a name for quotas: the identity, the credential, or its fingerprint."""
+        known: object = self.association.peer or self.association.credential_id
+        return str(known or getattr(self.credential, "fingerprint", "nobody known"))
+
     def export(self, label: ExportLabel) -> ExportedKey:
         """Export 48 octets and split them (TS-0003 clause 10.3.1).
 
@@ -105,6 +112,7 @@ class Initiator:
         credential: What we show: a key, or None when the endpoint's certificate is shown.
         identity: The psk_identity in its wire form; required with a key.
         server_name: The SNI host name: the peer's FQDN.
+        peer_proof: How the peer's identity is known once the handshake is done.
     """
 
     framework: Framework
@@ -114,6 +122,7 @@ class Initiator:
     credential: ResolvedKey | None = None
     identity: bytes | None = None
     server_name: Fqdn | None = None
+    peer_proof: PeerProof = PeerProof.AUTHENTICATED
 
     def session(self, host: str | None = None, *, framing: Framing | None = None) -> Session:
         """A client session that shows our credential; its first flight is ready to send.
@@ -144,6 +153,7 @@ class Initiator:
             protocol=session.protocol,
             expires=None if proven is None else proven.expires,
             server_name=session.server_name,
+            peer_proof=self.peer_proof,
         )
         return Established(association, proven, session)
 
@@ -162,6 +172,11 @@ async def _nothing(established: Established) -> None:
     """Most frameworks export nothing."""
 
 
+async def _no_revision() -> object:
+    """Keys in memory, and those that others are asked for, have no common revision."""
+    return None
+
+
 @dataclass(eq=False, slots=True)
 class Acceptor:
     """The accepting side under one name: Entity B, a MAF, an MEF or a BSF.
@@ -173,6 +188,8 @@ class Acceptor:
         certificate_framework: The framework that a certificate session belongs to.
         established: Awaited after the handshake and before the last flight leaves: what it makes durable,
             the client may believe in. If it raises, the handshake fails.
+        revision: What the resolver's own answers rest on: a value that changes whenever one of its keys may
+            have been removed or replaced. It is asked for again and again, so it must be cheap.
     """
 
     local: EntityId
@@ -180,6 +197,7 @@ class Acceptor:
     resolver: Resolver
     certificate_framework: Framework = Framework.SAEF_CERTIFICATE
     established: Callable[[Established], Awaitable[None]] = _nothing
+    revision: Callable[[], Awaitable[object]] = _no_revision
 
     def establish(self, session: Session, resolved: ResolvedKey | None) -> Established:
         """What the finished session means to us."""
@@ -272,16 +290,25 @@ class ProvisionedKeys:
         found = None if key_id is None else self._keys.get(key_id)
         return found if found is not None and not has_expired(found) else None
 
+    def forget(self, key_id: KeyIdentifier) -> None:
+        """Trust this key no more."""
+        self._keys.pop(key_id, None)
+
 
 Fetch = Callable[[KeyIdentifier], Awaitable[ResolvedKey | None]]
 
 
+REMEMBERED: Final = timedelta(minutes=5)
+"""How long what another party said of a key counts, unless told otherwise."""
+
+
 class RemoteKeys:
-    """Asks the party that the identifier names, in the middle of the handshake, and keeps what it learns.
+    """Asks the party that the identifier names, in the middle of the handshake, and remembers for a while.
 
     Only configured FQDNs are asked: a client cannot make us call a host of its choice. Handshakes with
-    one identifier share one request. Keys are kept for their lifetime, at most ``capacity`` of them; what a
-    party does not know is not remembered.
+    one identifier share one request. What was said of a key counts for a bounded time, and never beyond the
+    key's end; then the party is asked again, since it may have revoked the key. At most ``capacity`` keys are
+    remembered; what a party does not know is not.
     """
 
     def __init__(
@@ -289,32 +316,41 @@ class RemoteKeys:
         sources: Mapping[Fqdn, Fetch],
         *,
         timeout: float = 5.0,
+        remembered: timedelta = REMEMBERED,
         capacity: int = 100_000,
         concurrency: int = 256,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Ask these parties.
 
         Args:
             sources: FQDN to the function that asks.
             timeout: Seconds to wait for an answer.
-            capacity: Keys kept.
+            remembered: How long an answer counts.
+            capacity: Keys remembered.
             concurrency: Requests under way at once; further handshakes wait.
+            clock: Seconds, never going back; it ages answers.
         """
         self._sources = dict(sources)
         self._timeout = timeout
+        self._remembered = remembered.total_seconds()
+        self._clock = clock
         self._capacity = capacity
         self._kept: OrderedDict[KeyIdentifier, ResolvedKey] = OrderedDict()
         self._under_way: dict[KeyIdentifier, asyncio.Task[ResolvedKey | None]] = {}
         self._places = asyncio.Semaphore(concurrency)
 
     async def resolve(self, identity: bytes, suite: Suite) -> ResolvedKey | None:
-        """The key, from memory or from the party at the identifier's FQDN."""
+        """The key, from memory or from the party at the identifier's FQDN.
+
+        Its ``ask_again`` says how long the answer counts.
+        """
         del suite
         key_id = parse_identity(identity)
         if key_id is None or key_id.fqdn not in self._sources:
             return None
         kept = self._kept.get(key_id)
-        if kept is not None and not has_expired(kept):
+        if kept is not None and not has_expired(kept) and (kept.ask_again or 0.0) > self._clock():
             self._kept.move_to_end(key_id)
             return kept
         task = self._under_way.get(key_id)
@@ -325,7 +361,7 @@ class RemoteKeys:
         return await asyncio.shield(task)
 
     async def _ask(self, key_id: KeyIdentifier) -> ResolvedKey | None:
-        function = str(key_id.fqdn)
+        function, asked = str(key_id.fqdn), self._clock()
         try:
             async with asyncio.timeout(self._timeout), self._places:
                 found = await self._sources[key_id.fqdn](key_id)
@@ -340,7 +376,9 @@ class RemoteKeys:
             self._kept.pop(key_id, None)
             return None
         FETCHES.labels(function, "found").inc()
+        found = replace(found, ask_again=asked + self._remembered)
         self._kept[key_id] = found
+        self._kept.move_to_end(key_id)
         while len(self._kept) > self._capacity:
             self._kept.popitem(last=False)
         return found

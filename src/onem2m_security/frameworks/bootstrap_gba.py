@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import timedelta
 
 from ..credentials import ResolvedKey
 from ..gba.context import BootstrappedContext, NafKey
 from ..gba.keys import KeyChoice, ua_security_protocol
 from ..identifiers import EntityId, Fqdn, Suid
 from ..tls.suites import Suite
-from .base import Initiator
+from .base import REMEMBERED, Initiator
 from .saef_gba import TLS_SUITE, FetchNafKey, NafKeys, endpoint_for, naf_of
 from .saef_maf import initiate_maf_handshake, master_credential
 from .saef_psk import initiate as initiate_psk
@@ -63,6 +64,7 @@ def maf_resolver(
     targets: Callable[[EntityId | None], tuple[EntityId, ...]],
     *,
     timeout: float = 5.0,
+    remembered: timedelta = REMEMBERED,
 ) -> NafKeys:
     """The MAF's side: Km for a B-TID.
 
@@ -70,6 +72,7 @@ def maf_resolver(
         bsfs: FQDN to the function that asks that BSF.
         targets: Whom an Enrolee may have keys for: the MAF's own policy (8.2.2.3).
         timeout: Seconds to wait for an answer.
+        remembered: How long an answer counts.
     """
 
     def as_master_credential(found: NafKey) -> ResolvedKey:
@@ -82,7 +85,7 @@ def maf_resolver(
             suid=Suid.PROVISIONED_MAF,
         )
 
-    return NafKeys(bsfs, as_master_credential, timeout=timeout)
+    return NafKeys(bsfs, as_master_credential, timeout=timeout, remembered=remembered)
 
 
 def initiate(

@@ -13,6 +13,7 @@ it knows what Entity B would choose.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
 from functools import lru_cache, partial
 
 from ..credentials import Framework, ResolvedKey
@@ -22,7 +23,7 @@ from ..gba.keys import KeyChoice, ua_security_protocol
 from ..identifiers import CredentialType, EntityId, Fqdn, KeyIdentifier, Suid
 from ..tls.endpoint import Endpoint
 from ..tls.suites import BY_CODE, Suite
-from .base import Initiator, RemoteKeys
+from .base import REMEMBERED, Initiator, RemoteKeys
 
 HINT = b"3GPP-bootstrapping"
 """Before B-TID: the key is one of the ME, Ks_NAF or Ks_ext_NAF."""
@@ -130,7 +131,7 @@ FetchNafKey = Callable[[KeyIdentifier, bytes], Awaitable[NafKey | None]]
 class NafKeys:
     """A resolver: asks the BSF that a B-TID names, in the middle of the handshake.
 
-    Only configured BSFs are asked; keys are kept for their lifetime, for each cipher suite by itself. Where
+    Only configured BSFs are asked; what they said counts for a while, for each cipher suite by itself. Where
     the identity has a hint, the key must be of the kind that the hint names.
     """
 
@@ -140,6 +141,7 @@ class NafKeys:
         as_credential: Callable[[NafKey], ResolvedKey],
         *,
         timeout: float = 5.0,
+        remembered: timedelta = REMEMBERED,
     ) -> None:
         """Ask these BSFs.
 
@@ -147,10 +149,12 @@ class NafKeys:
             bsfs: FQDN to the function that asks.
             as_credential: What a NAF key means in the framework.
             timeout: Seconds to wait for an answer.
+            remembered: How long an answer counts.
         """
         self._bsfs = dict(bsfs)
         self._as_credential = as_credential
         self._timeout = timeout
+        self._remembered = remembered
         self._kept: dict[tuple[bytes | None, int], RemoteKeys] = {}
 
     async def resolve(self, identity: bytes, suite: Suite) -> ResolvedKey | None:
@@ -162,7 +166,7 @@ class NafKeys:
                 bsf: partial(self._ask, fetch, hint, ua_security_protocol(suite.code))
                 for bsf, fetch in self._bsfs.items()
             }
-            keys = RemoteKeys(sources, timeout=self._timeout, capacity=_KEPT)
+            keys = RemoteKeys(sources, timeout=self._timeout, remembered=self._remembered, capacity=_KEPT)
             self._kept[hint, suite.code] = keys
         return await keys.resolve(b_tid, suite)
 
@@ -177,9 +181,11 @@ class NafKeys:
         return self._as_credential(found)
 
 
-def resolver(bsfs: Mapping[Fqdn, FetchNafKey], *, timeout: float = 5.0) -> NafKeys:
-    """Entity B's side: the BSF at the FQDN of a B-TID is asked for the NAF key."""
-    return NafKeys(bsfs, _as_connection_key, timeout=timeout)
+def resolver(
+    bsfs: Mapping[Fqdn, FetchNafKey], *, timeout: float = 5.0, remembered: timedelta = REMEMBERED
+) -> NafKeys:
+    """Entity B's side: the BSF at the FQDN of a B-TID is asked for the NAF key, and again after a while."""
+    return NafKeys(bsfs, _as_connection_key, timeout=timeout, remembered=remembered)
 
 
 def _as_connection_key(found: NafKey) -> ResolvedKey:

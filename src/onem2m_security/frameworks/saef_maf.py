@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from ..association import PeerProof
 from ..credentials import Framework, ResolvedKey, Secret
 from ..identifiers import CredentialType, EntityId, Fqdn, KeyIdentifier, Suid
 from ..keys import ExportLabel
 from ..release import Release
-from .base import Established, Fetch, Initiator, RemoteKeys
+from .base import REMEMBERED, Established, Fetch, Initiator, RemoteKeys
 from .saef_psk import CLIENT_ENDPOINT
 
 
@@ -79,11 +80,13 @@ class ConnectionKey:
         kc_id: KcId: RelativeKcId at the MAF's FQDN (10.3.5).
         kc: Kc, 32 octets.
         expires: When the MAF said that it ends (UTC); None where the release has no message that says so.
+        targets: For whom the MAF said that it is; empty where it did not say.
     """
 
     kc_id: KeyIdentifier
     kc: Secret
     expires: datetime | None = None
+    targets: tuple[EntityId, ...] = ()
 
 
 def export_connection_key(established: Established, maf: Fqdn) -> ConnectionKey:
@@ -112,14 +115,27 @@ def initiate(
     release: Release,
     server_name: Fqdn | None = None,
 ) -> Initiator:
-    """Entity A's side of the Association Security Handshake: show KcId, prove Kc."""
+    """Entity A's side of the Association Security Handshake: show KcId, prove Kc.
+
+    Only somebody for whom the MAF keeps Kc can complete it. Whether that is this peer, A knows where the MAF
+    has said so (Release 3); in Release 1 it relies on what the MAF has configured.
+    """
     shown = release.wire(key.kc_id).encode()
     resolved = connection_key(key.kc_id, key.kc, peer=peer, expires=key.expires)
     return Initiator(
-        Framework.SAEF_MAF, local, peer, CLIENT_ENDPOINT, resolved, shown, server_name=server_name
+        Framework.SAEF_MAF,
+        local,
+        peer,
+        CLIENT_ENDPOINT,
+        resolved,
+        shown,
+        server_name=server_name,
+        peer_proof=PeerProof.AUTHENTICATED if peer in key.targets else PeerProof.CONFIGURED,
     )
 
 
-def resolver(mafs: Mapping[Fqdn, Fetch], *, timeout: float = 5.0) -> RemoteKeys:
-    """Entity B's side: the MAF at the FQDN of a KcId is asked for Kc."""
-    return RemoteKeys(mafs, timeout=timeout)
+def resolver(
+    mafs: Mapping[Fqdn, Fetch], *, timeout: float = 5.0, remembered: timedelta = REMEMBERED
+) -> RemoteKeys:
+    """Entity B's side: the MAF at the FQDN of a KcId is asked for Kc, and asked again after a while."""
+    return RemoteKeys(mafs, timeout=timeout, remembered=remembered)

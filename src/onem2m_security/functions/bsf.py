@@ -63,7 +63,10 @@ class Bsf(Function):
             hss or store.gba, store.gba, fqdn, lifetime=lifetime, requests_per_second=requests_per_second
         )
         self.acceptor = Acceptor(
-            local=EntityId(str(fqdn)), endpoint=endpoint or Endpoint(server=True), resolver=self
+            local=EntityId(str(fqdn)),
+            endpoint=endpoint or Endpoint(server=True),
+            resolver=self,
+            revision=store.trust.revision,
         )
         path = (ZN_BASE.strip("/"), BOOTSTRAPPING_INFO)
         self.routes[Operation.RETRIEVE, path, 3] = self._bootstrapping_info

@@ -17,6 +17,7 @@ from ..credentials import ResolvedKey
 from ..errors import RecordExistsError
 from ..frameworks.base import Established
 from ..identifiers import EntityId, Fqdn, KeyIdentifier, Suid
+from ..peer_quotas import DEFAULT_QUOTAS, Ceiling, PeerQuotas
 from ..release import CLIENT_REG
 from ..store.records import ClientRegistration
 from ..store.store import Store
@@ -31,7 +32,13 @@ class ClientRegistrations:
     """The registered clients of one MAF or MEF."""
 
     def __init__(
-        self, store: Store, fqdn: Fqdn, resource_name: str, *, lifetime: timedelta = MAX_REGISTRATION
+        self,
+        store: Store,
+        fqdn: Fqdn,
+        resource_name: str,
+        *,
+        lifetime: timedelta = MAX_REGISTRATION,
+        quotas: PeerQuotas = DEFAULT_QUOTAS,
     ) -> None:
         """Keep the registrations in the store.
 
@@ -40,7 +47,9 @@ class ClientRegistrations:
             fqdn: The function's FQDN.
             resource_name: ``<mafClientReg>`` or ``<mefClientReg>``, as release.py names it.
             lifetime: The longest registration; none outlives the credential it was made with.
+            quotas: What one client may have.
         """
+        self._ceiling = Ceiling("client registrations", quotas.client_registrations)
         self._store = store
         self._fqdn = fqdn
         self._name = resource_name
@@ -140,6 +149,11 @@ class ClientRegistrations:
             renewed = dataclasses.replace(new, registration_id=old.registration_id)
             if await self._store.update_registration(renewed):
                 return renewed
+        count = await self._store.count_registrations(client)
+        if self._ceiling.is_reached(str(client), count):
+            raise RefusedError(
+                Rsc.TOO_MANY_REQUESTS, f"this client is registered {count} times: de-register some"
+            )
         try:
             await self._store.add_registration(new)
         except RecordExistsError as error:

@@ -10,10 +10,11 @@ import secrets
 from datetime import UTC, datetime, timedelta
 
 from ..credentials import ResolvedKey, Secret
-from ..errors import CredentialError, IdentifierError, ParentGoneError, RecordExistsError
+from ..errors import CredentialError, IdentifierError, ParentGoneError, QuotaError, RecordExistsError
 from ..frameworks.base import Established
 from ..frameworks.saef_maf import export_connection_key
 from ..identifiers import RELATIVE_KEY_ID_OCTETS, EntityId, Fqdn, KeyIdentifier, Suid
+from ..peer_quotas import DEFAULT_QUOTAS, Ceiling, PeerQuotas, Rate
 from ..release import RESOURCE_NAME_SYMM_KEY_REG, SYMM_KEY_REG
 from ..store.records import KeyKind, KeyRecord
 from ..store.store import Store
@@ -33,8 +34,12 @@ MIN_KEY_OCTETS = 16
 class KeyRegistrations:
     """The registered keys (Kc) of one MAF."""
 
-    def __init__(self, store: Store, fqdn: Fqdn, *, lifetime: timedelta) -> None:
+    def __init__(
+        self, store: Store, fqdn: Fqdn, *, lifetime: timedelta, quotas: PeerQuotas = DEFAULT_QUOTAS
+    ) -> None:
         """Keep the keys in the store; none outlives ``lifetime`` or the credential it came from."""
+        self._rate = Rate("key registrations", quotas.key_registrations_per_second)
+        self._live = Ceiling("live keys", quotas.live_keys)
         self._store = store
         self._fqdn = fqdn
         self._lifetime = lifetime
@@ -50,7 +55,17 @@ class KeyRegistrations:
         }
 
     async def register_export(self, established: Established, target: EntityId) -> KeyRecord:
-        """Register the Kc of this very session, for one target (Release 1: part of every MAF handshake)."""
+        """Register the Kc of this very session, for one target (Release 1: part of every MAF handshake).
+
+        Beyond the quota of live keys, the oldest one that came about like this gives way.
+
+        Raises:
+            QuotaError: The client makes keys too often: the handshake is to fail.
+        """
+        peer = established.holder
+        if self._rate.wait(peer):
+            raise QuotaError(f"{peer} makes keys too often")
+        await self._make_room(established.association.peer, peer)
         exported = export_connection_key(established, self._fqdn)
         record = self._record(established, exported.kc_id, exported.kc, Suid.MAF_SAEF, (target,))
         await self._add(record, established)
@@ -64,6 +79,7 @@ class KeyRegistrations:
         if asked.fqdn not in {None, self._fqdn}:
             raise RefusedError(Rsc.BAD_REQUEST, "the MAF-FQDN is not this MAF's")
         targets = self._allowed_targets(established, asked.suid, asked.target_ids)
+        await self._check_quotas(established)
         if asked.key_value is not None and len(asked.key_value) < MIN_KEY_OCTETS:
             raise RefusedError(Rsc.BAD_REQUEST, f"the key value has fewer than {MIN_KEY_OCTETS} octets")
         if asked.key_value is not None:
@@ -133,6 +149,27 @@ class KeyRegistrations:
         record = await self._find_own(request, established)
         await self._store.remove(KeyKind.KC, record.key_id)
         return Response(Rsc.DELETED)
+
+    # --- quotas -------------------------------------------------------------------------------------------
+
+    async def _check_quotas(self, established: Established) -> None:
+        peer = established.holder
+        if self._rate.wait(peer):
+            raise RefusedError(Rsc.TOO_MANY_REQUESTS, "too many key registrations: wait a second")
+        source = established.association.peer
+        if source is not None:
+            count = await self._store.count_keys(KeyKind.KC, source, by_request=True)
+            if self._live.is_reached(peer, count):
+                raise RefusedError(
+                    Rsc.TOO_MANY_REQUESTS, f"{count} keys of this client are live: de-register some"
+                )
+
+    async def _make_room(self, source: EntityId | None, peer: str) -> None:
+        if source is None:
+            return
+        count = await self._store.count_keys(KeyKind.KC, source, by_request=False)
+        if self._live.is_reached(peer, count):
+            await self._store.keep_newest(KeyKind.KC, source, self._live.most - 1)
 
     # --- inside -------------------------------------------------------------------------------------------
 

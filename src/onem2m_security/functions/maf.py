@@ -15,9 +15,10 @@ from datetime import timedelta
 
 from ..credentials import Framework, ResolvedKey
 from ..errors import IdentifierError
-from ..frameworks.base import Acceptor, Established, Fetch, Resolver, ResolverChain
+from ..frameworks.base import REMEMBERED, Acceptor, Established, Fetch, Resolver, ResolverChain
 from ..frameworks.saef_maf import master_credential
 from ..identifiers import EntityId, Fqdn, KeyIdentifier
+from ..peer_quotas import DEFAULT_QUOTAS, PeerQuotas
 from ..release import MAF_BASE, RESOURCE_NAME_MAF_CLIENT_REG
 from ..store.records import KeyKind, KeyRecord
 from ..store.store import Store
@@ -47,7 +48,9 @@ class Maf(Function):
         mefs: Mapping[Fqdn, Fetch] | None = None,
         policy: AssociationPolicy | None = None,
         fetch_timeout: float = FETCH_SECONDS,
+        remembered: timedelta = REMEMBERED,
         elsewhere: Resolver | None = None,
+        quotas: PeerQuotas = DEFAULT_QUOTAS,
         endpoint: Endpoint | None = None,
     ) -> None:
         """A MAF at this FQDN.
@@ -59,23 +62,32 @@ class Maf(Function):
             mefs: MEF-ID to the function that asks that MEF for Km (``MefClient.fetch_km``).
             policy: Whom the clients that these MEFs provision may have keys for; by default nobody.
             fetch_timeout: Seconds that an MEF may take to answer.
+            remembered: How long what an MEF said of an Enrolee counts, before it is asked again.
             elsewhere: Asked for identities that neither the store nor an MEF knows, such as a BSF.
+            quotas: What one client may have and do.
             endpoint: The (D)TLS configuration; by default pre-shared keys only.
         """
         super().__init__(fqdn)
-        self.keys = KeyRegistrations(store, fqdn, lifetime=kc_lifetime)
-        registrations = ClientRegistrations(store, fqdn, RESOURCE_NAME_MAF_CLIENT_REG)
+        self.keys = KeyRegistrations(store, fqdn, lifetime=kc_lifetime, quotas=quotas)
+        registrations = ClientRegistrations(store, fqdn, RESOURCE_NAME_MAF_CLIENT_REG, quotas=quotas)
         self.routes |= self.keys.routes(MAF_BASE) | registrations.routes(MAF_BASE)
         self._store = store
-        self._enrolees = Enrolees(store, fqdn, policy or AssociationPolicy())
-        through_mefs = self._enrolees.resolver(mefs or {}, timeout=fetch_timeout)
-        self._elsewhere = ResolverChain([through_mefs, *([elsewhere] if elsewhere else [])])
+        self._enrolees = Enrolees(
+            store,
+            fqdn,
+            policy or AssociationPolicy(),
+            mefs or {},
+            timeout=fetch_timeout,
+            remembered=remembered,
+        )
+        self._elsewhere = ResolverChain([self._enrolees, *([elsewhere] if elsewhere else [])])
         self.acceptor = Acceptor(
             local=EntityId(str(fqdn)),
             endpoint=replace(endpoint or Endpoint(server=True), requires_extended_master_secret=True),
             resolver=self,
             certificate_framework=Framework.MAF_HANDSHAKE,
             established=self.established,
+            revision=store.trust.revision,
         )
 
     async def resolve(self, identity: bytes, suite: Suite) -> ResolvedKey | None:
@@ -88,7 +100,7 @@ class Maf(Function):
         if record is None:
             return await self._elsewhere.resolve(identity, suite)
         if is_provisioned(record):
-            return self._enrolees.as_credential(record, key_id)
+            return await self._enrolees.confirmed(record, key_id, suite)
         return _as_credential(record, key_id)
 
     async def established(self, established: Established) -> None:

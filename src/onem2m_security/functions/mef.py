@@ -11,9 +11,10 @@ from dataclasses import replace
 from datetime import timedelta
 
 from ..credentials import Framework, ResolvedKey
-from ..errors import AuthenticationError
+from ..errors import AuthenticationError, QuotaError
 from ..frameworks.base import Acceptor, Established, parse_identity
 from ..identifiers import EntityId, Fqdn
+from ..peer_quotas import DEFAULT_QUOTAS, PeerQuotas, Rate
 from ..release import DEFAULT_RELEASE, MEF_BASE, RESOURCE_NAME_MEF_CLIENT_REG, Release
 from ..store.records import KeyKind
 from ..store.store import Store
@@ -39,6 +40,7 @@ class Mef(Function):
         *,
         enrolment_expiry: timedelta = DEFAULT_ENROLMENT_EXPIRY,
         release: Release = DEFAULT_RELEASE,
+        quotas: PeerQuotas = DEFAULT_QUOTAS,
         endpoint: Endpoint | None = None,
     ) -> None:
         """An MEF at this FQDN.
@@ -48,11 +50,13 @@ class Mef(Function):
             fqdn: The MEF-ID.
             enrolment_expiry: How long Ke may be used by an Enrolee whose credential does not say it.
             release: By which release keys are derived for an Enrolee whose credential does not say it.
+            quotas: What one client may have and do.
             endpoint: The (D)TLS configuration; by default pre-shared keys only.
         """
         super().__init__(fqdn)
         self.enrolments = Enrolments(store, fqdn)
-        registrations = ClientRegistrations(store, fqdn, RESOURCE_NAME_MEF_CLIENT_REG)
+        registrations = ClientRegistrations(store, fqdn, RESOURCE_NAME_MEF_CLIENT_REG, quotas=quotas)
+        self._rate = Rate("key registrations", quotas.key_registrations_per_second)
         self.routes |= self.enrolments.routes() | registrations.routes(MEF_BASE)
         self._store = store
         self._enrolment_expiry = enrolment_expiry
@@ -63,6 +67,7 @@ class Mef(Function):
             resolver=self,
             certificate_framework=Framework.BOOTSTRAP_CERTIFICATE,
             established=self.established,
+            revision=store.trust.revision,
         )
 
     async def resolve(self, identity: bytes, suite: Suite) -> ResolvedKey | None:
@@ -78,11 +83,14 @@ class Mef(Function):
         Raises:
             AuthenticationError: The Enrolee was revoked during its handshake.
             ParentGoneError: The same, a moment later; or its Kpm was replaced.
+            QuotaError: It bootstraps too often.
             StoreError: Ke could not be stored.
         """
         credential = established.credential
         if credential is None or credential.peer is None or not credential.targets:
             return
+        if self._rate.wait(str(credential.peer)):
+            raise QuotaError(f"{credential.peer} bootstraps too often")
         if not isinstance(credential, ResolvedKey):
             instruction = BootstrapInstruction(
                 credential.peer, credential.targets, self._enrolment_expiry, self._release

@@ -34,6 +34,8 @@ class Rsc(enum.IntEnum):
     BAD_REQUEST = 4000
     NOT_FOUND = 4004
     OPERATION_NOT_ALLOWED = 4005
+    TOO_MANY_REQUESTS = 4029
+    """OURS: TS-0004 has none. Like its 4000 to 4015 it ends in the digits of the HTTP status (429)."""
     CONTENTS_UNACCEPTABLE = 4102
     ORIGINATOR_HAS_NO_PRIVILEGE = 4103
     CONFLICT = 4105

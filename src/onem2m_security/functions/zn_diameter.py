@@ -28,13 +28,14 @@ class ZnDiameter:
 
     Attributes:
         is_over: The peer said that it leaves; the connection is to be closed.
+        established: What the session means at the moment of a message; kept up to date by the owner.
     """
 
     def __init__(self, bsf: Bsf, established: Established) -> None:
         """Answer the NAF that this session authenticated."""
         self.is_over = False
         self._bsf = bsf
-        self._established = established
+        self.established = established
         self._is_open = False
         name = str(bsf.fqdn)
         self._origin: list[Attribute] = [
@@ -81,7 +82,7 @@ class ZnDiameter:
             naf_id = request.octets_of(dm.NAF_ID)
             naf = Fqdn.parse(naf_id[:-UA_SECURITY_PROTOCOL_OCTETS].decode("ascii"))
             ua_id = naf_id[-UA_SECURITY_PROTOCOL_OCTETS:]
-            found = await self._bsf.naf_key(self._established, b_tid, naf, ua_id)
+            found = await self._bsf.naf_key(self.established, b_tid, naf, ua_id)
             return _answer(found)
         except MessageError as error:
             return self._refuse((dm.RESULT_CODE, dm.MISSING_AVP), error)
@@ -96,7 +97,7 @@ class ZnDiameter:
             return [(dm.RESULT_CODE, dm.UNABLE_TO_COMPLY)]
 
     def _refuse(self, result: Attribute, error: Exception) -> list[Attribute]:
-        peer = str(self._established.association.peer)
+        peer = str(self.established.association.peer)
         LOG.info("request refused", local=str(self._bsf.fqdn), peer=peer, reason=str(error))
         return [result]
 

@@ -38,6 +38,22 @@ class Channel(abc.ABC):
         """Who is at the other end, by which framework, until when."""
         return self.established.association
 
+    @abc.abstractmethod
+    async def renewed(self) -> Established | None:
+        """What the session means at this moment; None when what authenticated it is gone, and it is to end.
+
+        A handler that answers requests asks this before each; sessions that are only read from and written to
+        end by themselves.
+
+        Raises:
+            StoreError: It cannot be looked up.
+            CertificateRejectedError: Nobody can say whether the peer's certificate is revoked.
+        """
+
+    @abc.abstractmethod
+    async def turn(self) -> None:
+        """Wait until the peer may ask for something, where so many requests a second are allowed to it."""
+
     @property
     @abc.abstractmethod
     def closing(self) -> bool:
@@ -80,10 +96,18 @@ class StreamChannel(Channel):
         self._writer = asyncio.StreamWriter(transport, protocol, reader, asyncio.get_running_loop())
         self.established = transport.handshake.result()
 
+    async def renewed(self) -> Established | None:
+        """What the session means at this moment."""
+        return await self._transport.renewed()
+
+    async def turn(self) -> None:
+        """Wait until the peer may ask for something."""
+        await self._transport.turn()
+
     @property
     def closing(self) -> bool:
         """Has either side closed the connection?"""
-        return self._transport.is_closing() or self._reader.at_eof()
+        return self._transport.is_closing() or self._reader.at_eof() or self.association.seconds_left <= 0
 
     async def read(self, limit: int = READ_LIMIT) -> bytes:
         """At most ``limit`` octets of application data; empty at the end."""
@@ -109,6 +133,14 @@ class DatagramChannel(Channel):
         self.established = connection.handshake.result()
         self.max_write = connection.max_payload
 
+    async def renewed(self) -> Established | None:
+        """What the session means at this moment."""
+        return await self._connection.renewed()
+
+    async def turn(self) -> None:
+        """Wait until the peer may ask for something."""
+        await self._connection.turn()
+
     def datagram_received(self, data: bytes) -> None:
         """A datagram for the reader; when nobody reads, UDP may lose it."""
         if data and self._received.qsize() < _QUEUED_DATAGRAMS:
@@ -121,7 +153,7 @@ class DatagramChannel(Channel):
     @property
     def closing(self) -> bool:
         """Has either side closed the connection?"""
-        return self._connection.closed
+        return self._connection.closed or self.association.seconds_left <= 0
 
     async def read(self, limit: int = READ_LIMIT) -> bytes:
         """One datagram, cut at ``limit`` octets; empty at the end."""

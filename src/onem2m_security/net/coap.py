@@ -64,6 +64,7 @@ _CODES: Final = {
     Rsc.NOT_FOUND: Code.NOT_FOUND,
     Rsc.TARGET_NOT_REACHABLE: Code.NOT_FOUND,
     Rsc.OPERATION_NOT_ALLOWED: Code.METHOD_NOT_ALLOWED,
+    Rsc.TOO_MANY_REQUESTS: Code.TOO_MANY_REQUESTS,
     Rsc.INTERNAL_SERVER_ERROR: Code.INTERNAL_SERVER_ERROR,
 }
 """Response Status Code to CoAP response code (TS-0008 table 6.2.4-1)."""
@@ -300,7 +301,7 @@ class CoapClient:
 
     async def _open(self) -> CoapRemote:
         async with self._opening:
-            if self._remote is not None and self._remote.connection is not None:
+            if self._remote is not None and self._remote.is_open:
                 return self._remote
             if self._interface is None:
                 self._context, self._interface = await coap_context(self._limits)

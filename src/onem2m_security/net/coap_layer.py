@@ -123,6 +123,11 @@ class CoapRemote(interfaces.EndpointAddress):
         if self.connection is not None:
             self.connection.close()
 
+    @property
+    def is_open(self) -> bool:
+        """Can a request be sent over it?"""
+        return self.connection is not None and self.established.association.seconds_left > 0
+
     def ended(self) -> None:
         """Free the connection; aiocoap keeps the remote for as long as something waits for it."""
         self.connection = None

@@ -21,6 +21,7 @@ from ..tls.session import DataReceived, Event, HandshakeCompleted, PskIdentityOf
 from ..tls.suites import Suite
 from .address import Address
 from .limits import HalfOpen, Limits
+from .standing import Sessions, Standing
 
 
 class Port(Protocol):
@@ -29,12 +30,16 @@ class Port(Protocol):
     authorities: Authorities
     half_open: HalfOpen
 
+    @property
+    def open_sessions(self) -> Sessions:
+        """The established sessions."""
+        ...
 
-class SecureConnection(abc.ABC):
+
+class SecureConnection(Standing):
     """One secured connection, at either end.
 
     Attributes:
-        session: The sans-IO session.
         handshake: Done with what the handshake established, or with the error that ended it.
     """
 
@@ -54,30 +59,19 @@ class SecureConnection(abc.ABC):
             initiator: On the initiating side: who we are and whom we mean to reach.
             port: On the accepting side: where the client came in.
         """
-        self.session = session
-        self.limits = limits
-        self.loop = asyncio.get_running_loop()
+        super().__init__(session, limits, None if port is None else port.open_sessions)
         self.handshake: asyncio.Future[Established] = self.loop.create_future()
         self._initiator = initiator
         self._port = port
         self._resolved: ResolvedKey | None = None
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self.last_activity = 0.0
 
     # --- what TCP and UDP supply --------------------------------------------------------------------------
 
     @abc.abstractmethod
-    def flush(self) -> None:
-        """Send what the session has to send."""
-
-    @abc.abstractmethod
     def hold_reading(self, *, hold: bool) -> None:
         """Stop or go on reading while a step of the handshake takes its time."""
-
-    @abc.abstractmethod
-    def shut(self) -> None:
-        """Close what carries the connection, after what was sent has left."""
 
     @abc.abstractmethod
     def begin_application(self, established: Established) -> None:
@@ -87,21 +81,12 @@ class SecureConnection(abc.ABC):
     def deliver(self, data: bytes) -> None:
         """Application data for the application on top."""
 
-    @property
-    @abc.abstractmethod
-    def peer_address(self) -> str:
-        """The peer's address and port, for a log line."""
-
     # --- the life of a connection ------------------------------------------------------------------------
 
     def begin(self) -> None:
         """The handshake begins."""
         self._timer = self.loop.call_later(self.limits.handshake_seconds, self._handshake_expired)
         self.flush()
-
-    def touch(self) -> None:
-        """Application data passed: the connection is not idle."""
-        self.last_activity = self.loop.time()
 
     def handle(self, events: list[Event]) -> None:
         """Act on what the session tells, and send what it has to send."""
@@ -114,7 +99,8 @@ class SecureConnection(abc.ABC):
                 case HandshakeCompleted():
                     self._await(self._commit())
                 case DataReceived(data):
-                    self.deliver(data)
+                    if not self.is_ending and not self.has_ended():
+                        self.deliver(data)
                 case SessionEnded(error):
                     self._ended(error)
         self.flush()
@@ -122,6 +108,7 @@ class SecureConnection(abc.ABC):
     def finish(self) -> None:
         """Nothing carries the connection any more."""
         self._handshake_over()
+        self.leave()
         if self._task is not None:
             self._task.cancel()
 
@@ -183,9 +170,9 @@ class SecureConnection(abc.ABC):
         self._log_result(established.association, None)
         if not self.handshake.done():
             self.handshake.set_result(established)
-        self.touch()
-        self._watch_idleness()
+        self.enter(established)
         self.begin_application(established)
+        self.watch()
 
     def _ended(self, error: HandshakeError | None) -> None:
         if not self.handshake.done():
@@ -213,15 +200,6 @@ class SecureConnection(abc.ABC):
         if self._port is not None:
             self._port.half_open.leave(self)
 
-    def _watch_idleness(self) -> None:
-        left = self.last_activity + self.limits.idle_seconds - self.loop.time()
-        if left <= 0:
-            self.session.close()
-            self.flush()
-            self.shut()
-        else:
-            self._timer = self.loop.call_later(left, self._watch_idleness)
-
     @property
     def _acceptor(self) -> Acceptor:
         assert self._port is not None  # noqa: S101 - only a port's sessions wait for an acceptor
@@ -232,7 +210,8 @@ class SecureConnection(abc.ABC):
         if association is not None:
             framework = association.framework.value
             HANDSHAKES.labels(local, framework, "established").inc()
-            LOG.info("associated", peer=str(association.peer), local=local, framework=framework)
+            proof = association.peer_proof.value
+            LOG.info("associated", peer=str(association.peer), proof=proof, local=local, framework=framework)
         elif failure is not None:
             HANDSHAKES.labels(local, "", failure.alert or "failed").inc()
             LOG.info(

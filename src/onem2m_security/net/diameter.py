@@ -11,7 +11,13 @@ import contextlib
 from collections.abc import Callable
 from typing import Protocol
 
-from ..errors import HandshakeError, MessageError, ResolverUnavailableError
+from ..errors import (
+    CertificateRejectedError,
+    HandshakeError,
+    MessageError,
+    ResolverUnavailableError,
+    StoreError,
+)
 from ..frameworks.base import Authorities, Established, Initiator
 from ..functions.diameter_messages import HEADER_OCTETS, MESSAGE_MAX_OCTETS, DiameterMessage
 from ..telemetry import LOG
@@ -22,9 +28,15 @@ from .ports import Port, channel_port
 
 
 class DiameterPeer(Protocol):
-    """What answers the messages of one connection."""
+    """What answers the messages of one connection.
+
+    Attributes:
+        is_over: The connection is to be closed.
+        established: What its session means at the moment of a message.
+    """
 
     is_over: bool
+    established: Established
 
     async def answer(self, octets: bytes) -> bytes | None:
         """The answer to a message, if there is one; MessageError closes the connection."""
@@ -40,10 +52,16 @@ def diameter_port(
         peer, messages = make_peer(channel.established), _Messages(channel)
         try:
             while not peer.is_over:
-                answer = await peer.answer(await messages.next())
+                message = await messages.next()
+                await channel.turn()
+                now = await channel.renewed()
+                if now is None:
+                    break
+                peer.established = now
+                answer = await peer.answer(message)
                 if answer is not None:
                     await channel.write(answer)
-        except MessageError as error:
+        except (MessageError, StoreError, CertificateRejectedError) as error:
             LOG.info("Diameter connection closed", reason=str(error))
         except OSError:
             return  # the peer is gone

@@ -9,6 +9,7 @@ from ipaddress import IPv4Address, IPv6Network, ip_address
 from typing import Final
 
 from ..errors import ConfigurationError
+from ..peer_quotas import DEFAULT_QUOTAS, PeerQuotas
 from ..telemetry import HALF_OPEN, HALF_OPEN_EVICTED
 from ..tls.framing import DEFAULT_MTU
 
@@ -42,6 +43,7 @@ class Limits:
         body_octets: Longest body of a request or an answer.
         request_seconds: For one request of ours to be answered.
         datagram_octets: Longest UDP payload that is sent over DTLS; at least DATAGRAM_OCTETS_LEAST.
+        quotas: What one authenticated peer may have and do.
     """
 
     handshake_seconds: float = 10.0
@@ -56,6 +58,7 @@ class Limits:
     body_octets: int = 64 * 1024
     request_seconds: float = 5.0
     datagram_octets: int = DEFAULT_MTU
+    quotas: PeerQuotas = DEFAULT_QUOTAS
 
     def fitted(self, descriptors: int, ports: int = 1) -> Limits:
         """These limits, lowered to what a process with so many descriptors can hold at each of its ports.

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from ..errors import PeerRefusedError
 from ..frameworks.base import Authorities, Established, Initiator
-from ..functions.primitives import Operation, Request, Response, Rsc
+from ..functions.primitives import Operation, Response, Rsc
 from .address import Address, Transport
 from .channel import ChannelHandler, channel_protocol, datagram_channels
 from .coap import CoapClient, CoapServer
 from .http import http_protocol
 from .http_client import HttpClient
 from .limits import Limits
+from .open_sessions import OpenSessions, RequestHandler
 from .tcp import Listener
 from .udp import DatagramListener
-
-RequestHandler = Callable[[Request, Established], Awaitable[Response]]
 
 
 class Port(Protocol):
     """A port that accepts clients until it is stopped."""
+
+    open_sessions: OpenSessions
 
     @property
     def connections(self) -> int:
@@ -58,8 +59,10 @@ class RequestClient(Protocol):
 class _CoapPort(DatagramListener):
     """A DTLS port with a CoAP server on top."""
 
-    def __init__(self, authorities: Authorities, server: CoapServer, limits: Limits) -> None:
-        super().__init__(authorities, server.application, limits)
+    def __init__(
+        self, authorities: Authorities, server: CoapServer, limits: Limits, open_sessions: OpenSessions
+    ) -> None:
+        super().__init__(authorities, server.application, limits, open_sessions=open_sessions)
         self._server = server
 
     async def stop(self) -> None:
@@ -71,10 +74,15 @@ class _CoapPort(DatagramListener):
 async def request_port(
     transport: Transport, authorities: Authorities, handler: RequestHandler, limits: Limits
 ) -> Port:
-    """A port on which requests are answered: HTTP over TLS, or CoAP over DTLS."""
+    """A port on which requests are answered: HTTP over TLS, or CoAP over DTLS.
+
+    The handler gets what each session means at the moment of its request.
+    """
+    open_sessions = OpenSessions(authorities, limits.quotas)
+    handler = open_sessions.guard(handler)
     if transport is Transport.TLS:
-        return Listener(authorities, http_protocol(handler, limits), limits)
-    return _CoapPort(authorities, await CoapServer.create(handler, limits), limits)
+        return Listener(authorities, http_protocol(handler, limits), limits, open_sessions=open_sessions)
+    return _CoapPort(authorities, await CoapServer.create(handler, limits), limits, open_sessions)
 
 
 def channel_port(

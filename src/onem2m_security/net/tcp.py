@@ -16,6 +16,7 @@ from ..tls.session import Session
 from .address import Address
 from .connection import SecureConnection, completed
 from .limits import Limits
+from .open_sessions import OpenSessions
 from .stream import StreamPort, StreamTransport
 
 ProtocolFactory = Callable[[Established], asyncio.Protocol]
@@ -72,7 +73,7 @@ class SecureTransport(StreamTransport, SecureConnection):
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Send application data."""
-        if data and not self._closing:
+        if data and not self._closing and not self.has_ended():
             self.touch()
             self.session.send(bytes(data))
             self.flush()
@@ -161,16 +162,40 @@ class Listener(StreamPort):
 
     Attributes:
         authorities: Who is served here.
+        open_sessions: The established sessions.
     """
 
-    def __init__(self, authorities: Authorities, make_upper: ProtocolFactory, limits: Limits) -> None:
+    def __init__(
+        self,
+        authorities: Authorities,
+        make_upper: ProtocolFactory,
+        limits: Limits,
+        *,
+        open_sessions: OpenSessions | None = None,
+    ) -> None:
         super().__init__(limits)
         self.authorities = authorities
+        self.open_sessions = open_sessions or OpenSessions(authorities, limits.quotas)
         self._make_upper = make_upper
 
     def accept(self) -> SecureTransport:
         """A transport for the next client."""
         return SecureTransport(self.authorities.session(), self._make_upper, self._limits, listener=self)
+
+    async def start(self, address: Address) -> Address:
+        """Listen; returns the address in use (for port 0 with the port that was chosen).
+
+        Raises:
+            ConfigurationError: The address cannot be listened on.
+        """
+        address = await super().start(address)
+        self.open_sessions.start()
+        return address
+
+    async def stop(self, *, grace: float = 5.0) -> None:
+        """Accept nobody more, let what is under way finish within the grace period (seconds), then close."""
+        await self.open_sessions.stop()
+        await super().stop(grace=grace)
 
 
 async def open_transport(

@@ -25,6 +25,7 @@ from ..tls.session import Session, State
 from .address import Address
 from .connection import SecureConnection, completed
 from .limits import HalfOpen, Limits
+from .open_sessions import OpenSessions
 
 _COOKIE_SECRET_SECONDS: Final = 60.0
 _RECEIVE_BUFFER_OCTETS: Final = 4 << 20
@@ -102,7 +103,7 @@ class DatagramConnection(SecureConnection):
             raise ConfigurationError(
                 f"{len(data)} octets do not fit one datagram: at most {self.max_payload}"
             )
-        if not self._shut:
+        if not self._shut and not self.has_ended():
             self.touch()
             self.session.send(data)
             self.flush()
@@ -186,6 +187,7 @@ class DatagramListener(asyncio.DatagramProtocol):
     Attributes:
         authorities: Who is served here.
         half_open: The unfinished handshakes.
+        open_sessions: The established sessions.
     """
 
     def __init__(
@@ -193,9 +195,12 @@ class DatagramListener(asyncio.DatagramProtocol):
         authorities: Authorities,
         make_application: MakeApplication,
         limits: Limits,
+        *,
+        open_sessions: OpenSessions | None = None,
     ) -> None:
         self.authorities = authorities
         self.half_open = HalfOpen(limits)
+        self.open_sessions = open_sessions or OpenSessions(authorities, limits.quotas)
         self._make_application = make_application
         self._limits = limits
         self._gate = CookieGate(lambda: authorities.session(DatagramFraming(limits.datagram_octets)))
@@ -225,6 +230,7 @@ class DatagramListener(asyncio.DatagramProtocol):
                 socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_OCTETS
             )
         self._rotate()
+        self.open_sessions.start()
         name = transport.get_extra_info("sockname")
         return Address(name[0], name[1])
 
@@ -320,6 +326,7 @@ class DatagramListener(asyncio.DatagramProtocol):
         """Say close_notify to every peer and close the socket."""
         if self._rotation is not None:
             self._rotation.cancel()
+        await self.open_sessions.stop()
         for connection in [*self._handshakes.values(), *self._peers.values()]:
             connection.close()
         if self._transport is not None:

@@ -28,7 +28,8 @@ Lookup = tuple[KeyKind, str, datetime]
 Revision = Callable[[Sequence[KeyRecord]], Iterable[KeyRecord]]
 """Given keys that are stored, those that stay, each as it is or changed. Runs in the worker's thread."""
 
-_PARENTS = tuple(kind.value for kind in PARENT_KIND.values())
+PARENTS = tuple(kind.value for kind in PARENT_KIND.values())
+"""The kinds of keys that others are stored under the lock of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +170,7 @@ class KeyJobs:
         """Remove a key and, if asked, what came of it; whether the key was there."""
         removed = queries.delete_key(connection, kind.value, text)
         if descendants:
-            queries.delete_descendants(connection, text, parents=_PARENTS)
+            queries.delete_descendants(connection, text, parents=PARENTS)
         return removed
 
     def _put(self, connection: Connection, records: Sequence[KeyRecord]) -> None:
@@ -182,7 +183,7 @@ class KeyJobs:
         new = [rows.key_row(record, self._keeper.ring, kek_id) for record in records]
         queries.put_keys(connection, new, replace=True)
         for text in gone:
-            queries.delete_descendants(connection, text, parents=_PARENTS)
+            queries.delete_descendants(connection, text, parents=PARENTS)
 
     def _ended(self, connection: Connection, kind: KeyKind, records: Sequence[KeyRecord]) -> Iterable[str]:
         """The key_ids of the credentials of a kind that end because another takes their place."""

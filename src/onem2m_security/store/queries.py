@@ -29,6 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.postgresql import psycopg
 
+from . import revocations
 from .database import Insert, insert_into
 from .schema import SEALED_TABLES, client_registrations, gba_contexts, key_records, sealing_state
 
@@ -151,12 +152,18 @@ def put_keys(connection: Connection, rows: list[dict[str, Any]], *, replace: boo
     """Insert all rows, the cheapest way; without replace, IntegrityError if one of the keys is there."""
     dialect = connection.dialect
     parameters: Any = [tuple(row.values()) for row in rows] if dialect.positional else rows
+    revokes = replace and revocations.replaces_trusted(connection, rows)
     connection.exec_driver_sql(_PUT_KEYS[dialect.name, replace], parameters)
+    if revokes:
+        revocations.note(connection)
 
 
 def delete_key(connection: Connection, kind: str, key_id: str) -> bool:
     """Delete one key; whether it was there."""
-    return connection.execute(_DELETE_KEY, {"b_kind": kind, "b_key_id": key_id}).rowcount > 0
+    if connection.execute(_DELETE_KEY, {"b_kind": kind, "b_key_id": key_id}).rowcount == 0:
+        return False
+    revocations.note_removed(connection, kind)
+    return True
 
 
 def update_key(connection: Connection, old: dict[str, Any], new: dict[str, Any]) -> bool:
@@ -179,7 +186,24 @@ def delete_descendants(connection: Connection, key_id: str, *, parents: Sequence
     tree = tree.union(select(_k.key_id).where(_k.parent == tree.c.key_id))
     below = _k.parent.in_(select(tree.c.key_id))
     connection.execute(select(_k.key_id).where(below, _k.kind.in_(parents)).with_for_update()).all()
-    connection.execute(delete(key_records).where(below))
+    gone = connection.execute(delete(key_records).where(below).returning(_k.kind))
+    if not revocations.TRUSTED_KINDS.isdisjoint(gone.scalars()):
+        revocations.note(connection)
+
+
+def count_live(connection: Connection, kind: str, source: str, now: int, by_request: bool) -> int:  # noqa: FBT001
+    """How many keys of this entity have not ended: with an administrating stakeholder, or without."""
+    has_admin = _k.admin_fqdn.is_not(None) if by_request else _k.admin_fqdn.is_(None)
+    live = or_(_k.expires.is_(None), _k.expires > now)
+    statement = select(func.count()).where(_k.kind == kind, _k.source == source, has_admin, live)
+    return connection.execute(statement).scalar_one()
+
+
+def delete_oldest(connection: Connection, kind: str, source: str, keep: int) -> int:
+    """Delete the oldest keys without an administrating stakeholder, but for so many; how many."""
+    mine = (_k.kind == kind, _k.source == source, _k.admin_fqdn.is_(None))
+    newest = select(_k.key_id).where(*mine).order_by(_k.issued.desc()).limit(keep)
+    return connection.execute(delete(key_records).where(*mine, _k.key_id.not_in(newest))).rowcount
 
 
 def delete_expired(connection: Connection, now: int) -> int:
@@ -206,6 +230,13 @@ def registration_of(connection: Connection, client: str, admin_fqdn: str, now: i
     return connection.execute(
         _REGISTRATION_OF, {"client": client, "admin_fqdn": admin_fqdn, "now": now}
     ).first()
+
+
+def count_registrations(connection: Connection, client: str, now: int) -> int:
+    """How many registrations of a client have not ended."""
+    live = or_(_r.expires.is_(None), _r.expires > now)
+    statement = select(func.count()).where(_r.client == client, live)
+    return connection.execute(statement).scalar_one()
 
 
 def insert_registration(connection: Connection, row: dict[str, Any], now: int) -> bool:

@@ -150,3 +150,16 @@ class ClientRegistration:
     def expired(self, now: datetime) -> bool:
         """Whether the registration is at or past its end at this moment (UTC)."""
         return self.expires is not None and self.expires <= now
+
+
+@dataclass(frozen=True, slots=True)
+class Revocation:
+    """A key that was removed on purpose.
+
+    Attributes:
+        alias: A second identifier that led to it, and leads to it no more; None when it had none.
+        ends: Until when (UTC); None when it had none.
+    """
+
+    alias: KeyIdentifier | None = None
+    ends: datetime | None = None

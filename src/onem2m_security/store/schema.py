@@ -11,7 +11,7 @@ from typing import Final
 
 from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, Table, Text
 
-HEAD: Final = "0002"
+HEAD: Final = "0003"
 """The migration that these tables are the result of."""
 
 metadata = MetaData()
@@ -97,6 +97,25 @@ sealing_state = Table(
     Column("kek_id", LargeBinary, nullable=False),
 )
 """One row: the KEK that seals new records. Writers read it under a lock, so that a rekey never misses one."""
+
+trust_state = Table(
+    "trust_state",
+    metadata,
+    Column("only", Integer, primary_key=True, autoincrement=False),
+    Column("revision", BigInteger, nullable=False),
+)
+"""One row: a number that is raised with every removal or replacement of a key that somebody is trusted by."""
+
+tombstones = Table(
+    "tombstones",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("key_id", Text, primary_key=True),
+    Column("removed", Text, nullable=False),
+    Column("ends", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""Identifiers by which a removed key, ``removed``, must not come back by itself before ``ends``."""
 
 SEALED_TABLES: Final = (key_records, client_registrations, gba_subscribers, gba_contexts)
 """The tables with a sealed column: those that a rekey goes through."""

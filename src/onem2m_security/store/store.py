@@ -25,6 +25,7 @@ from .gba import GbaStore
 from .keeper import KEY_RING_FILE, UNUSED_RING_FILE, RingKeeper
 from .key_jobs import Addition, KeyJobs, Revision
 from .records import ClientRegistration, KeyKind, KeyRecord, canonical_key_id, is_registration_id
+from .trust import Trust
 from .worker import Worker
 
 BUSY_TIMEOUT: Final = 5.0
@@ -43,6 +44,7 @@ class Store:
 
     Attributes:
         gba: The subscribers and bootstrappings of a BSF.
+        trust: Revocation: what was removed on purpose, and the number by which others hear of it.
     """
 
     def __init__(self, keeper: RingKeeper, worker: Worker) -> None:
@@ -50,6 +52,7 @@ class Store:
         self._keys = KeyJobs(keeper)
         self._worker = worker
         self.gba = GbaStore(keeper, worker)
+        self.trust = Trust(self._keys, worker)
 
     @classmethod
     async def open(
@@ -244,6 +247,26 @@ class Store:
             total += removed
         return total
 
+    async def count_keys(self, kind: KeyKind, source: EntityId, *, by_request: bool) -> int:
+        """How many keys of a kind that authenticate this entity have not ended.
+
+        Args:
+            kind: What the keys are.
+            source: The entity.
+            by_request: Those with an administrating stakeholder; or those without, which come about by
+                themselves.
+        """
+        now = rows.microseconds(datetime.now(UTC))
+        return await self._read(
+            lambda connection: queries.count_live(connection, kind.value, source.text, now, by_request)
+        )
+
+    async def keep_newest(self, kind: KeyKind, source: EntityId, keep: int) -> int:
+        """Remove the oldest keys without an administrating stakeholder, but for so many; how many went."""
+        return await self._write(
+            lambda connection: queries.delete_oldest(connection, kind.value, source.text, keep)
+        )
+
     # --- client registrations -------------------------------------------------------------------------------
 
     async def add_registration(
@@ -295,6 +318,11 @@ class Store:
                 queries.registration_of(connection, client.text, str(admin_fqdn), moment)
             )
         )
+
+    async def count_registrations(self, client: EntityId) -> int:
+        """How many registrations of this client have not ended."""
+        now = rows.microseconds(datetime.now(UTC))
+        return await self._read(lambda connection: queries.count_registrations(connection, client.text, now))
 
     async def update_registration(self, registration: ClientRegistration) -> bool:
         """Overwrite the registration of the same registration_id; False if there is none.

@@ -211,6 +211,17 @@ class Session:
             self._drain()
         self.state = State.ENDED
 
+    def verify_again(self) -> None:
+        """Have the peer's certificates judged once more: what was accepted may have been revoked since.
+
+        Raises:
+            CertificateRejectedError: They would not be accepted now.
+        """
+        if self.verified_peer is not None and self.endpoint.verifier is not None:
+            self.verified_peer = self.endpoint.verifier.verify(
+                self._received_chain, server=not self.endpoint.server
+            )
+
     def connection_lost(self) -> list[Event]:
         """The transport ended without a close_notify."""
         if self.state is State.ENDED:
