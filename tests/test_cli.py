@@ -215,7 +215,7 @@ ADD = ("maf", "add-client", "--data", "{tmp}/d", "--km-id", "x@m", "--entity", "
         ((*SERVE, "/proc/none", *AT, "127.0.0.1:0"), 1, "data directory"),
         ((*SERVE, "{tmp}/d", *AT, "192.0.2.1:1"), 1, "cannot listen"),
         ((*SERVE, "{tmp}/d", *AT, "127.0.0.1:0", "--kc-lifetime", "0h"), 2, "duration"),
-        (("maf", "remove-client", "--data", "{tmp}/d", "--km-id", "x@m.example"), 1, "there is no store in"),
+        (("maf", "remove-client", "--data", "{tmp}/d", "--km-id", "x@m.example"), 1, "no store in"),
         ((*ADD, "--km-file", "{tmp}/none"), 1, "cannot be read"),
         ((*ADD, "--km-file", "-"), 1, "hex digits or"),
         (("nonsense",), 2, "No such command"),
@@ -230,6 +230,13 @@ def test_what_cannot_work_is_named_with_the_way_out(tmp_path, arguments, status,
     assert told in said
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
+
+
+def test_a_client_that_is_not_there_is_named(house):
+    directory = house[0]
+    done = m2msec("maf", "remove-client", "--data", directory / "data", "--km-id", "x@m.example", check=False)
+    assert done.returncode == 2
+    assert "x@m.example is not a client" in " ".join(done.stderr.replace("│", " ").split())
 
 
 def test_a_maf_that_is_not_there_is_named(house):

@@ -131,7 +131,7 @@ def test_a_wrong_argument_is_named_and_stores_nothing(data, arguments):
     assert done.returncode != 0
     assert arguments[1] in done.stderr
     assert "Traceback" not in done.stderr
-    assert rows(data, "enrolees") == []
+    assert not data.exists()
 
 
 def test_a_maf_is_given_each_mef_with_its_key(tmp_path):

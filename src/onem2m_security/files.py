@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -33,7 +33,7 @@ class Content:
         status: Of the file that was read, whatever the path leads to by now.
     """
 
-    octets: bytes
+    octets: bytes = field(repr=False)
     status: os.stat_result
 
 
