@@ -21,7 +21,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from onem2m_security.servers import run
+from onem2m_security.servers.run import run
 
 from .load import Load
 from .servers import Server, maf, provision, s_server

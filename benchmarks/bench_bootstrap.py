@@ -27,19 +27,19 @@ import psutil
 
 from onem2m_security.cli.common import log_to_stderr
 from onem2m_security.credentials import Secret
-from onem2m_security.demo import server
+from onem2m_security.demo.maf import server
 from onem2m_security.errors import HandshakeError
 from onem2m_security.frameworks import bootstrap_psk
-from onem2m_security.frameworks.base import Initiator
 from onem2m_security.frameworks.bootstrap_psk import EnrolmentKey, export_enrolment_key
+from onem2m_security.frameworks.instructions import BootstrapInstruction, enrolee_record, target_record
 from onem2m_security.frameworks.saef_maf import initiate_maf_handshake
-from onem2m_security.functions.instructions import BootstrapInstruction, enrolee_record, target_record
+from onem2m_security.frameworks.steps import Initiator
 from onem2m_security.identifiers import EntityId, Fqdn, KeyIdentifier
 from onem2m_security.net.address import Address
 from onem2m_security.net.channel import open_channel
 from onem2m_security.net.limits import Limits
 from onem2m_security.release import Release
-from onem2m_security.servers import run
+from onem2m_security.servers.run import run
 from onem2m_security.store import Store
 
 MEF, MAF = Fqdn("mef.example.com"), Fqdn("maf.example.com")

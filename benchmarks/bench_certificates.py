@@ -27,14 +27,14 @@ from onem2m_security.certificates.authority import Authority, permitted_names
 from onem2m_security.certificates.configuration import AssociationConfiguration
 from onem2m_security.certificates.local import LocalCertificate
 from onem2m_security.cli.common import log_to_stderr
-from onem2m_security.entities.entity_b import EntityB
+from onem2m_security.clients.entity_b import EntityB
 from onem2m_security.frameworks.saef_certificate import accepting_endpoint
 from onem2m_security.identifiers import EntityId
 from onem2m_security.net.address import Address
 from onem2m_security.net.channel import Channel
 from onem2m_security.net.limits import Limits
 from onem2m_security.peer_quotas import PeerQuotas
-from onem2m_security.servers import run
+from onem2m_security.servers.run import run
 
 SUITE = "ECDHE-ECDSA-AES128-GCM-SHA256"
 AIM = 0.8

@@ -24,14 +24,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from onem2m_security.cli.common import log_to_stderr
-from onem2m_security.entities.entity_b import EntityB
+from onem2m_security.clients.entity_b import EntityB
 from onem2m_security.frameworks.saef_psk import provisioned_key
 from onem2m_security.identifiers import EntityId, KeyIdentifier
 from onem2m_security.net.address import Address, Transport
 from onem2m_security.net.channel import Channel
 from onem2m_security.net.limits import Limits
 from onem2m_security.peer_quotas import PeerQuotas
-from onem2m_security.servers import run
+from onem2m_security.servers.run import run
 from onem2m_security.tls.endpoint import Endpoint, PskOffer
 from onem2m_security.tls.framing import DatagramFraming
 from onem2m_security.tls.session import Session, State

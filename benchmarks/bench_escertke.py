@@ -24,8 +24,8 @@ from onem2m_security.certificates.configuration import AssociationConfiguration
 from onem2m_security.certificates.local import LocalCertificate
 from onem2m_security.certificates.public_key_id import key_hash
 from onem2m_security.certificates.verification import PeerVerifier
-from onem2m_security.frameworks.base import Acceptor, Initiator
-from onem2m_security.frameworks.escertke import InitiatingEndPoint, TerminatingEndPoint, acceptor, initiator
+from onem2m_security.escertke.end_points import InitiatingEndPoint, TerminatingEndPoint, acceptor, initiator
+from onem2m_security.frameworks.steps import Acceptor, Initiator
 from onem2m_security.identifiers import EntityId
 from onem2m_security.release import Release
 

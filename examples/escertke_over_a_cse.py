@@ -39,14 +39,10 @@ from onem2m_security.certificates.flavours import Flavour
 from onem2m_security.certificates.local import LocalCertificate
 from onem2m_security.certificates.verification import PeerVerifier
 from onem2m_security.errors import PeerRefusedError
-from onem2m_security.frameworks.escertke import InitiatingEndPoint, PairwiseE2EKey, acceptor, initiator
-from onem2m_security.frameworks.escertke_exchanges import TerminatingExchanges
-from onem2m_security.functions.escertke_notifications import (
-    EscertkeNotifications,
-    NotificationForm,
-    establish,
-)
-from onem2m_security.functions.primitives import Operation, Request, Response, Rsc
+from onem2m_security.escertke.end_points import InitiatingEndPoint, PairwiseE2EKey, acceptor, initiator
+from onem2m_security.escertke.exchanges import TerminatingExchanges
+from onem2m_security.escertke.notifications import EscertkeNotifications, NotificationForm, establish
+from onem2m_security.onem2m.primitives import Operation, Request, Response, Rsc
 
 SERVICE_PROVIDER = "sp.example"
 BODY_MAX_OCTETS = 64 * 1024

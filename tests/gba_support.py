@@ -9,22 +9,22 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from maf_support import LOOPBACK, key_of
+from onem2m_security.clients.bsf import NafClient
+from onem2m_security.clients.ue import Ue
 from onem2m_security.credentials import Secret
-from onem2m_security.entities.naf_client import NafClient
-from onem2m_security.entities.ue import Ue
 from onem2m_security.frameworks.saef_psk import provisioned_key
-from onem2m_security.functions.bsf import Bsf
-from onem2m_security.functions.ub import UbRequest, UbResponse
 from onem2m_security.gba import digest
 from onem2m_security.gba.aka import AkaResult, Success, Usim
 from onem2m_security.gba.digest_headers import Challenge, DigestAlgorithm
 from onem2m_security.gba.keys import Impi, KeyChoice
 from onem2m_security.gba.subscriber import Guss, NafSettings, Subscriber
+from onem2m_security.gba.ub_messages import UbRequest, UbResponse
 from onem2m_security.identifiers import EntityId, Fqdn, KeyIdentifier
 from onem2m_security.net.address import Address, Transport
 from onem2m_security.net.limits import Limits
 from onem2m_security.net.ub import UbListener
-from onem2m_security.servers import Server
+from onem2m_security.servers.bsf import Bsf
+from onem2m_security.servers.run import Server
 from onem2m_security.store import KeyKind, KeyRecord, Store
 from onem2m_security.store.gba_rows import Subscription
 

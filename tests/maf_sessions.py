@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from maf_support import Client
 from onem2m_security.credentials import Secret
-from onem2m_security.frameworks.base import Authorities, Established
-from onem2m_security.functions.maf import Maf
-from onem2m_security.functions.primitives import Operation, Request, Response
+from onem2m_security.frameworks.steps import Authorities, Established
+from onem2m_security.onem2m.primitives import Operation, Request, Response
+from onem2m_security.servers.maf import Maf
 from onem2m_security.tls.session import HandshakeCompleted, PskIdentityOffered
 
 

@@ -10,19 +10,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from onem2m_security.clients.entity_a import associate_through_maf
+from onem2m_security.clients.entity_b import EntityB
+from onem2m_security.clients.maf import MafClient
 from onem2m_security.credentials import Secret
-from onem2m_security.entities.entity_a import associate_through_maf
-from onem2m_security.entities.entity_b import EntityB
-from onem2m_security.entities.maf_client import MafClient
-from onem2m_security.frameworks.base import Initiator
 from onem2m_security.frameworks.saef_maf import initiate_maf_handshake, master_credential
-from onem2m_security.functions.maf import DEFAULT_KC_LIFETIME, Maf
+from onem2m_security.frameworks.steps import Initiator
 from onem2m_security.identifiers import EntityId, Fqdn, KeyIdentifier
 from onem2m_security.net.address import Address
 from onem2m_security.net.http_client import HttpClient
 from onem2m_security.net.limits import Limits
 from onem2m_security.net.tcp import Listener
-from onem2m_security.servers import Server
+from onem2m_security.servers.maf import DEFAULT_KC_LIFETIME, Maf
+from onem2m_security.servers.run import Server
 from onem2m_security.store import KeyKind, KeyRecord, Store
 
 LOOPBACK = Address("127.0.0.1", 0)

@@ -9,25 +9,25 @@ from datetime import timedelta
 from pathlib import Path
 
 from maf_support import LOOPBACK, MAF, B, key_of
+from onem2m_security.clients.mef import MefClient
 from onem2m_security.credentials import ResolvedKey, Secret
-from onem2m_security.entities.mef_client import MefClient
 from onem2m_security.frameworks import bootstrap_psk
-from onem2m_security.frameworks.base import REMEMBERED, Established, Initiator
 from onem2m_security.frameworks.bootstrap_psk import EnrolmentKey, export_enrolment_key
+from onem2m_security.frameworks.instructions import BootstrapInstruction, enrolee_record, target_record
 from onem2m_security.frameworks.saef_maf import initiate_maf_handshake
-from onem2m_security.functions.enrolees import AssociationPolicy
-from onem2m_security.functions.instructions import BootstrapInstruction, enrolee_record, target_record
-from onem2m_security.functions.maf import Maf
-from onem2m_security.functions.mef import Mef
-from onem2m_security.functions.primitives import Request, Response
+from onem2m_security.frameworks.steps import REMEMBERED, Established, Initiator
 from onem2m_security.identifiers import EntityId, Fqdn, KeyIdentifier
 from onem2m_security.net.address import Address
 from onem2m_security.net.channel import open_channel
 from onem2m_security.net.http import http_protocol
 from onem2m_security.net.limits import Limits
 from onem2m_security.net.tcp import Listener
+from onem2m_security.onem2m.primitives import Request, Response
 from onem2m_security.release import Release
-from onem2m_security.servers import Server
+from onem2m_security.servers.enrolees import AssociationPolicy
+from onem2m_security.servers.maf import Maf
+from onem2m_security.servers.mef import Mef
+from onem2m_security.servers.run import Server
 from onem2m_security.store import KeyKind, KeyRecord, Store
 
 MEF = Fqdn("mef.example.com")

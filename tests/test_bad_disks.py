@@ -26,9 +26,9 @@ from maf_support import (
     the_main_job,
 )
 from onem2m_security.errors import HandshakeError
-from onem2m_security.functions.primitives import Operation, Rsc
 from onem2m_security.identifiers import KeyIdentifier
 from onem2m_security.net.address import Address
+from onem2m_security.onem2m.primitives import Operation, Rsc
 from requirements import lacks, needs
 
 

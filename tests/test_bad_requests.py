@@ -20,8 +20,8 @@ from maf_support import (
     client_of,
     eventually,
 )
-from onem2m_security.functions.primitives import Operation, Rsc
 from onem2m_security.net.channel import open_channel
+from onem2m_security.onem2m.primitives import Operation, Rsc
 
 
 async def test_whoever_asks_for_another_s_key_learns_not_even_that_it_exists(maf):

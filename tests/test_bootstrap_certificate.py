@@ -15,20 +15,20 @@ from certs import Flavour
 from maf_support import LOOPBACK, MAF, eventually
 from mef_support import CSE, DEVICE, MAF_ID, OTHER_CSE, PATIENT, THE_CSE, asking_maf, provision_mef
 from onem2m_security.certificates.crl import CrlSource
+from onem2m_security.clients.enrolee import Enrolee
+from onem2m_security.clients.entity_a import associate
+from onem2m_security.clients.entity_b import EntityB
+from onem2m_security.clients.mef import MefClient, resolver
 from onem2m_security.credentials import Framework
-from onem2m_security.entities.enrolee import Enrolee
-from onem2m_security.entities.entity_a import associate
-from onem2m_security.entities.entity_b import EntityB
-from onem2m_security.entities.mef_client import MefClient, resolver
 from onem2m_security.errors import ConfigurationError, HandshakeError
 from onem2m_security.frameworks import bootstrap_certificate, saef_certificate
-from onem2m_security.functions.instructions import BootstrapInstruction
-from onem2m_security.functions.mef import Mef
+from onem2m_security.frameworks.instructions import BootstrapInstruction
 from onem2m_security.identifiers import EntityId, Fqdn, KeyIdentifier
 from onem2m_security.keys import ExportLabel, kpsa_for
 from onem2m_security.net.channel import open_channel
 from onem2m_security.release import Release
-from onem2m_security.servers import Server
+from onem2m_security.servers.mef import Mef
+from onem2m_security.servers.run import Server
 from onem2m_security.store import KeyKind, Store
 from programs import keying_material, m2msec
 

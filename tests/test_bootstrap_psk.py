@@ -13,8 +13,8 @@ from mef_support import CSE, DEVICE, MEF, THE_MAF
 from onem2m_security.credentials import Framework, Secret
 from onem2m_security.errors import CredentialError
 from onem2m_security.frameworks import bootstrap_psk
-from onem2m_security.frameworks.base import Acceptor, ProvisionedKeys
 from onem2m_security.frameworks.bootstrap_psk import EnrolmentKey, export_enrolment_key
+from onem2m_security.frameworks.steps import Acceptor, ProvisionedKeys
 from onem2m_security.identifiers import EntityId, Fqdn, KeyIdentifier, Suid
 from onem2m_security.release import Release
 from onem2m_security.tls.endpoint import Endpoint

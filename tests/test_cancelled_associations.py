@@ -10,9 +10,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from maf_support import ID_A, ID_B, LOOPBACK, A, B, running_maf
-from onem2m_security.entities.entity_a import associate_through_maf
-from onem2m_security.entities.entity_b import EntityB
-from onem2m_security.entities.maf_client import MafClient
+from onem2m_security.clients.entity_a import associate_through_maf
+from onem2m_security.clients.entity_b import EntityB
+from onem2m_security.clients.maf import MafClient
 from onem2m_security.frameworks.saef_maf import master_credential
 from onem2m_security.net.address import Transport
 from onem2m_security.net.connection import SecureConnection

@@ -12,10 +12,10 @@ import pytest
 
 from escertke_support import Party
 from onem2m_security.certificates.public_key_id import key_hash
-from onem2m_security.cli.message_files import MessageFiles
 from onem2m_security.errors import ConfigurationError, HandshakeTimeoutError
-from onem2m_security.frameworks.escertke import InitiatingEndPoint
-from onem2m_security.frameworks.escertke_messages import MESSAGE_MAX_OCTETS, alert_in, check_message
+from onem2m_security.escertke.end_points import InitiatingEndPoint
+from onem2m_security.escertke.files import MessageFiles
+from onem2m_security.escertke.messages import MESSAGE_MAX_OCTETS, alert_in, check_message
 from programs import M2MSEC, PATIENCE, m2msec
 
 A = Party.named("/cse1/Ca")

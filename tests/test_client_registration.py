@@ -10,12 +10,12 @@ import pytest
 
 from maf_support import MAF, A, B, client_of, running_maf
 from mef_support import DEVICE, MEF, THE_MAF, asking_maf, running_mef
-from onem2m_security.entities.client_registration import Registered, RegistrationClient
+from onem2m_security.clients.registration import Registered, RegistrationClient
 from onem2m_security.errors import PeerRefusedError, ResolverUnavailableError
-from onem2m_security.functions.primitives import Operation, Rsc
 from onem2m_security.identifiers import Fqdn
 from onem2m_security.keys import km_id_of
 from onem2m_security.net.http_client import HttpClient
+from onem2m_security.onem2m.primitives import Operation, Rsc
 from onem2m_security.release import Release
 
 ADMIN = Fqdn("admin.example.com")

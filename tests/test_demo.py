@@ -8,9 +8,9 @@ import re
 import pytest
 
 from maf_support import A as CLIENT
-from onem2m_security.demo import MAF as MAF_LINE
-from onem2m_security.demo import MAF_ID, MEF_ID, A, B, server
-from onem2m_security.demo import MEF as MEF_LINE
+from onem2m_security.demo.maf import MAF as MAF_LINE
+from onem2m_security.demo.maf import MAF_ID, MEF_ID, A, B, server
+from onem2m_security.demo.maf import MEF as MEF_LINE
 from onem2m_security.errors import ConfigurationError, HandshakeError
 from programs import m2msec
 

@@ -15,7 +15,7 @@ import pytest
 
 from maf_support import key_of
 from onem2m_security.credentials import Secret
-from onem2m_security.functions.instructions import BootstrapInstruction, enrolee_record, target_record
+from onem2m_security.frameworks.instructions import BootstrapInstruction, enrolee_record, target_record
 from onem2m_security.identifiers import EntityId, Fqdn, KeyIdentifier
 from onem2m_security.release import Release
 from onem2m_security.store import KeyKind, KeyRecord, Store

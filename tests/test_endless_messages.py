@@ -17,17 +17,17 @@ from gba_support import BSF, Card, a_subscriber
 from gba_support import provision as provision_bsf
 from maf_support import ID_A, ID_B, LOOPBACK, A, B, key_of, provision
 from mef_support import DEVICE, MEF, provision_mef
-from onem2m_security.entities.entity_a import associate_through_maf
-from onem2m_security.entities.entity_b import EntityB
-from onem2m_security.entities.ue import Ue
+from onem2m_security.clients.entity_a import associate_through_maf
+from onem2m_security.clients.entity_b import EntityB
+from onem2m_security.clients.ue import Ue
 from onem2m_security.errors import ResolverUnavailableError
 from onem2m_security.frameworks.saef_psk import initiate, provisioned_key
-from onem2m_security.functions.primitives import Operation
 from onem2m_security.identifiers import KeyIdentifier
 from onem2m_security.net.address import Address
 from onem2m_security.net.channel import Channel, open_channel
 from onem2m_security.net.http_client import HttpClient
 from onem2m_security.net.limits import Limits
+from onem2m_security.onem2m.primitives import Operation
 from onem2m_security.store import Store
 from programs import Programs, Server
 

@@ -10,20 +10,20 @@ import pytest
 
 from maf_support import ID_A, ID_B, LOOPBACK, A, B, eventually, key_of, running_maf
 from onem2m_security import association
+from onem2m_security.clients.entity_a import associate, associate_through_maf
+from onem2m_security.clients.entity_b import EntityB
+from onem2m_security.clients.maf import MafClient
 from onem2m_security.credentials import ResolvedKey
-from onem2m_security.entities.entity_a import associate, associate_through_maf
-from onem2m_security.entities.entity_b import EntityB
-from onem2m_security.entities.maf_client import MafClient
 from onem2m_security.errors import ResolverUnavailableError
 from onem2m_security.frameworks import saef_psk
-from onem2m_security.frameworks.base import ProvisionedKeys
 from onem2m_security.frameworks.saef_maf import master_credential
-from onem2m_security.functions.primitives import Operation, Response, Rsc
+from onem2m_security.frameworks.steps import ProvisionedKeys
 from onem2m_security.identifiers import KeyIdentifier
 from onem2m_security.net import standing
 from onem2m_security.net.address import Transport
 from onem2m_security.net.channel import Channel
 from onem2m_security.net.ports import request_client
+from onem2m_security.onem2m.primitives import Operation, Response, Rsc
 from onem2m_security.release import Release
 from onem2m_security.tls.session import State
 from onem2m_security.tls.suites import Suite

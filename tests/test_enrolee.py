@@ -22,17 +22,17 @@ from mef_support import (
     asking_maf,
     running_mef,
 )
-from onem2m_security.entities.enrolee import RENEWAL_MARGIN, Enrolee, renewal
-from onem2m_security.entities.entity_a import associate, associate_through_maf
-from onem2m_security.entities.entity_b import EntityB
+from onem2m_security.clients.enrolee import RENEWAL_MARGIN, Enrolee, renewal
+from onem2m_security.clients.entity_a import associate, associate_through_maf
+from onem2m_security.clients.entity_b import EntityB
 from onem2m_security.errors import ConfigurationError, HandshakeError
-from onem2m_security.functions.instructions import BootstrapInstruction
-from onem2m_security.functions.mef import Mef
+from onem2m_security.frameworks.instructions import BootstrapInstruction
 from onem2m_security.identifiers import Fqdn
 from onem2m_security.keys import km_for, km_id_of
 from onem2m_security.net.address import Address, Transport
 from onem2m_security.release import Release
-from onem2m_security.servers import Server
+from onem2m_security.servers.mef import Mef
+from onem2m_security.servers.run import Server
 from onem2m_security.store import KeyKind, Store
 
 NOWHERE = Address("127.0.0.1", 1)

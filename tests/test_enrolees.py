@@ -22,18 +22,18 @@ from mef_support import (
     asking_maf,
     running_mef,
 )
-from onem2m_security.entities.entity_b import EntityB
-from onem2m_security.entities.mef_client import MefClient
+from onem2m_security.clients.entity_b import EntityB
+from onem2m_security.clients.mef import MefClient
 from onem2m_security.errors import HandshakeError, IdentifierError
 from onem2m_security.frameworks import saef_psk
 from onem2m_security.frameworks.saef_maf import initiate_maf_handshake, master_credential
-from onem2m_security.functions.enrolees import AssociationPolicy, AssociationRule
-from onem2m_security.functions.fetch_credentials import FetchedCredential
-from onem2m_security.functions.primitives import Response, Rsc
 from onem2m_security.identifiers import EntityId, Fqdn, KeyIdentifier, Suid
 from onem2m_security.keys import km_for, km_id_of
 from onem2m_security.net.channel import open_channel
+from onem2m_security.onem2m.fetch_credentials import FetchedCredential
+from onem2m_security.onem2m.primitives import Response, Rsc
 from onem2m_security.release import Release
+from onem2m_security.servers.enrolees import AssociationPolicy, AssociationRule
 from onem2m_security.store import KeyKind
 
 

@@ -18,16 +18,16 @@ from mef_support import (
     asking_maf,
     running_mef,
 )
-from onem2m_security.config import load
 from onem2m_security.errors import HandshakeError
 from onem2m_security.frameworks.saef_maf import initiate_maf_handshake, master_credential
-from onem2m_security.functions.fetch_credentials import REFUSAL, FetchedCredential
-from onem2m_security.functions.primitives import Response, Rsc
 from onem2m_security.identifiers import KeyIdentifier
 from onem2m_security.keys import km_for, km_id_of
 from onem2m_security.net.address import Address, Transport
 from onem2m_security.net.channel import open_channel
+from onem2m_security.onem2m.fetch_credentials import REFUSAL, FetchedCredential
+from onem2m_security.onem2m.primitives import Response, Rsc
 from onem2m_security.release import MAF_BASE, SYMM_KEY_REG, Release
+from onem2m_security.servers.settings import load
 from onem2m_security.store import KeyKind, Store
 from programs import kc_rows, m2msec
 

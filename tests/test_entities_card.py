@@ -6,7 +6,7 @@ import stat
 import pytest
 
 from gba_support import a_subscriber
-from onem2m_security.entities.card import SoftwareCard
+from onem2m_security.clients.card import SoftwareCard
 from onem2m_security.errors import ConfigurationError, MessageError
 from onem2m_security.gba.aka import MacFailure, Success, SynchronisationFailure
 from onem2m_security.gba.subscriber import AlgorithmSet

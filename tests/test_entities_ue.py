@@ -8,11 +8,11 @@ import pytest
 
 from gba_support import BSF, Card, a_subscriber, a_subscription, running_bsf
 from maf_support import LOOPBACK
-from onem2m_security.entities.ue import Ue
+from onem2m_security.clients.ue import Ue
 from onem2m_security.errors import AuthenticationError, MessageError, ResolverUnavailableError
-from onem2m_security.functions.ub import UbRequest, UbResponse
 from onem2m_security.gba.aka import SequenceNumber
 from onem2m_security.gba.digest_headers import Challenge
+from onem2m_security.gba.ub_messages import UbRequest, UbResponse
 from onem2m_security.identifiers import Fqdn
 from onem2m_security.net.address import Address
 from onem2m_security.net.limits import Limits

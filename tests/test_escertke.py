@@ -21,15 +21,10 @@ from onem2m_security.certificates.local import LocalCertificate
 from onem2m_security.certificates.verification import PeerVerifier
 from onem2m_security.credentials import Framework, Secret
 from onem2m_security.errors import HandshakeError, KeyEstablishmentError
-from onem2m_security.frameworks.escertke import (
-    InitiatingEndPoint,
-    TerminatingEndPoint,
-    acceptor,
-    initiator,
-)
-from onem2m_security.frameworks.escertke_exchanges import TerminatingExchanges
-from onem2m_security.frameworks.escertke_messages import MESSAGE_MAX_OCTETS, alert_in, check_message
-from onem2m_security.frameworks.escertke_proof import ClientProof, transcript
+from onem2m_security.escertke.end_points import InitiatingEndPoint, TerminatingEndPoint, acceptor, initiator
+from onem2m_security.escertke.exchanges import TerminatingExchanges
+from onem2m_security.escertke.messages import MESSAGE_MAX_OCTETS, alert_in, check_message
+from onem2m_security.escertke.proof import ClientProof, transcript
 from onem2m_security.identifiers import EntityId
 from onem2m_security.release import Release
 from onem2m_security.tls.endpoint import Endpoint, PskOffer

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from onem2m_security.frameworks.escertke_messages import check_message
+from onem2m_security.escertke.messages import check_message
 from programs import PATIENCE
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "escertke_over_a_cse.py"

@@ -23,9 +23,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 import tlslite_support  # noqa: F401 - mends what it must read
 from escertke_support import Party
 from onem2m_security.errors import KeyEstablishmentError
-from onem2m_security.frameworks.base import Acceptor, Initiator
-from onem2m_security.frameworks.escertke import InitiatingEndPoint, PairwiseE2EKey
-from onem2m_security.frameworks.escertke_exchanges import TerminatingExchanges
+from onem2m_security.escertke.end_points import InitiatingEndPoint, PairwiseE2EKey
+from onem2m_security.escertke.exchanges import TerminatingExchanges
+from onem2m_security.frameworks.steps import Acceptor, Initiator
 from onem2m_security.tls.suites import CERTIFICATE_SUITES
 from programs import PATIENCE, keying_material, openssl
 

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from escertke_support import Party
 from onem2m_security.errors import KeyEstablishmentError, PeerRefusedError, StoreUnavailableError
-from onem2m_security.frameworks.escertke import InitiatingEndPoint, PairwiseE2EKey
-from onem2m_security.frameworks.escertke_exchanges import TerminatingExchanges
-from onem2m_security.frameworks.escertke_messages import MESSAGE_MAX_OCTETS
-from onem2m_security.functions.escertke_notifications import (
+from onem2m_security.escertke.end_points import InitiatingEndPoint, PairwiseE2EKey
+from onem2m_security.escertke.exchanges import TerminatingExchanges
+from onem2m_security.escertke.messages import MESSAGE_MAX_OCTETS
+from onem2m_security.escertke.notifications import (
     EscertkeNotifications,
     NotificationForm,
     escertke_message,
@@ -24,7 +24,7 @@ from onem2m_security.functions.escertke_notifications import (
     notification,
     security_info,
 )
-from onem2m_security.functions.primitives import Operation, RefusedError, Request, Response, Rsc
+from onem2m_security.onem2m.primitives import Operation, RefusedError, Request, Response, Rsc
 
 A = Party.named("/cse1/Ca")
 B = Party.named("/cse2/Cb")

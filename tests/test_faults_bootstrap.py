@@ -27,21 +27,21 @@ from mef_support import (
     asking_maf,
     running_mef,
 )
-from onem2m_security.entities.entity_b import EntityB
+from onem2m_security.clients.entity_b import EntityB
 from onem2m_security.errors import HandshakeError, ResolverUnavailableError
 from onem2m_security.frameworks import saef_psk
 from onem2m_security.frameworks.bootstrap_psk import EnrolmentKey
-from onem2m_security.functions.fetch_credentials import REFUSAL, FetchedCredential
-from onem2m_security.functions.mef import Mef
-from onem2m_security.functions.primitives import Response, Rsc
 from onem2m_security.identifiers import EntityId, Fqdn, KeyIdentifier
 from onem2m_security.keys import km_for
 from onem2m_security.net.address import Address
 from onem2m_security.net.channel import channel_protocol, open_channel
 from onem2m_security.net.limits import Limits
 from onem2m_security.net.tcp import Listener
+from onem2m_security.onem2m.fetch_credentials import REFUSAL, FetchedCredential
+from onem2m_security.onem2m.primitives import Response, Rsc
 from onem2m_security.release import Release
-from onem2m_security.servers import Server
+from onem2m_security.servers.mef import Mef
+from onem2m_security.servers.run import Server
 from onem2m_security.store import KeyKind, Store
 
 KEY = EnrolmentKey(KeyIdentifier("0123456789abcdef" * 2, MEF), Device("ke").kpm)

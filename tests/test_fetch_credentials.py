@@ -11,8 +11,8 @@ from maf_support import key_of
 from mef_support import DEVICE
 from onem2m_security.credentials import Secret
 from onem2m_security.errors import MessageError
-from onem2m_security.functions.fetch_credentials import REFUSAL, FetchedCredential, decode
 from onem2m_security.identifiers import EntityId
+from onem2m_security.onem2m.fetch_credentials import REFUSAL, FetchedCredential, decode
 
 ENROLEES = st.sampled_from(
     [DEVICE.entity, EntityId("/cse"), EntityId("Cae"), EntityId.parse("//bücher.example/c")]

@@ -13,7 +13,9 @@ from onem2m_security.association import Role
 from onem2m_security.credentials import Framework, ResolvedKey, Secret
 from onem2m_security.errors import ResolverUnavailableError
 from onem2m_security.frameworks import saef_maf, saef_psk
-from onem2m_security.frameworks.base import (
+from onem2m_security.frameworks.saef_maf import connection_key
+from onem2m_security.frameworks.saef_psk import provisioned_key
+from onem2m_security.frameworks.steps import (
     Acceptor,
     Authorities,
     ProvisionedKeys,
@@ -22,8 +24,6 @@ from onem2m_security.frameworks.base import (
     has_expired,
     parse_identity,
 )
-from onem2m_security.frameworks.saef_maf import connection_key
-from onem2m_security.frameworks.saef_psk import provisioned_key
 from onem2m_security.identifiers import Fqdn, KeyIdentifier
 from onem2m_security.keys import ExportLabel
 from onem2m_security.release import Release

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from gba_support import AE, BSF, CSE, CSE_NAF, MAF, NAF, Card, a_subscriber, gba_u_subscription, running_bsf
 from maf_support import LOOPBACK
+from onem2m_security.clients.entity_b import EntityB
 from onem2m_security.credentials import Framework, Secret
-from onem2m_security.entities.entity_b import EntityB
 from onem2m_security.errors import CredentialError, HandshakeError, ResolverUnavailableError
 from onem2m_security.frameworks import bootstrap_gba, saef_gba
 from onem2m_security.frameworks.saef_gba import split_psk_identity

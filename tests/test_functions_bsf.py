@@ -24,13 +24,13 @@ from gba_support import (
 from onem2m_security.credentials import Secret
 from onem2m_security.errors import PeerRefusedError, ResolverUnavailableError
 from onem2m_security.frameworks.saef_psk import initiate, provisioned_key
-from onem2m_security.functions.primitives import Operation, Rsc
 from onem2m_security.gba.context import BootstrappedContext
 from onem2m_security.gba.keys import KeyChoice, ua_security_protocol
 from onem2m_security.gba.subscriber import Guss, NafSettings
 from onem2m_security.identifiers import EntityId, KeyIdentifier
 from onem2m_security.net.address import Transport
 from onem2m_security.net.http_client import HttpClient
+from onem2m_security.onem2m.primitives import Operation, Rsc
 from onem2m_security.store.gba_rows import Bootstrapping
 
 UA = ua_security_protocol(0x00AE)
@@ -143,7 +143,7 @@ async def test_a_naf_with_a_wrong_key_and_one_that_was_removed_are_not_let_in(bs
     with pytest.raises(ResolverUnavailableError):
         await fetched(bsf, OTHER, context)
     wrong = provisioned_key(CSE_NAF.key_id, Secret.generate())
-    from onem2m_security.entities.naf_client import NafClient
+    from onem2m_security.clients.bsf import NafClient
 
     client = NafClient(BSF, bsf.zn, local=CSE_NAF.entity, naf=NAF, key=wrong)
     with pytest.raises(ResolverUnavailableError):
@@ -180,7 +180,7 @@ async def test_many_nafs_may_ask_at_once(bsf):
 
 
 async def test_an_answer_that_is_no_key_is_told_as_the_bsfs_failure(bsf):
-    from onem2m_security.entities import naf_client
+    from onem2m_security.clients import bsf as naf_client
 
     for body in (
         None,

@@ -13,11 +13,11 @@ from maf_sessions import shake_hands
 from maf_support import A_OF_TWO, EVERYBODY, ID_A, ID_B, ID_C, MAF, A, B, Client, key_of, running_maf
 from onem2m_security.credentials import Framework
 from onem2m_security.errors import HandshakeError
-from onem2m_security.functions.maf import DEFAULT_KC_LIFETIME, Maf
-from onem2m_security.functions.primitives import Operation, Rsc
 from onem2m_security.identifiers import KeyIdentifier, Suid
 from onem2m_security.keys import ExportLabel
 from onem2m_security.net.channel import open_channel
+from onem2m_security.onem2m.primitives import Operation, Rsc
+from onem2m_security.servers.maf import DEFAULT_KC_LIFETIME, Maf
 from onem2m_security.store import KeyKind, Store
 
 

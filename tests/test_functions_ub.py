@@ -26,15 +26,16 @@ from gba_support import (
     the_challenge,
 )
 from onem2m_security.errors import ResolverUnavailableError, StoreUnavailableError
-from onem2m_security.functions.bsf import Bsf
-from onem2m_security.functions.ub import Ub, UbRequest
-from onem2m_security.functions.ub_challenges import PER_SUBSCRIBER, SECONDS, Challenges
 from onem2m_security.gba import digest
 from onem2m_security.gba.aka import MacFailure, SynchronisationFailure
 from onem2m_security.gba.bootstrap_info import MEDIA_TYPE, BootstrappingInfo
 from onem2m_security.gba.digest_headers import AuthenticationInfo, DigestAlgorithm, Qop
 from onem2m_security.gba.keys import b_tid_of, ks_of
 from onem2m_security.gba.subscriber import AlgorithmSet, Guss, NafSettings
+from onem2m_security.gba.ub_messages import UbRequest
+from onem2m_security.servers.bsf import Bsf
+from onem2m_security.servers.ub import Ub
+from onem2m_security.servers.ub_challenges import PER_SUBSCRIBER, SECONDS, Challenges
 from onem2m_security.store import Store
 
 

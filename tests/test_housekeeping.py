@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from onem2m_security.clock import SETTLING, Reading
-from onem2m_security.housekeeping import PURGE_GRACE, Housekeeping
+from onem2m_security.servers.housekeeping import PURGE_GRACE, Housekeeping
 from onem2m_security.store import KeyKind, Store
 from store_support import a_record
 from test_link import libfaketime

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from maf_support import key_of
 from mef_support import CSE, DEVICE, MAF_ID, THE_MAF
 from onem2m_security.credentials import Framework
-from onem2m_security.functions.instructions import (
+from onem2m_security.frameworks.instructions import (
     DEFAULT_ENROLMENT_EXPIRY,
     BootstrapInstruction,
     as_credential,

@@ -23,8 +23,8 @@ from certificate_support import (
 from certs import Authority, Flavour, Issued, permitted_names
 from maf_support import LOOPBACK, running_maf
 from maf_support import A as MAF_CLIENT
+from onem2m_security.clients.entity_b import EntityB
 from onem2m_security.credentials import ResolvedKey, Secret
-from onem2m_security.entities.entity_b import EntityB
 from onem2m_security.frameworks.saef_psk import provisioned_key
 from onem2m_security.identifiers import KeyIdentifier
 from onem2m_security.keys import ExportLabel

@@ -45,8 +45,8 @@ from onem2m_security.certificates.configuration import AssociationConfiguration
 from onem2m_security.certificates.crl import CrlSource
 from onem2m_security.certificates.names import encode_device_id
 from onem2m_security.certificates.public_key_id import key_hash
-from onem2m_security.entities.entity_a import associate_by_certificate
-from onem2m_security.entities.entity_b import EntityB
+from onem2m_security.clients.entity_a import associate_by_certificate
+from onem2m_security.clients.entity_b import EntityB
 from onem2m_security.errors import HandshakeError
 from onem2m_security.keys import ExportLabel
 from onem2m_security.net.address import Address

@@ -20,13 +20,13 @@ from certs import Authority
 from maf_support import EVERYBODY, ID_A, ID_B, LOOPBACK, A, B, eventually, key_of, running_maf
 from onem2m_security.association import Association
 from onem2m_security.certificates.configuration import AssociationConfiguration
+from onem2m_security.clients.entity_a import associate, associate_by_certificate
+from onem2m_security.clients.entity_b import EntityB
 from onem2m_security.credentials import ResolvedKey, Secret
-from onem2m_security.entities.entity_a import associate, associate_by_certificate
-from onem2m_security.entities.entity_b import EntityB
 from onem2m_security.errors import HandshakeError
-from onem2m_security.frameworks.base import Acceptor, Authorities, ProvisionedKeys
 from onem2m_security.frameworks.saef_certificate import accepting_endpoint
 from onem2m_security.frameworks.saef_psk import provisioned_key
+from onem2m_security.frameworks.steps import Acceptor, Authorities, ProvisionedKeys
 from onem2m_security.identifiers import EntityId, KeyIdentifier
 from onem2m_security.keys import ExportLabel
 from onem2m_security.net.address import Address, Transport

@@ -11,9 +11,9 @@ from mbedtls import tls
 from mbedtls.exceptions import TLSError
 
 from maf_support import EVERYBODY, ID_A, ID_B, LOOPBACK, A, B, running_maf
+from onem2m_security.clients.entity_a import associate
+from onem2m_security.clients.entity_b import EntityB
 from onem2m_security.credentials import Secret
-from onem2m_security.entities.entity_a import associate
-from onem2m_security.entities.entity_b import EntityB
 from onem2m_security.errors import HandshakeError
 from onem2m_security.frameworks.saef_psk import provisioned_key
 from onem2m_security.identifiers import KeyIdentifier

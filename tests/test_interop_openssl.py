@@ -12,16 +12,16 @@ import pytest
 
 from maf_support import eventually, key_of
 from onem2m_security.association import Association
+from onem2m_security.clients.entity_a import associate
+from onem2m_security.clients.entity_b import EntityB
 from onem2m_security.credentials import Secret
-from onem2m_security.entities.entity_a import associate
-from onem2m_security.entities.entity_b import EntityB
 from onem2m_security.errors import HandshakeError
-from onem2m_security.frameworks.base import Established
 from onem2m_security.frameworks.saef_psk import provisioned_key
-from onem2m_security.functions.primitives import Operation, RefusedError, Request, Response, Rsc
+from onem2m_security.frameworks.steps import Established
 from onem2m_security.identifiers import EntityId, KeyIdentifier
 from onem2m_security.keys import ExportLabel
 from onem2m_security.net.address import Address
+from onem2m_security.onem2m.primitives import Operation, RefusedError, Request, Response, Rsc
 from onem2m_security.release import Release
 from onem2m_security.store import KeyKind, Store
 from onem2m_security.tls.suites import PSK_SUITES

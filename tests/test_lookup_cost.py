@@ -10,10 +10,10 @@ from sqlalchemy import Engine, event
 
 from maf_support import MAF, A
 from mef_support import DEVICE, MEF
-from onem2m_security.functions.bsf import Bsf
-from onem2m_security.functions.maf import Maf
-from onem2m_security.functions.mef import Mef
 from onem2m_security.identifiers import EntityId, Fqdn, KeyIdentifier
+from onem2m_security.servers.bsf import Bsf
+from onem2m_security.servers.maf import Maf
+from onem2m_security.servers.mef import Mef
 from onem2m_security.store import KeyKind, KeyRing, Store
 from onem2m_security.tls.suites import BY_OPENSSL_NAME
 from store_support import a_record, an_id

@@ -24,18 +24,18 @@ from mef_support import (
 )
 from onem2m_security.errors import HandshakeError, ParentGoneError
 from onem2m_security.frameworks import bootstrap_psk
-from onem2m_security.frameworks.base import Authorities
-from onem2m_security.functions.enrolments import SUPERSEDED_FOR, SUPERSEDED_MAX
-from onem2m_security.functions.fetch_credentials import REFUSAL
-from onem2m_security.functions.mef import Mef
-from onem2m_security.functions.primitives import Operation, Rsc
+from onem2m_security.frameworks.steps import Authorities
 from onem2m_security.identifiers import EntityId
 from onem2m_security.keys import derive_km, derive_kpsa, km_for, kpsa_for
 from onem2m_security.net.address import Transport
 from onem2m_security.net.channel import open_channel
 from onem2m_security.net.http_client import HttpClient
 from onem2m_security.net.limits import Limits
+from onem2m_security.onem2m.fetch_credentials import REFUSAL
+from onem2m_security.onem2m.primitives import Operation, Rsc
 from onem2m_security.release import Release
+from onem2m_security.servers.enrolments import SUPERSEDED_FOR, SUPERSEDED_MAX
+from onem2m_security.servers.mef import Mef
 from onem2m_security.store import KeyKind, Store
 
 IMPATIENT = Limits(handshake_seconds=2.0)

@@ -11,12 +11,11 @@ import pytest
 
 from certificate_support import NAME_A, OTHER_ROOT, endpoint_b, initiator_a
 from maf_support import ID_A, ID_B, LOOPBACK, eventually, key_of
-from onem2m_security.entities.entity_b import EntityB
+from onem2m_security.clients.entity_b import EntityB
 from onem2m_security.errors import HandshakeError
-from onem2m_security.frameworks.base import Acceptor, Authorities, ProvisionedKeys
 from onem2m_security.frameworks.saef_psk import initiate, provisioned_key
-from onem2m_security.functions.primitives import Response, Rsc
-from onem2m_security.functions.ub import UbResponse
+from onem2m_security.frameworks.steps import Acceptor, Authorities, ProvisionedKeys
+from onem2m_security.gba.ub_messages import UbResponse
 from onem2m_security.identifiers import KeyIdentifier
 from onem2m_security.net.address import Address
 from onem2m_security.net.channel import Channel, channel_protocol, open_channel
@@ -25,6 +24,7 @@ from onem2m_security.net.limits import Limits
 from onem2m_security.net.stream import DISCARDED_OCTETS, StreamPort
 from onem2m_security.net.tcp import Listener
 from onem2m_security.net.ub import UbListener
+from onem2m_security.onem2m.primitives import Response, Rsc
 from onem2m_security.tls import alerts
 from onem2m_security.tls.endpoint import Endpoint
 from onem2m_security.tls.session import DataReceived, HandshakeCompleted, Session, SessionEnded

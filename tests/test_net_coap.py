@@ -17,21 +17,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maf_support import ID_A, ID_B, ID_C, LOOPBACK, MAF, A, B, eventually, running_maf
+from onem2m_security.clients.entity_a import associate
+from onem2m_security.clients.maf import MafClient
 from onem2m_security.credentials import ResolvedKey, Secret
-from onem2m_security.entities.entity_a import associate
-from onem2m_security.entities.maf_client import MafClient
 from onem2m_security.errors import ResolverUnavailableError
 from onem2m_security.frameworks import saef_psk
-from onem2m_security.frameworks.base import Acceptor, Authorities, Established, ProvisionedKeys
 from onem2m_security.frameworks.saef_maf import master_credential
 from onem2m_security.frameworks.saef_psk import provisioned_key
-from onem2m_security.functions.primitives import Operation, RefusedError, Request, Response, Rsc
+from onem2m_security.frameworks.steps import Acceptor, Authorities, Established, ProvisionedKeys
 from onem2m_security.identifiers import KeyIdentifier
 from onem2m_security.net.address import Address, Transport
 from onem2m_security.net.channel import Channel
 from onem2m_security.net.coap import CoapClient, CoapServer
 from onem2m_security.net.limits import Limits
 from onem2m_security.net.udp import DatagramListener
+from onem2m_security.onem2m.primitives import Operation, RefusedError, Request, Response, Rsc
 from onem2m_security.store import KeyKind, KeyRecord
 from onem2m_security.tls.endpoint import Endpoint
 from programs import PATIENCE

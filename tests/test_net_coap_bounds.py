@@ -21,14 +21,14 @@ from hypothesis import strategies as st
 
 from maf_support import ID_B, LOOPBACK, A, eventually, running_maf
 from onem2m_security.errors import ConfigurationError, ResolverUnavailableError
-from onem2m_security.frameworks.base import Acceptor, Authorities, ProvisionedKeys
-from onem2m_security.functions.primitives import Operation, Request, Response, Rsc
+from onem2m_security.frameworks.steps import Acceptor, Authorities, ProvisionedKeys
 from onem2m_security.net.channel import Channel, datagram_channels
 from onem2m_security.net.coap import CoapServer
 from onem2m_security.net.coap_blocks import Held
 from onem2m_security.net.coap_messages import read_message
 from onem2m_security.net.limits import Limits
 from onem2m_security.net.udp import DatagramListener
+from onem2m_security.onem2m.primitives import Operation, Request, Response, Rsc
 from onem2m_security.tls.endpoint import Endpoint
 from test_net_coap import (
     JSON,

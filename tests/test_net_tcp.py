@@ -9,9 +9,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from maf_support import ID_A, ID_B, LOOPBACK, eventually, key_of
+from onem2m_security.clients.entity_a import associate
+from onem2m_security.clients.entity_b import EntityB
 from onem2m_security.credentials import ResolvedKey
-from onem2m_security.entities.entity_a import associate
-from onem2m_security.entities.entity_b import EntityB
 from onem2m_security.errors import (
     ConfigurationError,
     CredentialError,
@@ -19,8 +19,8 @@ from onem2m_security.errors import (
     HandshakeTimeoutError,
     ResolverUnavailableError,
 )
-from onem2m_security.frameworks.base import Acceptor, Authorities, ProvisionedKeys
 from onem2m_security.frameworks.saef_psk import initiate, provisioned_key
+from onem2m_security.frameworks.steps import Acceptor, Authorities, ProvisionedKeys
 from onem2m_security.identifiers import KeyIdentifier
 from onem2m_security.net.address import Address
 from onem2m_security.net.channel import Channel, channel_protocol, open_channel

@@ -114,7 +114,7 @@ async def test_many_ues_bootstrap_at_once(tmp_path):
 
 async def test_stopping_lets_a_request_under_way_finish(tmp_path):
     from maf_support import LOOPBACK
-    from onem2m_security.functions.ub import UbResponse
+    from onem2m_security.gba.ub_messages import UbResponse
     from onem2m_security.net.ub import UbListener
 
     begun, go_on = asyncio.Event(), asyncio.Event()

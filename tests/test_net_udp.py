@@ -19,12 +19,12 @@ from structlog.testing import capture_logs
 
 from link import LABEL
 from maf_support import ID_A, ID_B, LOOPBACK, A, eventually, key_of, running_maf
+from onem2m_security.clients.entity_a import associate
 from onem2m_security.credentials import ResolvedKey
-from onem2m_security.entities.entity_a import associate
 from onem2m_security.errors import ConfigurationError, HandshakeError, HandshakeTimeoutError
 from onem2m_security.frameworks import saef_psk
-from onem2m_security.frameworks.base import Acceptor, Authorities, Established, Initiator, ProvisionedKeys
 from onem2m_security.frameworks.saef_psk import provisioned_key
+from onem2m_security.frameworks.steps import Acceptor, Authorities, Established, Initiator, ProvisionedKeys
 from onem2m_security.identifiers import KeyIdentifier
 from onem2m_security.net.address import Address, Transport
 from onem2m_security.net.channel import Channel, DatagramChannel, datagram_channels

@@ -9,8 +9,8 @@ import subprocess
 from gba_support import BSF, Card, a_subscriber
 from gba_support import provision as provision_bsf
 from maf_support import ID_B, LOOPBACK, MAF, A, B, key_of, provision, the_main_job
-from onem2m_security.entities.entity_b import EntityB
-from onem2m_security.entities.ue import Ue
+from onem2m_security.clients.entity_b import EntityB
+from onem2m_security.clients.ue import Ue
 from onem2m_security.frameworks.saef_psk import provisioned_key
 from onem2m_security.identifiers import KeyIdentifier
 from onem2m_security.net import descriptors

@@ -10,8 +10,8 @@ import pytest
 import certificate_support as pki
 from maf_support import ID_A, ID_B, ID_C, LOOPBACK, A, B, eventually, key_of, running_maf
 from onem2m_security.association import PeerProof
-from onem2m_security.entities.entity_a import associate, associate_through_maf
-from onem2m_security.entities.entity_b import EntityB
+from onem2m_security.clients.entity_a import associate, associate_through_maf
+from onem2m_security.clients.entity_b import EntityB
 from onem2m_security.errors import PeerRefusedError
 from onem2m_security.frameworks.saef_psk import provisioned_key
 from onem2m_security.identifiers import KeyIdentifier

@@ -27,22 +27,22 @@ from maf_support import (
     running_maf,
 )
 from mef_support import DEVICE, Device
-from onem2m_security.config import load
-from onem2m_security.entities.entity_a import associate
-from onem2m_security.entities.entity_b import EntityB
+from onem2m_security.clients.entity_a import associate
+from onem2m_security.clients.entity_b import EntityB
 from onem2m_security.errors import HandshakeError, PeerRefusedError
 from onem2m_security.frameworks import saef_psk
-from onem2m_security.functions.maf import Maf
-from onem2m_security.functions.mef import Mef
-from onem2m_security.functions.primitives import Operation, Response, Rsc
-from onem2m_security.functions.resources import encode
 from onem2m_security.identifiers import Fqdn, KeyIdentifier
 from onem2m_security.net.address import Transport
 from onem2m_security.net.limits import Limits
 from onem2m_security.net.ports import request_client
+from onem2m_security.onem2m.primitives import Operation, Response, Rsc
+from onem2m_security.onem2m.resources import encode
 from onem2m_security.peer_quotas import Ceiling, PeerQuotas, Rate
 from onem2m_security.release import RESOURCE_NAME_MAF_CLIENT_REG
-from onem2m_security.servers import Server
+from onem2m_security.servers.maf import Maf
+from onem2m_security.servers.mef import Mef
+from onem2m_security.servers.run import Server
+from onem2m_security.servers.settings import load
 from onem2m_security.store import KeyKind, Store
 from onem2m_security.telemetry import OVER_QUOTA
 from test_key_registration import content

@@ -87,12 +87,13 @@ def test_type_checkers_see_what_programs_get():
     tree = ast.parse(Path(onem2m_security.__file__).read_text("utf-8"))
     [for_types] = [node for node in tree.body if isinstance(node, ast.If)]
     seen = {
-        alias.asname: f"{node.module}.{alias.name}"
+        alias.asname: f"{node.module}.{alias.name}" if node.module else alias.name
         for node in for_types.body
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }
-    given = {name: f"{module}.{name}" for module, names in onem2m_security._NAMES.items() for name in names}
+    given = {name: f"{module}.{name}" for name, module in onem2m_security._MODULE_OF.items()}
+    given |= onem2m_security._MODULES
     assert seen == given
 
 

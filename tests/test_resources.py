@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onem2m_security.credentials import Secret
-from onem2m_security.functions.primitives import RefusedError, Rsc, parse_timestamp, timestamp
-from onem2m_security.functions.resources import MAX_LABELS, MAX_TARGETS, Attributes, decode, encode
 from onem2m_security.identifiers import EntityId, Fqdn, Suid
+from onem2m_security.onem2m.primitives import RefusedError, Rsc, parse_timestamp, timestamp
+from onem2m_security.onem2m.resources import MAX_LABELS, MAX_TARGETS, Attributes, decode, encode
 
 NAME = "sec:skr"
 MOMENTS = st.datetimes(datetime(1970, 1, 1), datetime(9999, 12, 31), timezones=st.just(UTC)).map(  # noqa: DTZ001

@@ -16,19 +16,19 @@ from gba_support import CSE_NAF, running_bsf
 from maf_support import ID_A, ID_B, ID_C, LOOPBACK, MAF, A, B, C, eventually, key_of, running_maf
 from mef_support import DEVICE, THE_MAF, running_mef
 from onem2m_security.certificates.crl import CrlSource
+from onem2m_security.clients.entity_a import associate, associate_through_maf
+from onem2m_security.clients.entity_b import EntityB
 from onem2m_security.credentials import ResolvedKey
-from onem2m_security.entities.entity_a import associate, associate_through_maf
-from onem2m_security.entities.entity_b import EntityB
 from onem2m_security.errors import HandshakeError, PeerRefusedError, ResolverUnavailableError
 from onem2m_security.frameworks import saef_psk
-from onem2m_security.frameworks.base import RemoteKeys
 from onem2m_security.frameworks.saef_maf import connection_key, initiate
-from onem2m_security.functions.primitives import Operation, Response, Rsc
+from onem2m_security.frameworks.steps import RemoteKeys
 from onem2m_security.identifiers import KeyIdentifier
 from onem2m_security.net import open_sessions, standing
 from onem2m_security.net.address import Transport
 from onem2m_security.net.channel import Channel, open_channel
 from onem2m_security.net.ports import request_client
+from onem2m_security.onem2m.primitives import Operation, Response, Rsc
 from onem2m_security.release import MAF_BASE, SYMM_KEY_REG, Release
 from onem2m_security.store import KeyKind, Store
 from onem2m_security.tls.suites import PSK_SUITES

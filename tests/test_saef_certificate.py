@@ -32,25 +32,21 @@ from onem2m_security.association import Role
 from onem2m_security.certificates.configuration import AssociationConfiguration
 from onem2m_security.certificates.crl import CrlSource
 from onem2m_security.certificates.public_key_id import key_hash
+from onem2m_security.clients.entity_a import associate, associate_by_certificate, associate_through_maf
+from onem2m_security.clients.entity_b import EntityB
+from onem2m_security.clients.maf import MafClient
 from onem2m_security.credentials import Framework, Secret
-from onem2m_security.entities.entity_a import (
-    associate,
-    associate_by_certificate,
-    associate_through_maf,
-)
-from onem2m_security.entities.entity_b import EntityB
-from onem2m_security.entities.maf_client import MafClient
 from onem2m_security.errors import ConfigurationError, HandshakeError, PeerRefusedError
 from onem2m_security.frameworks import saef_certificate
-from onem2m_security.frameworks.base import Acceptor, Authorities, ProvisionedKeys
 from onem2m_security.frameworks.saef_psk import provisioned_key
-from onem2m_security.functions.maf import Maf
+from onem2m_security.frameworks.steps import Acceptor, Authorities, ProvisionedKeys
 from onem2m_security.identifiers import EntityId, EntityKind, Fqdn, KeyIdentifier
 from onem2m_security.keys import ExportLabel
 from onem2m_security.net.address import Transport
 from onem2m_security.net.channel import open_channel
 from onem2m_security.release import Release
-from onem2m_security.servers import Server
+from onem2m_security.servers.maf import Maf
+from onem2m_security.servers.run import Server
 from onem2m_security.store import KeyKind, Store
 from onem2m_security.tls.session import DataReceived, SessionEnded, State
 from tls_support import Pair

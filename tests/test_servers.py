@@ -6,10 +6,10 @@ import pytest
 
 from mef_support import MEF
 from onem2m_security.errors import ConfigurationError
-from onem2m_security.functions.mef import Mef
 from onem2m_security.identifiers import Fqdn
 from onem2m_security.net.address import Address
-from onem2m_security.servers import Server, maf_service, mef_service, serve
+from onem2m_security.servers.mef import Mef
+from onem2m_security.servers.run import Server, maf_service, mef_service, serve
 from onem2m_security.store import KeyKind, Store
 
 

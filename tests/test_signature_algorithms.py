@@ -11,9 +11,9 @@ import pytest
 import test_escertke_interop as escertke
 from certificate_support import A, B, Credential, endpoint_b, initiator_a
 from maf_support import ID_B, LOOPBACK, eventually
-from onem2m_security.entities.entity_b import EntityB
+from onem2m_security.clients.entity_b import EntityB
 from onem2m_security.errors import HandshakeError
-from onem2m_security.frameworks.escertke import InitiatingEndPoint
+from onem2m_security.escertke.end_points import InitiatingEndPoint
 from onem2m_security.net.address import Address, Transport
 from onem2m_security.net.channel import open_channel
 from onem2m_security.tls.framing import DatagramFraming

@@ -8,10 +8,10 @@ import pytest
 from sqlalchemy import Engine, event
 
 from maf_support import EVERYBODY, LOOPBACK, MAF, A, B, client_of
-from onem2m_security.functions.maf import Maf
-from onem2m_security.functions.primitives import Operation, Rsc
+from onem2m_security.onem2m.primitives import Operation, Rsc
 from onem2m_security.release import CLIENT_REG, RESOURCE_NAME_MAF_CLIENT_REG, SHORT_NAMES, SYMM_KEY_REG
-from onem2m_security.servers import Server
+from onem2m_security.servers.maf import Maf
+from onem2m_security.servers.run import Server
 from onem2m_security.store import Store
 from store_support import postgres_server
 

@@ -8,10 +8,11 @@ import sys
 import pytest
 
 from maf_support import LOOPBACK
-from onem2m_security.entities.entity_b import EntityB
+from onem2m_security.clients.entity_b import EntityB
 from onem2m_security.errors import ConfigurationError
 from onem2m_security.identifiers import EntityId
-from onem2m_security.tls import binding, trial
+from onem2m_security.tls import openssl as binding
+from onem2m_security.tls import trial
 from onem2m_security.tls.session import Session
 from programs import PATIENCE
 
@@ -91,7 +92,7 @@ from onem2m_security.cli import main
 class Moved(SSL.{cls}):
     def __getattribute__(self, name):
         asking = sys._getframe(1).f_globals["__name__"]
-        if name == "{name}" and asking == "onem2m_security.tls.binding":
+        if name == "{name}" and asking == "onem2m_security.tls.openssl":
             raise AttributeError("'{cls}' object has no attribute '{name}'")
         return super().__getattribute__(name)
 

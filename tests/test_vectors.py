@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from onem2m_security.vectors import known_answers
+from onem2m_security.cli.known_answers import known_answers
 from programs import m2msec, openssl
 
 ANSWERS = known_answers()

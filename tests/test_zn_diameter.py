@@ -27,20 +27,20 @@ from gba_support import (
     running_bsf,
 )
 from maf_support import LOOPBACK, key_of
-from onem2m_security.entities.entity_b import EntityB
-from onem2m_security.entities.naf_diameter import NafDiameterClient
+from onem2m_security.clients.bsf_diameter import NafDiameterClient
+from onem2m_security.clients.entity_b import EntityB
+from onem2m_security.diameter import messages as dm
+from onem2m_security.diameter.messages import DiameterMessage, entity_in, settings_of
 from onem2m_security.errors import MessageError, ResolverUnavailableError
 from onem2m_security.frameworks import saef_gba
-from onem2m_security.frameworks.base import Authorities
 from onem2m_security.frameworks.saef_psk import initiate, provisioned_key
-from onem2m_security.functions import diameter_messages as dm
-from onem2m_security.functions.diameter_messages import DiameterMessage, entity_in, settings_of
-from onem2m_security.functions.zn_diameter import ZnDiameter
+from onem2m_security.frameworks.steps import Authorities
 from onem2m_security.gba.keys import KeyChoice, naf_id, ua_security_protocol
 from onem2m_security.identifiers import EntityId, KeyIdentifier
 from onem2m_security.net.channel import open_channel
 from onem2m_security.net.diameter import diameter_port
 from onem2m_security.net.limits import Limits
+from onem2m_security.servers.zn_diameter import ZnDiameter
 
 UA = ua_security_protocol(0x00AE)
 

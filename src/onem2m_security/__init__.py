@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from .version import __version__
 
 if TYPE_CHECKING:
+    from . import escertke as escertke
     from .association import Association as Association
     from .association import Role as Role
     from .certificates.authority import Authority as Authority
@@ -20,19 +21,19 @@ if TYPE_CHECKING:
     from .certificates.flavours import Flavour as Flavour
     from .certificates.local import LocalCertificate as LocalCertificate
     from .certificates.verification import PeerVerifier as PeerVerifier
+    from .clients.enrolee import Enrolee as Enrolee
+    from .clients.entity_a import associate as associate
+    from .clients.entity_a import associate_by_certificate as associate_by_certificate
+    from .clients.entity_a import associate_by_gba as associate_by_gba
+    from .clients.entity_a import associate_through_maf as associate_through_maf
+    from .clients.entity_a import obtain_connection_key as obtain_connection_key
+    from .clients.entity_b import EntityB as EntityB
+    from .clients.maf import MafClient as MafClient
+    from .clients.mef import MefClient as MefClient
+    from .clients.ue import Ue as Ue
     from .credentials import Framework as Framework
     from .credentials import ResolvedKey as ResolvedKey
     from .credentials import Secret as Secret
-    from .entities.enrolee import Enrolee as Enrolee
-    from .entities.entity_a import associate as associate
-    from .entities.entity_a import associate_by_certificate as associate_by_certificate
-    from .entities.entity_a import associate_by_gba as associate_by_gba
-    from .entities.entity_a import associate_through_maf as associate_through_maf
-    from .entities.entity_a import obtain_connection_key as obtain_connection_key
-    from .entities.entity_b import EntityB as EntityB
-    from .entities.maf_client import MafClient as MafClient
-    from .entities.mef_client import MefClient as MefClient
-    from .entities.ue import Ue as Ue
     from .errors import ConfigurationError as ConfigurationError
     from .errors import CredentialError as CredentialError
     from .errors import HandshakeError as HandshakeError
@@ -43,29 +44,24 @@ if TYPE_CHECKING:
     from .errors import ResolverUnavailableError as ResolverUnavailableError
     from .errors import SecurityFrameworkError as SecurityFrameworkError
     from .errors import StoreError as StoreError
-    from .frameworks import escertke as escertke
+    from .escertke.end_points import InitiatingEndPoint as InitiatingEndPoint
+    from .escertke.end_points import PairwiseE2EKey as PairwiseE2EKey
+    from .escertke.end_points import TerminatingEndPoint as TerminatingEndPoint
+    from .escertke.exchanges import TerminatingExchanges as TerminatingExchanges
+    from .escertke.notifications import EscertkeNotifications as EscertkeNotifications
+    from .escertke.notifications import NotificationForm as NotificationForm
     from .frameworks import saef_certificate as saef_certificate
     from .frameworks import saef_gba as saef_gba
     from .frameworks import saef_maf as saef_maf
     from .frameworks import saef_psk as saef_psk
-    from .frameworks.base import Established as Established
-    from .frameworks.base import Initiator as Initiator
-    from .frameworks.base import Resolver as Resolver
     from .frameworks.bootstrap_psk import target_key as target_key
-    from .frameworks.escertke import InitiatingEndPoint as InitiatingEndPoint
-    from .frameworks.escertke import PairwiseE2EKey as PairwiseE2EKey
-    from .frameworks.escertke import TerminatingEndPoint as TerminatingEndPoint
-    from .frameworks.escertke_exchanges import TerminatingExchanges as TerminatingExchanges
+    from .frameworks.instructions import BootstrapInstruction as BootstrapInstruction
     from .frameworks.saef_maf import ConnectionKey as ConnectionKey
     from .frameworks.saef_maf import master_credential as master_credential
     from .frameworks.saef_psk import provisioned_key as provisioned_key
-    from .functions.escertke_notifications import EscertkeNotifications as EscertkeNotifications
-    from .functions.escertke_notifications import NotificationForm as NotificationForm
-    from .functions.instructions import BootstrapInstruction as BootstrapInstruction
-    from .functions.primitives import Operation as Operation
-    from .functions.primitives import Request as Request
-    from .functions.primitives import Response as Response
-    from .functions.primitives import Rsc as Rsc
+    from .frameworks.steps import Established as Established
+    from .frameworks.steps import Initiator as Initiator
+    from .frameworks.steps import Resolver as Resolver
     from .identifiers import CredentialId as CredentialId
     from .identifiers import EntityId as EntityId
     from .identifiers import Fqdn as Fqdn
@@ -76,6 +72,10 @@ if TYPE_CHECKING:
     from .net.limits import Limits as Limits
     from .net.ports import RequestClient as RequestClient
     from .net.ports import request_client as request_client
+    from .onem2m.primitives import Operation as Operation
+    from .onem2m.primitives import Request as Request
+    from .onem2m.primitives import Response as Response
+    from .onem2m.primitives import Rsc as Rsc
     from .release import Release as Release
     from .store.store import Store as Store
 
@@ -87,18 +87,18 @@ _NAMES: Final = {
     "certificates.local": ("LocalCertificate",),
     "certificates.verification": ("PeerVerifier",),
     "credentials": ("Framework", "ResolvedKey", "Secret"),
-    "entities.enrolee": ("Enrolee",),
-    "entities.entity_a": (
+    "clients.enrolee": ("Enrolee",),
+    "clients.entity_a": (
         "associate",
         "associate_by_certificate",
         "associate_by_gba",
         "associate_through_maf",
         "obtain_connection_key",
     ),
-    "entities.entity_b": ("EntityB",),
-    "entities.maf_client": ("MafClient",),
-    "entities.mef_client": ("MefClient",),
-    "entities.ue": ("Ue",),
+    "clients.entity_b": ("EntityB",),
+    "clients.maf": ("MafClient",),
+    "clients.mef": ("MefClient",),
+    "clients.ue": ("Ue",),
     "errors": (
         "ConfigurationError",
         "CredentialError",
@@ -111,15 +111,15 @@ _NAMES: Final = {
         "SecurityFrameworkError",
         "StoreError",
     ),
-    "frameworks.base": ("Established", "Initiator", "Resolver"),
+    "frameworks.steps": ("Established", "Initiator", "Resolver"),
     "frameworks.bootstrap_psk": ("target_key",),
-    "frameworks.escertke": ("InitiatingEndPoint", "PairwiseE2EKey", "TerminatingEndPoint"),
-    "frameworks.escertke_exchanges": ("TerminatingExchanges",),
+    "escertke.end_points": ("InitiatingEndPoint", "PairwiseE2EKey", "TerminatingEndPoint"),
+    "escertke.exchanges": ("TerminatingExchanges",),
     "frameworks.saef_maf": ("ConnectionKey", "master_credential"),
     "frameworks.saef_psk": ("provisioned_key",),
-    "functions.escertke_notifications": ("EscertkeNotifications", "NotificationForm"),
-    "functions.instructions": ("BootstrapInstruction",),
-    "functions.primitives": ("Operation", "Request", "Response", "Rsc"),
+    "escertke.notifications": ("EscertkeNotifications", "NotificationForm"),
+    "frameworks.instructions": ("BootstrapInstruction",),
+    "onem2m.primitives": ("Operation", "Request", "Response", "Rsc"),
     "identifiers": ("CredentialId", "EntityId", "Fqdn", "KeyIdentifier"),
     "net.address": ("Address", "Transport"),
     "net.channel": ("Channel",),
@@ -127,21 +127,29 @@ _NAMES: Final = {
     "net.ports": ("RequestClient", "request_client"),
     "release": ("Release",),
     "store.store": ("Store",),
-    "frameworks": ("saef_psk", "saef_certificate", "saef_maf", "saef_gba", "escertke"),
 }
 """Each module with the names that are public."""
 
+_MODULES: Final = {
+    "escertke": "escertke",
+    "saef_certificate": "frameworks.saef_certificate",
+    "saef_gba": "frameworks.saef_gba",
+    "saef_maf": "frameworks.saef_maf",
+    "saef_psk": "frameworks.saef_psk",
+}
+"""Modules that are public as they are, by the name that they have here."""
+
 _MODULE_OF: Final = {name: module for module, names in _NAMES.items() for name in names}
 
-__all__ = ["__version__", *_MODULE_OF]  # noqa: PLE0604 - names, all of them
+__all__ = ["__version__", *_MODULE_OF, *_MODULES]  # noqa: PLE0604 - names, all of them
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever has that name
-    module = _MODULE_OF.get(name)
+    module = _MODULE_OF.get(name) or _MODULES.get(name)
     if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = importlib.import_module(f".{module}.{name}" if module == "frameworks" else f".{module}", __name__)
-    value = globals()[name] = found if module == "frameworks" else getattr(found, name)
+    found = importlib.import_module(f".{module}", __name__)
+    value = globals()[name] = found if name in _MODULES else getattr(found, name)
     return value
 
 

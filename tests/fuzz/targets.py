@@ -12,11 +12,11 @@ from collections.abc import Callable
 
 from onem2m_security.credentials import Secret
 from onem2m_security.errors import ConfigurationError, CredentialError, IdentifierError
-from onem2m_security.functions.primitives import RefusedError
-from onem2m_security.functions.resources import decode
 from onem2m_security.identifiers import CredentialId, EntityId, Fqdn, KeyIdentifier
 from onem2m_security.net.address import Address
 from onem2m_security.net.http import _segments as segments_of
+from onem2m_security.onem2m.primitives import RefusedError
+from onem2m_security.onem2m.resources import decode
 from onem2m_security.tls.endpoint import Endpoint
 from onem2m_security.tls.psk_identity import DatagramIdentityReader, StreamIdentityReader
 from onem2m_security.tls.records import datagram_fragments, split_datagram, take_record

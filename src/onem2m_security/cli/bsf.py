@@ -11,16 +11,16 @@ from typing import Annotated, Any, Self, TypeVar
 
 import typer
 
+from ..clients.card import SoftwareCard
 from ..durations import parse_duration
-from ..entities.card import SoftwareCard
 from ..errors import ConfigurationError
-from ..functions.ub import DEFAULT_LIFETIME, DEFAULT_REQUESTS_PER_SECOND
 from ..gba.keys import Impi, KeyChoice
 from ..gba.subscriber import AlgorithmSet, Guss, NafSettings, Subscriber
 from ..identifiers import EntityId, Fqdn, KeyIdentifier
 from ..net.address import Address
 from ..net.limits import Limits
-from ..servers import bsf_service
+from ..servers.run import bsf_service
+from ..servers.ub import DEFAULT_LIFETIME, DEFAULT_REQUESTS_PER_SECOND
 from ..store.gba import GbaStore
 from ..store.gba_rows import Subscription
 from ..store.records import KeyKind, KeyRecord

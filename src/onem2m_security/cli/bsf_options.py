@@ -10,11 +10,11 @@ from typing import Annotated
 
 import typer
 
-from ..entities.card import SoftwareCard
-from ..entities.entity_a import associate_by_gba, associate_through_maf, gba_suite
-from ..entities.maf_client import MafClient
-from ..entities.naf_client import BsfClient, NafClient
-from ..entities.ue import Ue
+from ..clients.bsf import BsfClient, NafClient
+from ..clients.card import SoftwareCard
+from ..clients.entity_a import associate_by_gba, associate_through_maf, gba_suite
+from ..clients.maf import MafClient
+from ..clients.ue import Ue
 from ..errors import ConfigurationError
 from ..frameworks import bootstrap_gba
 from ..frameworks.saef_psk import provisioned_key
@@ -249,7 +249,7 @@ def naf_clients(
     make: Callable[..., BsfClient] = partial(NafClient, transport=transport)
     if diameter:
         # Diameter's dictionary takes long to load: only who speaks Diameter waits for it.
-        from ..entities.naf_diameter import NafDiameterClient  # noqa: PLC0415
+        from ..clients.bsf_diameter import NafDiameterClient  # noqa: PLC0415
 
         make = NafDiameterClient
     return [

@@ -19,8 +19,8 @@ from ..certificates.crl import CrlSource
 from ..certificates.files import read_public
 from ..certificates.flavours import Flavour, raw_public_key_error
 from ..certificates.local import LocalCertificate
+from ..clients.maf import MafClient
 from ..credentials import Framework
-from ..entities.maf_client import MafClient
 from ..errors import ConfigurationError
 from ..frameworks import bootstrap_certificate, saef_certificate
 from ..identifiers import EntityId, Fqdn

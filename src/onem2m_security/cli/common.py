@@ -21,7 +21,7 @@ from ..identifiers import EntityId, Fqdn, KeyIdentifier
 from ..net.address import Address, Transport
 from ..net.limits import DATAGRAM_OCTETS_LEAST, DATAGRAM_OCTETS_MOST, Limits
 from ..release import Release
-from ..servers import Service, run, serve
+from ..servers.run import Service, run, serve
 from ..store.store import Store
 
 KEY_FILE_MAX_OCTETS = 4096

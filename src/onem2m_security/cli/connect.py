@@ -15,21 +15,21 @@ import typer
 
 from ..association import Association, PeerProof
 from ..certificates.verification import VerifiedPeer
+from ..clients.entity_a import associate, associate_by_certificate, associate_through_maf
+from ..clients.entity_b import EntityB
+from ..clients.maf import MafClient
 from ..credentials import ResolvedKey
-from ..entities.entity_a import associate, associate_by_certificate, associate_through_maf
-from ..entities.entity_b import EntityB
-from ..entities.maf_client import MafClient
 from ..errors import ConfigurationError
-from ..frameworks.base import REMEMBERED, Established
 from ..frameworks.saef_maf import master_credential
 from ..frameworks.saef_psk import provisioned_key
+from ..frameworks.steps import REMEMBERED, Established
 from ..identifiers import EntityId, Fqdn, KeyIdentifier
 from ..net.address import Address, Transport
 from ..net.channel import Channel
 from ..net.descriptors import raise_open_files
 from ..net.limits import Limits
 from ..release import DEFAULT_RELEASE
-from ..servers import run, until_signalled
+from ..servers.run import run, until_signalled
 from ..tls.framing import DEFAULT_MTU
 from .bsf_options import (
     BsfDiameterOption,

@@ -13,10 +13,10 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from .. import demo_gba
-from ..demo import LIFELINES, Demo, Step
+from ..demo import gba as demo_gba
+from ..demo.maf import LIFELINES, Demo, Step
 from ..release import DEFAULT_RELEASE
-from ..servers import run
+from ..servers.run import run
 from .common import JsonOption, ReleaseOption, RevealOption, log_to_stderr
 
 COLUMN = 14

@@ -9,18 +9,18 @@ from typing import Annotated, Any
 import typer
 
 from ..certificates.flavours import Flavour
-from ..entities.enrolee import Enrolee
-from ..entities.entity_a import associate, associate_through_maf
+from ..clients.enrolee import Enrolee
+from ..clients.entity_a import associate, associate_through_maf
 from ..errors import ConfigurationError
 from ..frameworks import bootstrap_certificate
 from ..frameworks.bootstrap_psk import EnrolmentKey
-from ..functions.instructions import DEFAULT_ENROLMENT_EXPIRY, BootstrapInstruction
+from ..frameworks.instructions import DEFAULT_ENROLMENT_EXPIRY, BootstrapInstruction
 from ..identifiers import EntityId, EntityKind, Fqdn, KeyIdentifier
 from ..net.address import Address, Transport
 from ..net.channel import Channel
 from ..net.limits import Limits
 from ..release import DEFAULT_RELEASE
-from ..servers import run
+from ..servers.run import run
 from ..tls.framing import DEFAULT_MTU
 from .certificate_options import (
     CertificateOptions,

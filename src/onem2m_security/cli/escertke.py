@@ -17,8 +17,9 @@ import typer
 from ..certificates.files import write_new
 from ..certificates.verification import PeerVerifier
 from ..errors import ConfigurationError, HandshakeTimeoutError, KeyEstablishmentError
-from ..frameworks.escertke import InitiatingEndPoint, PairwiseE2EKey, acceptor, initiator
-from ..frameworks.escertke_exchanges import TerminatingExchanges
+from ..escertke.end_points import InitiatingEndPoint, PairwiseE2EKey, acceptor, initiator
+from ..escertke.exchanges import TerminatingExchanges
+from ..escertke.files import POLL_SECONDS, REFUSAL, MessageFiles, message
 from ..identifiers import EntityId
 from ..release import DEFAULT_RELEASE
 from .certificate_options import (
@@ -36,7 +37,6 @@ from .certificate_options import (
     TrustAnchorOption,
 )
 from .common import JsonOption, ReleaseOption, VerboseOption, entity_parser, log_to_stderr, parsed
-from .message_files import POLL_SECONDS, REFUSAL, MessageFiles, message
 
 app = typer.Typer(
     help="Agree on an end-to-end key by certificates: ESCertKE (8.7), over message files.",

@@ -9,13 +9,13 @@ from typing import Annotated, Any
 import typer
 
 from ..durations import parse_duration
-from ..frameworks.base import REMEMBERED
-from ..functions.enrolees import AssociationPolicy
-from ..functions.maf import DEFAULT_KC_LIFETIME
+from ..frameworks.steps import REMEMBERED
 from ..identifiers import EntityId, KeyIdentifier
 from ..net.limits import Limits
 from ..release import Release
-from ..servers import maf_service
+from ..servers.enrolees import AssociationPolicy
+from ..servers.maf import DEFAULT_KC_LIFETIME
+from ..servers.run import maf_service
 from ..store.records import KeyKind, KeyRecord, Revocation
 from ..tls.framing import DEFAULT_MTU
 from .bsf_options import (

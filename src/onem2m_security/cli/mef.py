@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ..durations import parse_duration
-from ..functions.instructions import (
+from ..frameworks.instructions import (
     DEFAULT_ENROLMENT_EXPIRY,
     BootstrapInstruction,
     enrolee_record,
@@ -18,7 +18,7 @@ from ..functions.instructions import (
 from ..identifiers import EntityId, KeyIdentifier
 from ..net.limits import Limits
 from ..release import DEFAULT_RELEASE, Release
-from ..servers import mef_service
+from ..servers.run import mef_service
 from ..store.records import KeyKind, KeyRecord
 from ..tls.framing import DEFAULT_MTU
 from .certificate_options import (

@@ -7,13 +7,13 @@ from typing import Annotated, Self
 
 import typer
 
-from ..entities.mef_client import MefClient
+from ..clients.mef import MefClient
 from ..errors import ConfigurationError
 from ..frameworks.bootstrap_psk import target_key
-from ..functions.enrolees import AssociationRule
 from ..identifiers import EntityId, Fqdn, KeyIdentifier
 from ..net.address import Address, Transport
 from ..net.limits import Limits
+from ..servers.enrolees import AssociationRule
 from .common import KEY_FORMAT, parsed, read_key
 
 

@@ -8,15 +8,15 @@ from typing import Annotated
 
 import typer
 
-from ..config import MafSettings, MefPeerSettings, MefSettings, load
-from ..entities.mef_client import MefClient
+from ..clients.mef import MefClient
 from ..errors import ConfigurationError
 from ..frameworks.bootstrap_psk import target_key
-from ..functions.enrolees import AssociationPolicy
 from ..identifiers import EntityId
 from ..net.limits import Limits
 from ..peer_quotas import PeerQuotas
-from ..servers import Service, maf_service, mef_service
+from ..servers.enrolees import AssociationPolicy
+from ..servers.run import Service, maf_service, mef_service
+from ..servers.settings import MafSettings, MefPeerSettings, MefSettings, load
 from .common import VerboseOption, log_to_stderr, read_key, run_services
 
 

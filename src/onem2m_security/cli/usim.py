@@ -8,14 +8,14 @@ from typing import Annotated
 
 import typer
 
+from ..clients.card import SoftwareCard
 from ..credentials import Secret
-from ..entities.card import SoftwareCard
 from ..errors import ConfigurationError
 from ..gba.aka import MacFailure, Success, SynchronisationFailure
 from ..gba.keys import ks_of
 from ..gba.subscriber import AlgorithmSet, Subscriber
 from ..net.limits import Limits
-from ..servers import run
+from ..servers.run import run
 from .bsf import AlgorithmOption, GbaUOption, ImpiOption, KFileOption, OpcFileOption, read_subscriber
 from .bsf_options import BsfAddress, GbaOptions
 from .common import JsonOption, RevealOption, log_to_stderr, parsed

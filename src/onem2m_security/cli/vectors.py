@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from ..vectors import known_answers
+from .known_answers import known_answers
 
 
 def vectors() -> None:

@@ -19,7 +19,7 @@ from ..identifiers import EntityId, Fqdn
 from ..release import DEFAULT_RELEASE, Release
 from ..tls.endpoint import Endpoint
 from . import saef_certificate
-from .base import Initiator
+from .steps import Initiator
 
 
 def initiate(

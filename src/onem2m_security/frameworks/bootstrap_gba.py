@@ -16,11 +16,11 @@ from ..gba.context import BootstrappedContext, NafKey
 from ..gba.keys import KeyChoice, ua_security_protocol
 from ..identifiers import EntityId, Fqdn, Suid
 from ..tls.suites import Suite
-from .base import REMEMBERED, Initiator
 from .saef_gba import TLS_SUITE, FetchNafKey, NafKeys, endpoint_for, naf_of
 from .saef_maf import initiate_maf_handshake, master_credential
 from .saef_psk import initiate as initiate_psk
 from .saef_psk import provisioned_key
+from .steps import REMEMBERED, Initiator
 
 
 def km_from(

@@ -18,9 +18,9 @@ from ..credentials import Framework, ResolvedKey, Secret
 from ..identifiers import CredentialType, EntityId, Fqdn, KeyIdentifier, Suid
 from ..keys import ExportLabel, km_for, km_id_of, kpsa_for
 from ..release import Release
-from .base import Established, Initiator
 from .saef_maf import master_credential
 from .saef_psk import CLIENT_ENDPOINT, provisioned_key
+from .steps import Established, Initiator
 
 
 def enrolee_key(

@@ -11,7 +11,7 @@ from __future__ import annotations
 from ..credentials import ResolvedKey
 from ..errors import CertificateRejectedError
 from ..tls.session import Session
-from .base import Acceptor, Established, PeerIdentity
+from .steps import Acceptor, Established, PeerIdentity
 
 _CANNOT_TELL = "certificate_unknown"
 """The alert for a certificate of which, for want of a valid list, nobody can say whether it is revoked."""

@@ -22,7 +22,7 @@ from ..errors import ConfigurationError
 from ..identifiers import EntityId, Fqdn
 from ..release import DEFAULT_RELEASE, Release
 from ..tls.endpoint import Endpoint
-from .base import Initiator
+from .steps import Initiator
 
 
 def initiate(

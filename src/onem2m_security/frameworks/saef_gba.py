@@ -23,7 +23,7 @@ from ..gba.keys import KeyChoice, ua_security_protocol
 from ..identifiers import CredentialType, EntityId, Fqdn, KeyIdentifier, Suid
 from ..tls.endpoint import Endpoint
 from ..tls.suites import BY_CODE, Suite
-from .base import REMEMBERED, Initiator, RemoteKeys
+from .steps import REMEMBERED, Initiator, RemoteKeys
 
 HINT = b"3GPP-bootstrapping"
 """Before B-TID: the key is one of the ME, Ks_NAF or Ks_ext_NAF."""

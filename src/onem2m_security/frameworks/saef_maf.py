@@ -18,8 +18,8 @@ from ..credentials import Framework, ResolvedKey, Secret
 from ..identifiers import CredentialType, EntityId, Fqdn, KeyIdentifier, Suid
 from ..keys import ExportLabel
 from ..release import Release
-from .base import REMEMBERED, Established, Fetch, Initiator, RemoteKeys
 from .saef_psk import CLIENT_ENDPOINT
+from .steps import REMEMBERED, Established, Fetch, Initiator, RemoteKeys
 
 
 def master_credential(

@@ -12,7 +12,7 @@ from datetime import datetime
 from ..credentials import Framework, ResolvedKey, Secret
 from ..identifiers import CredentialType, EntityId, Fqdn, KeyIdentifier, Suid
 from ..tls.endpoint import Endpoint
-from .base import Initiator
+from .steps import Initiator
 
 
 def provisioned_key(

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from ..association import Association
-from ..frameworks.base import Established, Initiator
+from ..frameworks.steps import Established, Initiator
 from .address import Address, Transport
 from .limits import Limits
 from .tcp import SecureTransport, open_transport

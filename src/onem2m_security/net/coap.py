@@ -14,8 +14,8 @@ from aiocoap.numbers.codes import Code
 from aiocoap.optiontypes import StringOption, UintOption
 
 from ..errors import ConfigurationError, HandshakeError, ResolverUnavailableError
-from ..frameworks.base import Established, Initiator
-from ..functions.primitives import Operation, RefusedError, Request, Response, Rsc
+from ..frameworks.steps import Established, Initiator
+from ..onem2m.primitives import Operation, RefusedError, Request, Response, Rsc
 from .address import Address
 from .coap_blocks import Blocks
 from .coap_layer import AIOCOAP_MOVED, CoapApplication, CoapInterface, CoapRemote, coap_context

@@ -19,7 +19,7 @@ from aiocoap import error, interfaces
 from aiocoap.numbers.types import ACK, CON, NON
 
 from ..errors import ConfigurationError
-from ..frameworks.base import Established
+from ..frameworks.steps import Established
 from .coap_blocks import Blocks, Held
 from .coap_messages import EXCHANGE_SECONDS, Refusal, read_message
 from .limits import Limits

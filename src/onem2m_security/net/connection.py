@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from ..association import Association
 from ..credentials import ResolvedKey
 from ..errors import HandshakeError, HandshakeTimeoutError, ResolverUnavailableError, SecurityFrameworkError
-from ..frameworks.base import Acceptor, Authorities, Established, Initiator
+from ..frameworks.steps import Acceptor, Authorities, Established, Initiator
 from ..identifiers import shown
 from ..telemetry import HANDSHAKES, LOG
 from ..tls.session import DataReceived, Event, HandshakeCompleted, PskIdentityOffered, Session, SessionEnded

@@ -11,6 +11,7 @@ import contextlib
 from collections.abc import Callable
 from typing import Protocol
 
+from ..diameter.messages import HEADER_OCTETS, MESSAGE_MAX_OCTETS, DiameterMessage
 from ..errors import (
     CertificateRejectedError,
     HandshakeError,
@@ -18,8 +19,7 @@ from ..errors import (
     ResolverUnavailableError,
     StoreError,
 )
-from ..frameworks.base import Authorities, Established, Initiator
-from ..functions.diameter_messages import HEADER_OCTETS, MESSAGE_MAX_OCTETS, DiameterMessage
+from ..frameworks.steps import Authorities, Established, Initiator
 from ..telemetry import LOG
 from .address import Address, Transport
 from .channel import Channel, open_channel

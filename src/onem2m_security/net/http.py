@@ -18,8 +18,8 @@ from starlette.responses import Response as HttpResponse
 from starlette.routing import Route
 from uvicorn.server import ServerState
 
-from ..frameworks.base import Established
-from ..functions.primitives import Operation, RefusedError, Request, Response, Rsc
+from ..frameworks.steps import Established
+from ..onem2m.primitives import Operation, RefusedError, Request, Response, Rsc
 from .http_server import BoundedHttpProtocol, check_bounds, http_config
 from .limits import Limits, at_most
 from .tcp import ProtocolFactory

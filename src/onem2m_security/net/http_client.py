@@ -12,8 +12,8 @@ from urllib.parse import quote
 import httpcore
 
 from ..errors import HandshakeError, ResolverUnavailableError
-from ..frameworks.base import Established, Initiator
-from ..functions.primitives import Operation, Response, Rsc
+from ..frameworks.steps import Established, Initiator
+from ..onem2m.primitives import Operation, Response, Rsc
 from .address import Address
 from .channel import Channel, open_channel
 from .http import METHODS, RELEASE_VERSION_INDICATOR

@@ -21,9 +21,9 @@ from ..errors import (
     ResolverUnavailableError,
     StoreError,
 )
-from ..frameworks.base import Acceptor, Authorities, Established
 from ..frameworks.renewal import renewed
-from ..functions.primitives import RefusedError, Request, Response, Rsc
+from ..frameworks.steps import Acceptor, Authorities, Established
+from ..onem2m.primitives import RefusedError, Request, Response, Rsc
 from ..peer_quotas import Ceiling, PeerQuotas, Rate
 from ..telemetry import LOG
 from ..tls.session import Session, State

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from ..errors import PeerRefusedError
-from ..frameworks.base import Authorities, Established, Initiator
-from ..functions.primitives import Operation, Response, Rsc
+from ..frameworks.steps import Authorities, Established, Initiator
+from ..onem2m.primitives import Operation, Response, Rsc
 from .address import Address, Transport
 from .channel import ChannelHandler, channel_protocol, datagram_channels
 from .coap import CoapClient, CoapServer

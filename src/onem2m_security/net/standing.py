@@ -14,8 +14,8 @@ from typing import Final, Protocol
 
 from ..credentials import ResolvedKey
 from ..errors import CertificateRejectedError
-from ..frameworks.base import Established
 from ..frameworks.renewal import verify_again
+from ..frameworks.steps import Established
 from ..telemetry import LOG, SESSIONS_ENDED
 from ..tls.session import Session, State
 from .limits import Limits

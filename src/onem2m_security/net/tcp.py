@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import HandshakeError, HandshakeTimeoutError
-from ..frameworks.base import Authorities, Established, Initiator
+from ..frameworks.steps import Authorities, Established, Initiator
 from ..tls.session import Session
 from .address import Address
 from .connection import SecureConnection, completed

@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from ..errors import MessageError, ResolverUnavailableError
-from ..functions.ub import UbRequest, UbResponse
+from ..gba.ub_messages import UbRequest, UbResponse
 from ..identifiers import Fqdn
 from ..quotas import OverQuota
 from .address import Address

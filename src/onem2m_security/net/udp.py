@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol, cast
 
 from ..errors import ConfigurationError, HandshakeError
-from ..frameworks.base import Authorities, Established, Initiator
+from ..frameworks.steps import Authorities, Established, Initiator
 from ..telemetry import LOG
 from ..tls.cookies import CookieGate
 from ..tls.framing import DatagramFraming

@@ -11,7 +11,7 @@ from OpenSSL import SSL
 from ..credentials import Secret
 from ..errors import ConfigurationError, IdentifierError
 from ..identifiers import IDENTITY_MAX_OCTETS, shown
-from . import binding
+from . import openssl as binding
 from .suites import CERTIFICATE_SUITES, PSK_SUITES, Suite
 
 

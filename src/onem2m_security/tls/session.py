@@ -20,7 +20,8 @@ from OpenSSL import SSL
 
 from ..credentials import Secret
 from ..errors import CertificateRejectedError, HandshakeError
-from . import alerts, binding
+from . import alerts
+from . import openssl as binding
 from .endpoint import Endpoint, PskOffer
 from .framing import DatagramFraming, Framing, StreamFraming
 from .records import EXTENSION_EXTENDED_MASTER_SECRET, server_hello_extensions

@@ -49,7 +49,7 @@ def check_engine() -> None:
             _try_certificates(framing, own)
             _try_hellos(framing, own)
     except (AttributeError, TypeError) as error:
-        raise _moved(f"have the parts that tls/binding.py is built on ({error})") from error
+        raise _moved(f"have the parts that tls/openssl.py is built on ({error})") from error
 
 
 def _try_keys(framing: type[Framing]) -> None:

@@ -1,0 +1,443 @@
+"""The Enrolee: from one pre-provisioned key to credentials for a MAF or a CSE (TS-0003 clause 8.3.2.1).
+
+It bootstraps with its MEF, keeps Kpm and Ke in a sealed store of its own, derives Km and Kpsa when they are
+needed, and bootstraps again when Ke is about to expire. Kpm is shown to nobody but the MEF, and Ke to nobody.
+
+With a certificate instead of Kpm (clause 8.3.2.2) nothing of it is kept here: whoever has it makes the
+Enrolee by ``with_certificate``; one that is loaded without it uses the Ke that is kept, until that expires.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Final, Self
+
+from ..credentials import ResolvedKey, Secret
+from ..errors import ConfigurationError, HandshakeError, PeerRefusedError, ResolverUnavailableError
+from ..frameworks import bootstrap_psk
+from ..frameworks.bootstrap_psk import EnrolmentKey, export_enrolment_key
+from ..frameworks.instructions import (
+    DEFAULT_ENROLMENT_EXPIRY,
+    BootstrapInstruction,
+    as_credential,
+    enrolee_record,
+    label,
+)
+from ..frameworks.saef_maf import initiate_maf_handshake
+from ..frameworks.steps import Initiator
+from ..identifiers import EntityId, EntityKind, Fqdn, KeyIdentifier
+from ..net.address import Address, Transport
+from ..net.channel import open_channel
+from ..net.limits import Limits
+from ..net.ports import request_client
+from ..release import Release
+from ..store.records import KeyKind, KeyRecord
+from ..store.store import Store
+from ..telemetry import LOG
+from .maf import MafClient
+from .registration import RegistrationClient
+
+RENEWAL_MARGIN: Final = 0.1
+"""The last part of Ke's life in which it counts as about to expire."""
+
+RETRY_INTERVAL: Final = timedelta(seconds=30)
+"""Between attempts to bootstrap again while the MEF cannot be reached."""
+
+_MEF: Final = "mef="
+_TRANSPORT: Final = "transport="
+_UNREACHED: Final = (HandshakeError, ResolverUnavailableError, PeerRefusedError)
+
+
+class Enrolee:
+    """An Enrolee with its MEF, its instructions and its sealed store; made by ``configure`` or ``load``."""
+
+    def __init__(
+        self,
+        store: Store,
+        kpm_id: KeyIdentifier | None,
+        instruction: BootstrapInstruction,
+        *,
+        initiator: Initiator | None,
+        mef_id: Fqdn,
+        mef: Address,
+        ends: datetime | None = None,
+        transport: Transport = Transport.TLS,
+        limits: Limits | None = None,
+    ) -> None:
+        self._store = store
+        self._kpm_id = kpm_id
+        self._instruction = instruction
+        self._initiator = initiator
+        self._mef_id = mef_id
+        self._ends = ends or datetime.max.replace(tzinfo=UTC)
+        self._address = mef
+        self._transport = transport
+        self._limits = limits or Limits()
+        self._turn = asyncio.Lock()
+
+    @classmethod
+    async def configure(
+        cls,
+        store: Store,
+        *,
+        kpm_id: KeyIdentifier,
+        kpm: Secret,
+        instruction: BootstrapInstruction,
+        mef: Address,
+        transport: Transport = Transport.TLS,
+        limits: Limits | None = None,
+    ) -> Self:
+        """Pre-provision this device: keep Kpm and the Bootstrap Instruction Configuration in its store.
+
+        Args:
+            store: The device's own store; another configuration in it is replaced.
+            kpm_id: KpmId; its FQDN is the MEF-ID.
+            kpm: Kpm.
+            instruction: Enrolee-ID, Enrolment Targets, Enrolment Expiry.
+            mef: Where the MEF listens.
+            transport: TLS or DTLS.
+            limits: Bounds on time and size.
+
+        Raises:
+            ConfigurationError: There is no Enrolment Target.
+            StoreError: The store could not be written.
+        """
+        if not instruction.targets:
+            raise ConfigurationError("an Enrolee is bootstrapped for at least one Enrolment Target: name it")
+        labels = (f"{_MEF}{mef}", f"{_TRANSPORT}{transport.value}")
+        record = enrolee_record(kpm_id, kpm, instruction, labels=labels)
+        for older in await store.records(KeyKind.KPM):
+            if older.key_id != kpm_id:
+                await store.remove(KeyKind.KPM, older.key_id, descendants=True)
+        await store.add(record, replace=True)
+        return cls._by_key(store, record, instruction, mef=mef, transport=transport, limits=limits)
+
+    @classmethod
+    async def with_certificate(
+        cls,
+        store: Store,
+        *,
+        initiator: Initiator,
+        instruction: BootstrapInstruction,
+        ends: datetime,
+        mef: Address,
+        transport: Transport = Transport.TLS,
+        limits: Limits | None = None,
+    ) -> Self:
+        """An Enrolee that meets its MEF by certificate (8.3.2.2).
+
+        Args:
+            store: The device's own store; a Kpm in it is removed, with what came of it.
+            initiator: How it meets the MEF (``bootstrap_certificate.initiate``).
+            instruction: Enrolee-ID, Enrolment Targets, Enrolment Expiry.
+            ends: When our certificate ends (UTC): Ke does not outlive it.
+            mef: Where the MEF listens.
+            transport: TLS or DTLS.
+            limits: Bounds on time and size.
+
+        Raises:
+            ConfigurationError: There is no Enrolment Target.
+            StoreError: The store could not be written.
+        """
+        if not instruction.targets:
+            raise ConfigurationError("an Enrolee is bootstrapped for at least one Enrolment Target: name it")
+        for older in await store.records(KeyKind.KPM):
+            await store.remove(KeyKind.KPM, older.key_id, descendants=True)
+        mef_id = Fqdn.parse(initiator.peer.text)
+        return cls(
+            store,
+            None,
+            instruction,
+            initiator=initiator,
+            mef_id=mef_id,
+            mef=mef,
+            ends=ends,
+            transport=transport,
+            limits=limits,
+        )
+
+    @classmethod
+    def _by_key(
+        cls,
+        store: Store,
+        kpm: KeyRecord,
+        instruction: BootstrapInstruction,
+        *,
+        mef: Address,
+        transport: Transport,
+        limits: Limits | None,
+    ) -> Self:
+        mef_id = kpm.key_id.fqdn
+        return cls(
+            store,
+            kpm.key_id,
+            instruction,
+            initiator=bootstrap_psk.initiate(instruction.enrolee, mef_id, as_credential(kpm)),
+            mef_id=mef_id,
+            mef=mef,
+            transport=transport,
+            limits=limits,
+        )
+
+    @classmethod
+    async def load(cls, store: Store, *, limits: Limits | None = None) -> Self:
+        """The Enrolee that was configured in this store.
+
+        Raises:
+            ConfigurationError: There is none.
+        """
+        for record in await store.records(KeyKind.KPM):
+            instruction = BootstrapInstruction.of(record)
+            mef = label(record.labels, _MEF)
+            transport = label(record.labels, _TRANSPORT)
+            if instruction is not None and mef is not None and transport is not None:
+                address = Address.parse(mef)
+                return cls._by_key(
+                    store, record, instruction, mef=address, transport=Transport(transport), limits=limits
+                )
+        for record in reversed(await store.records(KeyKind.KE)):
+            instruction = BootstrapInstruction.of(record)
+            if instruction is not None and not record.expired(datetime.now(UTC)):
+                mef_id = record.key_id.fqdn
+                nowhere = Address(str(mef_id), 0)
+                return cls(
+                    store, None, instruction, initiator=None, mef_id=mef_id, mef=nowhere, limits=limits
+                )
+        raise ConfigurationError("no Enrolee is configured here: enrol it first (m2msec enrol)")
+
+    @property
+    def local(self) -> EntityId:
+        """Enrolee-ID."""
+        return self._instruction.enrolee
+
+    @property
+    def targets(self) -> tuple[EntityId, ...]:
+        """The Enrolment Targets."""
+        return self._instruction.targets
+
+    @property
+    def release(self) -> Release:
+        """Whose derivations and identifiers are used."""
+        return self._instruction.release
+
+    @property
+    def mef(self) -> Fqdn:
+        """The MEF-ID."""
+        return self._mef_id
+
+    # --- bootstrap ------------------------------------------------------------------------------------------
+
+    async def enrol(self) -> EnrolmentKey:
+        """Bootstrap now; the new Ke takes the place of the old one, which the MEF refuses once it is used.
+
+        Raises:
+            HandshakeError: The MEF cannot be reached, or does not know us by Kpm.
+            ResolverUnavailableError: Release 3: the MEF gave no usable answer.
+            PeerRefusedError: Release 3: the MEF refused to register us.
+            StoreError: Ke could not be kept.
+        """
+        async with self._turn:
+            return await self._enrol()
+
+    async def enrolment_key(self) -> EnrolmentKey:
+        """Ke: the one that is kept or, if there is none or it is about to expire, a new one.
+
+        While the MEF cannot be reached, the one that is kept serves until it expires.
+
+        Raises:
+            HandshakeError: There is no usable Ke, and the MEF cannot be reached or does not know us.
+            ResolverUnavailableError: The same in Release 3.
+            PeerRefusedError: The same, in Release 3, when the MEF refused to register us.
+        """
+        async with self._turn:
+            kept = await self._kept()
+            if kept is not None and (self._initiator is None or datetime.now(UTC) < renewal(kept)):
+                return _as_enrolment_key(kept)
+            try:
+                return await self._enrol()
+            except _UNREACHED as error:
+                if kept is None or kept.expired(datetime.now(UTC)):
+                    raise
+                LOG.warning("Ke is about to expire and could not be renewed", error=str(error))
+                return _as_enrolment_key(kept)
+
+    async def keep_enrolled(self, *, retry: timedelta = RETRY_INTERVAL) -> None:
+        """Bootstrap again whenever Ke is about to expire; runs until it is cancelled.
+
+        Args:
+            retry: Between attempts while the MEF cannot be reached.
+        """
+        while True:
+            try:
+                await self.enrolment_key()
+            except _UNREACHED as error:
+                LOG.warning("not enrolled", mef=str(self.mef), error=str(error))
+            kept = await self._kept()
+            due = 0.0 if kept is None else (renewal(kept) - datetime.now(UTC)).total_seconds()
+            await asyncio.sleep(due if due > 0 else retry.total_seconds())
+
+    async def _kept(self) -> KeyRecord | None:
+        now = datetime.now(UTC)
+        records = await self._store.records(KeyKind.KE, source=self.local)
+        live = [r for r in records if r.parent == self._kpm_id and not r.expired(now)]
+        return live[-1] if live else None
+
+    async def _enrol(self) -> EnrolmentKey:
+        # From before the handshake: our Ke must not seem to live longer than the MEF's.
+        issued = datetime.now(UTC)
+        expires = min(issued + self._instruction.enrolment_expiry, self._ends)
+        initiator = self._initiator
+        if initiator is None:
+            raise ConfigurationError(
+                f"{self.local} has no Ke, and its certificate is not here: enrol it again (m2msec enrol)"
+            )
+        if self.release is Release.R1:
+            async with await open_channel(
+                initiator, self._address, transport=self._transport, limits=self._limits
+            ) as channel:
+                exported = export_enrolment_key(channel.established, self.mef, expires=expires)
+        else:
+            client = request_client(self._transport, initiator, self._address, limits=self._limits)
+            try:
+                registration = RegistrationClient(client, self.mef, at_maf=False)
+                registered = await registration.register(expires=expires, admin=self.mef)
+                expires = min(expires, registered.expires)
+                exported = export_enrolment_key(client.established, self.mef, expires=expires)
+            finally:
+                await client.close()
+        record = KeyRecord(
+            kind=KeyKind.KE,
+            key_id=exported.ke_id,
+            key=exported.ke,
+            issued=issued,
+            source=self.local,
+            targets=self.targets,
+            expires=expires,
+            parent=self._kpm_id,
+            labels=self._instruction.labels,
+        )
+        await self._store.add(record, others=lambda _: ())  # until this moment the old one serves
+        LOG.info("enrolled", mef=str(self.mef), ke_id=str(record.key_id), fingerprint=record.key.fingerprint)
+        return exported
+
+    # --- what comes of it ---------------------------------------------------------------------------------
+
+    async def master_credential(self, maf: Fqdn) -> ResolvedKey:
+        """Km for a MAF, named by KeId; its ``credential`` is KmId.
+
+        Raises:
+            ConfigurationError: The MAF is not one of our Enrolment Targets.
+            HandshakeError: As for ``enrolment_key``.
+        """
+        self._check(EntityId(str(maf)))
+        return (await self.enrolment_key()).master_credential(self.release, maf)
+
+    async def provisioned_key(self, target: EntityId) -> ResolvedKey:
+        """Kpsa for a CSE or an AE, named by KeId: what ``associate`` takes.
+
+        Raises:
+            ConfigurationError: It is not one of our Enrolment Targets.
+            CredentialError: Release 3 derives Kpsa for an absolute CSE-ID or AE-ID only.
+            HandshakeError: As for ``enrolment_key``.
+        """
+        self._check(target)
+        return (await self.enrolment_key()).provisioned_key(self.release, target)
+
+    async def maf_client(
+        self,
+        maf: Fqdn,
+        address: Address,
+        *,
+        transport: Transport = Transport.TLS,
+        limits: Limits | None = None,
+    ) -> MafClient:
+        """A client of a MAF whose Master Credential is renewed with Ke.
+
+        Args:
+            maf: The MAF-ID.
+            address: Where the MAF listens.
+            transport: TLS or DTLS.
+            limits: Bounds on time and size.
+
+        Raises:
+            ConfigurationError: The MAF is not one of our Enrolment Targets.
+            HandshakeError: As for ``enrolment_key``.
+        """
+        km = await self.master_credential(maf)
+        return _EnrolledMafClient(self, maf, address, km, transport=transport, limits=limits)
+
+    def _check(self, target: EntityId) -> None:
+        if target not in self.targets:
+            named = ", ".join(map(str, self.targets))
+            raise ConfigurationError(f"{target} is not an Enrolment Target of {self.local}: {named}")
+
+    def maf_ids(self) -> list[Fqdn]:
+        """The MAFs among the Enrolment Targets."""
+        return [Fqdn(t.text) for t in self.targets if t.kind is EntityKind.FUNCTION]
+
+
+class _EnrolledMafClient(MafClient):
+    """A MAF client that shows KeId and changes to a new Km when its Enrolee has bootstrapped again.
+
+    In Release 3 it registers first, and then shows the KmId that the MAF assigned (8.8.2.3).
+    """
+
+    def __init__(
+        self,
+        enrolee: Enrolee,
+        maf: Fqdn,
+        address: Address,
+        km: ResolvedKey,
+        *,
+        transport: Transport,
+        limits: Limits | None,
+    ) -> None:
+        identity = enrolee.release.wire(km.key_id)
+        super().__init__(
+            maf, address, local=enrolee.local, km=km, identity=identity, transport=transport, limits=limits
+        )
+        self._enrolee = enrolee
+        self._km = km
+        self._is_registered = enrolee.release is Release.R1
+        self._former = [self._client]
+        self._renewing = asyncio.Lock()
+
+    async def _ready(self) -> None:
+        async with self._renewing:
+            km = await self._enrolee.master_credential(self.maf)
+            if km.key_id != self._km.key_id:
+                self._km = km
+                self._is_registered = self._enrolee.release is Release.R1
+                self._show(km, self._enrolee.release.wire(km.key_id))
+            if not self._is_registered:
+                await self._register(km)
+
+    async def _register(self, km: ResolvedKey) -> None:
+        expires = km.expires or datetime.now(UTC) + DEFAULT_ENROLMENT_EXPIRY
+        registration = RegistrationClient(self._client, self.maf, at_maf=True)
+        registered = await registration.register(expires=expires, admin=self.maf)
+        self._is_registered = True
+        if registered.assigned_key_id is not None:
+            self._show(km, str(registered.assigned_key_id))
+
+    def _show(self, km: ResolvedKey, identity: str) -> None:
+        """New sessions show this identity; those under way end by themselves, or at close."""
+        self._initiator = initiate_maf_handshake(self._enrolee.local, self.maf, km, identity)
+        self._client = self._new_client()
+        self._former.append(self._client)
+
+    async def close(self) -> None:
+        for client in self._former:
+            await client.close()
+
+
+def renewal(ke: KeyRecord) -> datetime:
+    """From when on a Ke counts as about to expire (UTC)."""
+    if ke.expires is None:
+        return datetime.max.replace(tzinfo=UTC)
+    return ke.expires - RENEWAL_MARGIN * (ke.expires - ke.issued)
+
+
+def _as_enrolment_key(record: KeyRecord) -> EnrolmentKey:
+    return EnrolmentKey(record.key_id, record.key, record.expires)

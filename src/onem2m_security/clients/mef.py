@@ -1,0 +1,146 @@
+"""An Enrolment Target's side of the MEF: fetching Km or Kpsa for a KeId (TS-0003 clause 8.3.2.1).
+
+A MAF or a CSE asks in the middle of an Enrolee's handshake, over an MEF Handshake of its own (8.3.5.2.2),
+whose connection is kept for the next question.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from ..credentials import ResolvedKey
+from ..errors import ConfigurationError, MessageError, ResolverUnavailableError
+from ..frameworks import bootstrap_psk
+from ..frameworks.saef_maf import master_credential
+from ..frameworks.saef_psk import provisioned_key
+from ..frameworks.steps import REMEMBERED, Initiator, RemoteKeys, Resolver, ResolverChain
+from ..identifiers import EntityId, Fqdn, KeyIdentifier, Suid
+from ..net.address import Address, Transport
+from ..net.limits import Limits
+from ..net.ports import request_client
+from ..onem2m.fetch_credentials import FetchedCredential, decode
+from ..onem2m.primitives import Operation, Rsc
+from ..release import FETCH_CREDENTIALS
+
+FETCH_SECONDS: Final = 8.0
+"""For an MEF to answer, waiting for our other questions included; below the time that a handshake has."""
+
+
+class MefClient:
+    """An Enrolment Target's client of one MEF.
+
+    Attributes:
+        mef: The MEF-ID.
+    """
+
+    def __init__(
+        self,
+        mef: Fqdn,
+        address: Address,
+        *,
+        local: EntityId,
+        key: ResolvedKey | None = None,
+        initiator: Initiator | None = None,
+        transport: Transport = Transport.TLS,
+        limits: Limits | None = None,
+    ) -> None:
+        """A client of the MEF at this address.
+
+        Args:
+            mef: The MEF-ID.
+            address: Where the MEF listens.
+            local: Our MAF-ID, CSE-ID or AE-ID.
+            key: The key that we and the MEF share (``bootstrap_psk.target_key``).
+            initiator: How we meet the MEF without such a key: by certificate
+                (``saef_certificate.initiate_with_function``).
+            transport: TLS with HTTP, or DTLS with CoAP.
+            limits: Bounds on time and size.
+
+        Raises:
+            ConfigurationError: Neither a key nor another way.
+        """
+        self.mef = mef
+        limits = limits or Limits(request_seconds=FETCH_SECONDS)
+        if key is not None:
+            initiator = bootstrap_psk.initiate(local, mef, key)
+        if initiator is None:
+            raise ConfigurationError(f"a client of {mef} needs a key or a certificate")
+        self._client = request_client(transport, initiator, address, limits=limits)
+
+    async def fetch_km(self, ke_id: KeyIdentifier) -> ResolvedKey | None:
+        """Km for a MAF, with the Enrolee that it authenticates; None when the MEF has none for us.
+
+        Raises:
+            ResolverUnavailableError: The MEF cannot be reached, or its answer cannot be used.
+        """
+        fetched, expires = await self._fetch(ke_id, Suid.PROVISIONED_MAF)
+        if fetched is None:
+            return None
+        return master_credential(
+            ke_id, fetched.credential, client=fetched.enrolee, expires=expires, suid=Suid.PROVISIONED_MAF
+        )
+
+    async def fetch_kpsa(self, ke_id: KeyIdentifier) -> ResolvedKey | None:
+        """Kpsa for a CSE or an AE, with the Enrolee that it authenticates; None when the MEF has none for us.
+
+        Raises:
+            ResolverUnavailableError: The MEF cannot be reached, or its answer cannot be used.
+        """
+        fetched, expires = await self._fetch(ke_id, Suid.PROVISIONED_SAEF)
+        if fetched is None:
+            return None
+        return provisioned_key(
+            ke_id, fetched.credential, peer=fetched.enrolee, expires=expires, suid=Suid.PROVISIONED_SAEF
+        )
+
+    async def _fetch(self, ke_id: KeyIdentifier, suid: Suid) -> tuple[FetchedCredential | None, datetime]:
+        # Lifetime counts from before the MEF read its clock: so nothing outlives Ke, whatever our clock says.
+        asked = datetime.now(UTC)
+        path = (FETCH_CREDENTIALS.strip("/"), ke_id.base64, str(int(suid)))
+        response = await self._client.request(Operation.RETRIEVE, path)
+        try:
+            fetched = decode(response.content)
+        except MessageError as error:
+            raise ResolverUnavailableError(
+                f"{self.mef} gave no usable answer ({response.rsc.name}): {error}"
+            ) from None
+        if fetched is not None and response.rsc is not Rsc.OK:
+            raise ResolverUnavailableError(f"{self.mef} sent a credential with {response.rsc.name}")
+        return fetched, asked if fetched is None else asked + fetched.lifetime
+
+    async def close(self) -> None:
+        """Close the kept connections."""
+        await self._client.close()
+
+
+class EnroleeKeys:
+    """The Kpsa of a CSE's Enrolees, fetched from one MEF when they first show their KeId.
+
+    An Enrolee's newer key takes the place of its older one.
+    """
+
+    def __init__(
+        self, client: MefClient, *, timeout: float = FETCH_SECONDS, remembered: timedelta = REMEMBERED
+    ) -> None:
+        self._client = client
+        self._newest: dict[EntityId, KeyIdentifier] = {}
+        self._keys = RemoteKeys({client.mef: self._fetch}, timeout=timeout, remembered=remembered)
+        self.resolve = self._keys.resolve
+
+    async def _fetch(self, ke_id: KeyIdentifier) -> ResolvedKey | None:
+        found = await self._client.fetch_kpsa(ke_id)
+        if found is not None and found.peer is not None:
+            older = self._newest.get(found.peer)
+            self._newest[found.peer] = ke_id
+            if older not in {None, ke_id}:
+                self._keys.forget(older)
+        return found
+
+
+def resolver(
+    mefs: Iterable[MefClient], *, timeout: float = FETCH_SECONDS, remembered: timedelta = REMEMBERED
+) -> Resolver:
+    """A CSE's side: the MEF at the FQDN of a KeId is asked for Kpsa; each MEF has its own places."""
+    return ResolverChain(EnroleeKeys(client, timeout=timeout, remembered=remembered) for client in mefs)

@@ -1,0 +1,1 @@
+"""The demonstrations: real servers and clients on this machine, drawn as it happens."""

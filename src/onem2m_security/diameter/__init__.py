@@ -1,0 +1,1 @@
+"""How a request of Zn looks over Diameter."""

@@ -1,0 +1,161 @@
+"""The Bootstrapping Server Function (TS 33.220): Ub for UEs, Zn for NAFs; the MEF of TS-0003 clause 8.3.2.3.
+
+Zn is here in a form of our own over oneM2M primitives and mutually authenticated (D)TLS; ``zn_diameter`` has
+the form of TS 29.109. Whichever the form, a NAF gets keys for its own FQDNs only, and only of subscribers
+whose user security settings name it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from ..credentials import ResolvedKey
+from ..errors import CredentialError, IdentifierError
+from ..frameworks.saef_psk import provisioned_key
+from ..frameworks.steps import Acceptor, Established
+from ..gba.context import NafKey
+from ..gba.keys import UA_SECURITY_PROTOCOL_OCTETS
+from ..gba.subscriber import Hss
+from ..identifiers import EntityId, Fqdn, KeyIdentifier
+from ..onem2m.primitives import Operation, RefusedError, Request, Response, Rsc
+from ..onem2m.resources import encode
+from ..release import BOOTSTRAPPING_INFO, RESOURCE_NAME_BOOTSTRAPPING_INFO, ZN_BASE
+from ..store.records import KeyKind
+from ..store.store import Store
+from ..telemetry import LOG
+from ..tls.endpoint import Endpoint
+from ..tls.suites import Suite
+from .function import Function
+from .ub import DEFAULT_LIFETIME, DEFAULT_REQUESTS_PER_SECOND, Ub
+
+
+class Bsf(Function):
+    """A BSF over a store.
+
+    Attributes:
+        ub: What UEs meet.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        fqdn: Fqdn,
+        *,
+        hss: Hss | None = None,
+        lifetime: timedelta = DEFAULT_LIFETIME,
+        requests_per_second: float = DEFAULT_REQUESTS_PER_SECOND,
+        endpoint: Endpoint | None = None,
+    ) -> None:
+        """A BSF at this FQDN.
+
+        Args:
+            store: Where the keys of NAFs, the subscribers and the bootstrappings are kept.
+            fqdn: The BSF's FQDN.
+            hss: Whom to ask for vectors (Zh); by default the subscribers in the store.
+            lifetime: How long a bootstrapping lives at most.
+            requests_per_second: How often one address may ask on Ub; see ``Ub``.
+            endpoint: The (D)TLS configuration of Zn; by default pre-shared keys only.
+        """
+        super().__init__(fqdn)
+        self._store = store
+        self.ub = Ub(
+            hss or store.gba, store.gba, fqdn, lifetime=lifetime, requests_per_second=requests_per_second
+        )
+        self.acceptor = Acceptor(
+            local=EntityId(str(fqdn)),
+            endpoint=endpoint or Endpoint(server=True),
+            resolver=self,
+            revision=store.trust.revision,
+        )
+        path = (ZN_BASE.strip("/"), BOOTSTRAPPING_INFO)
+        self.routes[Operation.RETRIEVE, path, 3] = self._bootstrapping_info
+
+    async def resolve(self, identity: bytes, suite: Suite) -> ResolvedKey | None:
+        """The key of a NAF, by its identifier."""
+        del suite
+        try:
+            key_id = KeyIdentifier.parse(identity)
+        except IdentifierError:
+            return None
+        record = await self._store.find(KeyKind.ZN, key_id)
+        if record is None:
+            return None
+        found = provisioned_key(key_id, record.key, peer=record.source, expires=record.expires)
+        return replace(found, targets=record.targets)
+
+    async def _bootstrapping_info(self, request: Request, established: Established) -> Response:
+        """Ks_(ext/int)_NAF, lifetime, bootstrap time and user security settings (TS 33.220 clause 4.5.3)."""
+        *_, b_tid, naf, ua_id = request.to
+        try:
+            found = await self.naf_key(
+                established, KeyIdentifier.parse(b_tid), Fqdn.parse(naf), bytes.fromhex(ua_id)
+            )
+        except IdentifierError as error:
+            raise RefusedError(Rsc.BAD_REQUEST, str(error)) from None
+        except ValueError:
+            raise RefusedError(Rsc.BAD_REQUEST, "the Ua security protocol is not in hex") from None
+        body = encode(
+            RESOURCE_NAME_BOOTSTRAPPING_INFO,
+            keyValue=found.key,
+            keyType=found.choice.value,
+            expirationTime=found.expires,
+            bootstrapTime=found.issued,
+            sourceID=found.entity,
+        )
+        return Response(Rsc.OK, body)
+
+    async def naf_key(
+        self, established: Established, b_tid: KeyIdentifier, naf: Fqdn, ua_security_protocol_id: bytes
+    ) -> NafKey:
+        """The key of one NAF for one bootstrapping.
+
+        Args:
+            established: The session of the NAF that asks.
+            b_tid: The bootstrapping.
+            naf: The FQDN that the UE knows the NAF by.
+            ua_security_protocol_id: 5 octets.
+
+        Raises:
+            RefusedError: ORIGINATOR_HAS_NO_PRIVILEGE: the FQDN is not the NAF's, or the subscriber's settings
+                do not allow it. NOT_FOUND: no such bootstrapping, or it has ended.
+            StoreError: The store could not be read.
+        """
+        if len(ua_security_protocol_id) != UA_SECURITY_PROTOCOL_OCTETS:
+            raise RefusedError(Rsc.BAD_REQUEST, "a Ua security protocol identifier has 5 octets")
+        credential = established.credential
+        if credential is None or EntityId(str(naf)) not in credential.targets:
+            raise RefusedError(Rsc.ORIGINATOR_HAS_NO_PRIVILEGE, "this NAF-FQDN is not the originator's")
+        bootstrapping = await self._store.gba.find_bootstrapping(b_tid)
+        if bootstrapping is None:
+            raise RefusedError(Rsc.NOT_FOUND, "no such bootstrapping: let the UE bootstrap again")
+        settings = bootstrapping.guss.for_naf(naf)
+        if settings is None:
+            raise RefusedError(
+                Rsc.ORIGINATOR_HAS_NO_PRIVILEGE, "the subscriber's settings do not allow this NAF"
+            )
+        context = bootstrapping.context
+        expires = context.expires
+        if settings.lifetime is not None:
+            expires = min(expires, context.issued + settings.lifetime)
+        if expires <= datetime.now(UTC):
+            raise RefusedError(Rsc.NOT_FOUND, "the key for this NAF has ended: let the UE bootstrap again")
+        try:
+            key = context.naf_key(naf, ua_security_protocol_id, settings.key_choice)
+        except CredentialError as error:
+            raise RefusedError(Rsc.ORIGINATOR_HAS_NO_PRIVILEGE, str(error)) from None
+        LOG.info(
+            "key handed out",
+            b_tid=b_tid.base64,
+            naf=str(naf),
+            peer=str(established.association.peer),
+            fingerprint=key.fingerprint,
+        )
+        return NafKey(
+            b_tid,
+            key,
+            settings.key_choice,
+            context.issued,
+            expires,
+            bootstrapping.entity,
+        )

@@ -1,0 +1,189 @@
+"""Client registration at a MAF or an MEF (TS-0003 clauses 8.8.2.3 to 6 and 8.3.5.2.3 to 6).
+
+A client confirms that it is willing to use the function for an administrating stakeholder. At a MAF it learns
+the KmId of a remotely provisioned Km by it (assignedSymmKeyID). A client has one registration for each
+stakeholder: registering again renews it under its identifier, so that a device that lost its memory is not
+locked out. What belongs to another client is answered like what does not exist.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from ..credentials import ResolvedKey
+from ..errors import RecordExistsError
+from ..frameworks.steps import Established
+from ..identifiers import EntityId, Fqdn, KeyIdentifier, Suid
+from ..onem2m.primitives import Operation, RefusedError, Request, Response, Rsc
+from ..onem2m.resources import Attributes, decode, encode
+from ..peer_quotas import DEFAULT_QUOTAS, Ceiling, PeerQuotas
+from ..release import CLIENT_REG
+from ..store.records import ClientRegistration
+from ..store.store import Store
+from .function import Handler, Route
+
+MAX_REGISTRATION: Final = timedelta(days=366)
+
+
+class ClientRegistrations:
+    """The registered clients of one MAF or MEF."""
+
+    def __init__(
+        self,
+        store: Store,
+        fqdn: Fqdn,
+        resource_name: str,
+        *,
+        lifetime: timedelta = MAX_REGISTRATION,
+        quotas: PeerQuotas = DEFAULT_QUOTAS,
+    ) -> None:
+        """Keep the registrations in the store.
+
+        Args:
+            store: Where they are kept.
+            fqdn: The function's FQDN.
+            resource_name: ``<mafClientReg>`` or ``<mefClientReg>``, as release.py names it.
+            lifetime: The longest registration; none outlives the credential it was made with.
+            quotas: What one client may have.
+        """
+        self._ceiling = Ceiling("client registrations", quotas.client_registrations)
+        self._store = store
+        self._fqdn = fqdn
+        self._name = resource_name
+        self._lifetime = lifetime
+
+    def routes(self, base: str) -> dict[Route, Handler]:
+        """The requests that are answered, under the function's base path."""
+        path = (base.strip("/"), CLIENT_REG)
+        return {
+            (Operation.CREATE, path, 0): self.register,
+            (Operation.RETRIEVE, path, 1): self.retrieve,
+            (Operation.UPDATE, path, 1): self.update,
+            (Operation.DELETE, path, 1): self.deregister,
+        }
+
+    async def register(self, request: Request, established: Established) -> Response:
+        """Client Registration (8.8.2.3, 8.3.5.2.3)."""
+        asked = decode(request.content, self._name)
+        client = established.association.peer
+        self._check(asked, {"fqdn", "expiration_time", "admin_fqdn", "labels"})
+        if client is None or None in {asked.fqdn, asked.expiration_time, asked.admin_fqdn}:
+            raise RefusedError(
+                Rsc.BAD_REQUEST, "the function's FQDN, expirationTime and adminFQDN are required"
+            )
+        assert asked.admin_fqdn is not None  # noqa: S101 - just checked
+        new = ClientRegistration(
+            registration_id=secrets.token_hex(16),
+            client=client,
+            admin_fqdn=asked.admin_fqdn,
+            issued=datetime.now(UTC),
+            labels=asked.labels or (),
+            expires=self._expires(asked, established),
+            assigned_key_id=_assigned(established),
+        )
+        return Response(Rsc.CREATED, self._describe(await self._keep(client, new)))
+
+    async def retrieve(self, request: Request, established: Established) -> Response:
+        """What is registered; this implementation has no further configuration for a client (8.8.2.4)."""
+        return Response(Rsc.OK, self._describe(await self._find_own(request, established)))
+
+    async def update(self, request: Request, established: Established) -> Response:
+        """Client Registration Update (8.8.2.5): the end, the labels, and a new Km if there is one."""
+        registration = await self._find_own(request, established)
+        asked = decode(request.content, self._name)
+        self._check(asked, {"fqdn", "expiration_time", "labels"})
+        if asked.expiration_time is None and asked.labels is None:
+            raise RefusedError(Rsc.BAD_REQUEST, "at least one of expirationTime and labels is required")
+        assigned = _assigned(established)
+        changed = dataclasses.replace(
+            registration,
+            labels=registration.labels if asked.labels is None else asked.labels,
+            expires=self._expires(asked, established) if asked.expiration_time else registration.expires,
+            assigned_key_id=assigned or registration.assigned_key_id,
+        )
+        if not await self._store.update_registration(changed):
+            raise _not_found()
+        is_new = assigned is not None and assigned != registration.assigned_key_id
+        answer = encode(
+            self._name,
+            expirationTime=changed.expires if asked.expiration_time is not None else None,
+            labels=changed.labels if asked.labels is not None else None,
+            assignedSymmKeyID=assigned if is_new else None,
+        )
+        return Response(Rsc.UPDATED, answer)
+
+    async def deregister(self, request: Request, established: Established) -> Response:
+        """Client De-Registration (8.8.2.6)."""
+        registration = await self._find_own(request, established)
+        await self._store.remove_registration(registration.registration_id)
+        return Response(Rsc.DELETED)
+
+    # --- inside -------------------------------------------------------------------------------------------
+
+    def _check(self, asked: Attributes, settable: set[str]) -> None:
+        if asked.fqdn not in {None, self._fqdn}:
+            raise RefusedError(Rsc.BAD_REQUEST, "the FQDN is not this function's")
+        for field in dataclasses.fields(asked):
+            if getattr(asked, field.name) is not None and field.name not in settable:
+                raise RefusedError(Rsc.BAD_REQUEST, f"{field.name} is not part of this request")
+
+    def _expires(self, asked: Attributes, established: Established) -> datetime:
+        """What the client proposes, within what is allowed."""
+        now = datetime.now(UTC)
+        limits = [now + self._lifetime]
+        if asked.expiration_time is not None:
+            limits.append(asked.expiration_time)
+        if established.association.expires is not None:
+            limits.append(established.association.expires)
+        if min(limits) <= now:
+            raise RefusedError(Rsc.BAD_REQUEST, "the expirationTime is in the past")
+        return min(limits)
+
+    async def _keep(self, client: EntityId, new: ClientRegistration) -> ClientRegistration:
+        """Store a new registration, or renew the one that the client has for this stakeholder."""
+        old = await self._store.find_registration_of(client, new.admin_fqdn)
+        if old is not None:
+            renewed = dataclasses.replace(new, registration_id=old.registration_id)
+            if await self._store.update_registration(renewed):
+                return renewed
+        count = await self._store.count_registrations(client)
+        if self._ceiling.is_reached(str(client), count):
+            raise RefusedError(
+                Rsc.TOO_MANY_REQUESTS, f"this client is registered {count} times: de-register some"
+            )
+        try:
+            await self._store.add_registration(new)
+        except RecordExistsError as error:
+            raise RefusedError(Rsc.CONFLICT, "this client is registering elsewhere at this moment") from error
+        return new
+
+    async def _find_own(self, request: Request, established: Established) -> ClientRegistration:
+        found = await self._store.find_registration(request.to[-1])
+        if found is None or found.client != established.association.peer:
+            raise _not_found()
+        return found
+
+    def _describe(self, registration: ClientRegistration) -> dict[str, object]:
+        return encode(
+            self._name,
+            clientRegID=registration.registration_id,
+            labels=registration.labels or None,
+            expirationTime=registration.expires,
+            clientID=registration.client,
+            adminFQDN=registration.admin_fqdn,
+            assignedSymmKeyID=registration.assigned_key_id,
+        )
+
+
+def _assigned(established: Established) -> KeyIdentifier | None:
+    """KmId, where Km was remotely provisioned (table 8.8.2.3-2)."""
+    credential = established.credential
+    is_provisioned = isinstance(credential, ResolvedKey) and credential.suid is Suid.PROVISIONED_MAF
+    return credential.credential if isinstance(credential, ResolvedKey) and is_provisioned else None
+
+
+def _not_found() -> RefusedError:
+    return RefusedError(Rsc.NOT_FOUND, "no such registration of this client")

@@ -1,0 +1,74 @@
+"""What MAF, MEF and BSF have in common: a request comes in over an authenticated session and is answered.
+
+Deny by default: the originator must be the authenticated client, and a path without a route is not found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from ..errors import StoreError
+from ..frameworks.steps import Acceptor, Established
+from ..identifiers import Fqdn
+from ..onem2m.primitives import Operation, RefusedError, Request, Response, Rsc
+from ..telemetry import LOG, REQUESTS
+
+Handler = Callable[[Request, Established], Awaitable[Response]]
+Route = tuple[Operation, tuple[str, ...], int]
+"""Operation, the fixed segments of the path, and how many segments follow them."""
+
+
+class Function:
+    """A function that answers requests; subclasses fill ``routes``.
+
+    Attributes:
+        fqdn: The function's FQDN, its identity.
+        acceptor: How clients are accepted.
+        routes: What is answered.
+    """
+
+    acceptor: Acceptor
+
+    def __init__(self, fqdn: Fqdn) -> None:
+        self.fqdn = fqdn
+        self.routes: dict[Route, Handler] = {}
+
+    async def handle(self, request: Request, established: Established) -> Response:
+        """Answer a request that came over this session; errors become response primitives."""
+        try:
+            response = await self._dispatch(request, established)
+        except RefusedError as refused:
+            response = refused.response
+            LOG.info(
+                "request refused",
+                local=str(self.fqdn),
+                peer=str(established.association.peer),
+                rsc=int(refused.rsc),
+                reason=str(refused),
+            )
+        except StoreError as error:
+            LOG.error("request failed", local=str(self.fqdn), error=str(error))
+            response = RefusedError(
+                Rsc.INTERNAL_SERVER_ERROR, "the request could not be carried out"
+            ).response
+        REQUESTS.labels(str(self.fqdn), int(response.rsc)).inc()
+        return response
+
+    async def _dispatch(self, request: Request, established: Established) -> Response:
+        peer = established.association.peer
+        if peer is None or request.originator != peer.text:
+            raise RefusedError(
+                Rsc.ORIGINATOR_NOT_AUTHENTICATED,
+                "the originator is not the entity that authenticated this session",
+            )
+        here = {route[0]: handler for route, handler in self.routes.items() if _leads_to(route, request.to)}
+        if not here:
+            raise RefusedError(Rsc.NOT_FOUND, "nothing is found here")
+        if request.operation not in here:
+            raise RefusedError(Rsc.OPERATION_NOT_ALLOWED, "this operation is not offered here")
+        return await here[request.operation](request, established)
+
+
+def _leads_to(route: Route, path: tuple[str, ...]) -> bool:
+    _, fixed, free = route
+    return path[: len(fixed)] == fixed and len(path) == len(fixed) + free

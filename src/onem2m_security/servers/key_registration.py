@@ -1,0 +1,281 @@
+"""Symmetric key registration, retrieval, update and de-registration at a MAF (TS-0003 clauses 8.8.2.7 to 10).
+
+Whoever may not know of a key gets the same answer as for a key that does not exist.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+from datetime import UTC, datetime, timedelta
+
+from ..credentials import ResolvedKey, Secret
+from ..errors import CredentialError, IdentifierError, ParentGoneError, QuotaError, RecordExistsError
+from ..frameworks.saef_maf import export_connection_key
+from ..frameworks.steps import Established
+from ..identifiers import RELATIVE_KEY_ID_OCTETS, EntityId, Fqdn, KeyIdentifier, Suid
+from ..onem2m.primitives import Operation, RefusedError, Request, Response, Rsc
+from ..onem2m.resources import Attributes, decode, encode
+from ..peer_quotas import DEFAULT_QUOTAS, Ceiling, PeerQuotas, Rate
+from ..release import RESOURCE_NAME_SYMM_KEY_REG, SYMM_KEY_REG
+from ..store.records import KeyKind, KeyRecord
+from ..store.store import Store
+from ..telemetry import KEYS_STORED, LOG
+from .function import Handler, Route
+
+_SINGLE_TARGET = {Suid.MAF_SAEF, Suid.MAF_ESPRIM}
+_MANY_TARGETS = {Suid.MAF_ESDATA_ENCRYPTION, Suid.MAF_ESDATA_SIGNATURE}
+
+
+MIN_KEY_OCTETS = 16
+"""A key that a client makes itself is not taken when it is shorter: it could be guessed."""
+
+
+class KeyRegistrations:
+    """The registered keys (Kc) of one MAF."""
+
+    def __init__(
+        self, store: Store, fqdn: Fqdn, *, lifetime: timedelta, quotas: PeerQuotas = DEFAULT_QUOTAS
+    ) -> None:
+        """Keep the keys in the store; none outlives ``lifetime`` or the credential it came from."""
+        self._rate = Rate("key registrations", quotas.key_registrations_per_second)
+        self._live = Ceiling("live keys", quotas.live_keys)
+        self._store = store
+        self._fqdn = fqdn
+        self._lifetime = lifetime
+
+    def routes(self, base: str) -> dict[Route, Handler]:
+        """The requests that are answered, under the function's base path."""
+        path = (base.strip("/"), SYMM_KEY_REG)
+        return {
+            (Operation.CREATE, path, 0): self.register,
+            (Operation.RETRIEVE, path, 1): self.retrieve,
+            (Operation.UPDATE, path, 1): self.update,
+            (Operation.DELETE, path, 1): self.deregister,
+        }
+
+    async def register_export(self, established: Established, target: EntityId) -> KeyRecord:
+        """Register the Kc of this very session, for one target (Release 1: part of every MAF handshake).
+
+        Beyond the quota of live keys, the oldest one that came about like this gives way.
+
+        Raises:
+            QuotaError: The client makes keys too often: the handshake is to fail.
+        """
+        peer = established.holder
+        if self._rate.wait(peer):
+            raise QuotaError(f"{peer} makes keys too often")
+        await self._make_room(established.association.peer, peer)
+        exported = export_connection_key(established, self._fqdn)
+        record = self._record(established, exported.kc_id, exported.kc, Suid.MAF_SAEF, (target,))
+        await self._add(record, established)
+        return record
+
+    async def register(self, request: Request, established: Established) -> Response:
+        """MAF Key Registration (8.8.2.7): with a key value of the client's, or with the session's export."""
+        asked = decode(request.content, RESOURCE_NAME_SYMM_KEY_REG)
+        if asked.expiration_time is None or asked.suid is None or asked.admin_fqdn is None:
+            raise RefusedError(Rsc.BAD_REQUEST, "expirationTime, adminFQDN and SUID are required")
+        if asked.fqdn not in {None, self._fqdn}:
+            raise RefusedError(Rsc.BAD_REQUEST, "the MAF-FQDN is not this MAF's")
+        targets = self._allowed_targets(established, asked.suid, asked.target_ids)
+        await self._check_quotas(established)
+        if asked.key_value is not None and len(asked.key_value) < MIN_KEY_OCTETS:
+            raise RefusedError(Rsc.BAD_REQUEST, f"the key value has fewer than {MIN_KEY_OCTETS} octets")
+        if asked.key_value is not None:
+            kc_id = KeyIdentifier.from_octets(secrets.token_bytes(RELATIVE_KEY_ID_OCTETS), self._fqdn)
+            kc = asked.key_value
+        else:
+            exported = export_connection_key(established, self._fqdn)
+            kc_id, kc = exported.kc_id, exported.kc
+        record = self._limited(self._record(established, kc_id, kc, asked.suid, targets), asked)
+        existing = await self._store.find(KeyKind.KC, kc_id)
+        if existing is not None and (existing.targets, existing.suid) != (record.targets, record.suid):
+            raise RefusedError(
+                Rsc.CONFLICT, "the key of this session is registered: open a new session, or send a key value"
+            )
+        try:
+            if existing is None:
+                await self._add(record, established)
+            elif not await self._store.update(existing, record):
+                raise _changed()
+        except CredentialError as error:
+            raise RefusedError(Rsc.CONFLICT, str(error)) from error
+        except ParentGoneError as error:
+            raise RefusedError(Rsc.ORIGINATOR_HAS_NO_PRIVILEGE, str(error)) from error
+        return Response(Rsc.CREATED, self._describe(record, with_key=False))
+
+    async def retrieve(self, request: Request, established: Established) -> Response:
+        """MAF Key Retrieval (8.8.2.8): only a target that the source named gets the key."""
+        record = await self._find(request)
+        if record is None or established.association.peer not in record.targets:
+            raise _not_found()
+        LOG.info(
+            "key handed out",
+            kc_id=str(record.key_id),
+            source=str(record.source),
+            target=str(established.association.peer),
+            fingerprint=record.key.fingerprint,
+        )
+        return Response(Rsc.OK, self._describe(record, with_key=True))
+
+    async def update(self, request: Request, established: Established) -> Response:
+        """MAF Key Registration Update (8.8.2.9): only by the source."""
+        found = record = await self._find_own(request, established)
+        asked = decode(request.content, RESOURCE_NAME_SYMM_KEY_REG)
+        if asked.expiration_time is None and asked.labels is None and asked.target_ids is None:
+            raise RefusedError(
+                Rsc.BAD_REQUEST, "at least one of expirationTime, labels and targetIDs is required"
+            )
+        if asked.suid is not None or asked.key_value is not None or asked.admin_fqdn is not None:
+            raise RefusedError(Rsc.BAD_REQUEST, "SUID, key value and adminFQDN cannot be changed")
+        if asked.target_ids is not None:
+            suid = record.suid or Suid.MAF_SAEF
+            targets = self._allowed_targets(established, suid, asked.target_ids)
+            record = dataclasses.replace(record, targets=targets)
+        record = self._limited(record, asked)
+        if not await self._store.update(found, record):
+            raise _changed()
+        changed = encode(
+            RESOURCE_NAME_SYMM_KEY_REG,
+            expirationTime=record.expires if asked.expiration_time is not None else None,
+            labels=record.labels if asked.labels is not None else None,
+            targetIDs=record.targets if asked.target_ids is not None else None,
+        )
+        return Response(Rsc.UPDATED, changed)
+
+    async def deregister(self, request: Request, established: Established) -> Response:
+        """MAF Key De-Registration (8.8.2.10): only by the source; the key is not handed out any more."""
+        record = await self._find_own(request, established)
+        await self._store.remove(KeyKind.KC, record.key_id)
+        return Response(Rsc.DELETED)
+
+    # --- quotas -------------------------------------------------------------------------------------------
+
+    async def _check_quotas(self, established: Established) -> None:
+        peer = established.holder
+        if self._rate.wait(peer):
+            raise RefusedError(Rsc.TOO_MANY_REQUESTS, "too many key registrations: wait a second")
+        source = established.association.peer
+        if source is not None:
+            count = await self._store.count_keys(KeyKind.KC, source, by_request=True)
+            if self._live.is_reached(peer, count):
+                raise RefusedError(
+                    Rsc.TOO_MANY_REQUESTS, f"{count} keys of this client are live: de-register some"
+                )
+
+    async def _make_room(self, source: EntityId | None, peer: str) -> None:
+        if source is None:
+            return
+        count = await self._store.count_keys(KeyKind.KC, source, by_request=False)
+        if self._live.is_reached(peer, count):
+            await self._store.keep_newest(KeyKind.KC, source, self._live.most - 1)
+
+    # --- inside -------------------------------------------------------------------------------------------
+
+    def _record(
+        self,
+        established: Established,
+        kc_id: KeyIdentifier,
+        kc: Secret,
+        suid: Suid,
+        targets: tuple[EntityId, ...],
+    ) -> KeyRecord:
+        now = datetime.now(UTC)
+        credential = established.credential
+        ends = now + self._lifetime
+        if credential is not None and credential.expires is not None:
+            ends = min(ends, credential.expires)
+        parent = (credential.credential or credential.key_id) if isinstance(credential, ResolvedKey) else None
+        return KeyRecord(
+            kind=KeyKind.KC,
+            key_id=kc_id,
+            key=kc,
+            issued=now,
+            source=established.association.peer,
+            targets=targets,
+            suid=suid,
+            expires=ends,
+            parent=parent,
+        )
+
+    def _limited(self, record: KeyRecord, asked: Attributes) -> KeyRecord:
+        """What the client proposes, within what is allowed."""
+        limit = record.issued + self._lifetime if record.expires is None else record.expires
+        ends = limit if asked.expiration_time is None else min(asked.expiration_time, limit)
+        if ends <= datetime.now(UTC):
+            raise RefusedError(Rsc.BAD_REQUEST, "the expirationTime is in the past")
+        return dataclasses.replace(
+            record,
+            expires=ends,
+            labels=record.labels if asked.labels is None else asked.labels,
+            admin_fqdn=asked.admin_fqdn or record.admin_fqdn,
+        )
+
+    @staticmethod
+    def _allowed_targets(
+        established: Established, suid: Suid, asked: tuple[EntityId, ...] | None
+    ) -> tuple[EntityId, ...]:
+        """Targets are those that the client's credential was configured with, or some of them."""
+        configured = () if established.credential is None else established.credential.targets
+        targets = configured if asked is None else asked
+        if suid not in _SINGLE_TARGET | _MANY_TARGETS:
+            raise RefusedError(
+                Rsc.BAD_REQUEST, "the SUID is not one for a key that a MAF distributes (32 to 35)"
+            )
+        if not targets or (suid in _SINGLE_TARGET and len(targets) != 1):
+            raise RefusedError(
+                Rsc.BAD_REQUEST, "exactly one targetID for SUID 32 and 33, at least one for 34 and 35"
+            )
+        if not set(targets) <= set(configured):
+            raise RefusedError(
+                Rsc.ORIGINATOR_HAS_NO_PRIVILEGE, "a targetID is not among those allowed to this client"
+            )
+        return targets
+
+    async def _add(self, record: KeyRecord, established: Established) -> None:
+        """Only while the Km that it comes from is kept here as it was; that of a BSF's subscriber is not."""
+        credential = established.credential
+        km = None
+        if isinstance(credential, ResolvedKey) and credential.credential is not None:
+            km = credential.key
+        try:
+            await self._store.add(record, parent_key=km)
+        except RecordExistsError as error:
+            raise CredentialError(f"{record.key_id} is registered already") from error
+        KEYS_STORED.labels(record.kind.value).inc()
+
+    async def _find(self, request: Request) -> KeyRecord | None:
+        try:
+            key_id = KeyIdentifier.parse(f"{request.to[-1]}@{self._fqdn}")
+        except IdentifierError:
+            return None
+        return await self._store.find(KeyKind.KC, key_id)
+
+    async def _find_own(self, request: Request, established: Established) -> KeyRecord:
+        record = await self._find(request)
+        if record is None or record.source is None or record.source != established.association.peer:
+            raise _not_found()
+        return record
+
+    def _describe(self, record: KeyRecord, *, with_key: bool) -> dict[str, object]:
+        return encode(
+            RESOURCE_NAME_SYMM_KEY_REG,
+            relativeKeyID=record.key_id.relative.upper(),
+            expirationTime=record.expires,
+            sourceID=record.source,
+            labels=record.labels or None,
+            adminFQDN=record.admin_fqdn or self._fqdn,
+            SUID=record.suid,
+            targetIDs=None if with_key else record.targets,
+            keyValue=record.key if with_key else None,
+        )
+
+
+def _changed() -> RefusedError:
+    return RefusedError(Rsc.CONFLICT, "the key was changed or removed by another request at this moment")
+
+
+def _not_found() -> RefusedError:
+    """One answer for a key that is not there, has expired, or is none of the originator's business."""
+    return RefusedError(Rsc.NOT_FOUND, "no such key for this originator")

@@ -1,0 +1,122 @@
+"""The M2M Authentication Function: the MAF Handshake and the keys that it distributes (TS-0003 clause 8.8).
+
+As a resolver it turns a KmId into Km, and a KeId into the Km that an MEF provides (8.3.1.2); as a function it
+answers client registration, key registration and key retrieval. In Release 1
+every handshake of a client that was configured with exactly one target registers Kc for it, before the last
+flight leaves; a client with several targets says which in a key registration request (Release 3), since one
+Kc that two of them hold would let either pass for the client at the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+
+from ..clients.mef import FETCH_SECONDS
+from ..credentials import Framework, ResolvedKey
+from ..errors import IdentifierError
+from ..frameworks.saef_maf import master_credential
+from ..frameworks.steps import REMEMBERED, Acceptor, Established, Fetch, Resolver, ResolverChain
+from ..identifiers import EntityId, Fqdn, KeyIdentifier
+from ..peer_quotas import DEFAULT_QUOTAS, PeerQuotas
+from ..release import MAF_BASE, RESOURCE_NAME_MAF_CLIENT_REG
+from ..store.records import KeyKind, KeyRecord
+from ..store.store import Store
+from ..tls.endpoint import Endpoint
+from ..tls.suites import Suite
+from .client_registration import ClientRegistrations
+from .enrolees import AssociationPolicy, Enrolees, is_provisioned
+from .function import Function
+from .key_registration import KeyRegistrations
+
+DEFAULT_KC_LIFETIME = timedelta(hours=24)
+
+
+class Maf(Function):
+    """A MAF over a store.
+
+    Attributes:
+        keys: The keys that it distributes.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        fqdn: Fqdn,
+        *,
+        kc_lifetime: timedelta = DEFAULT_KC_LIFETIME,
+        mefs: Mapping[Fqdn, Fetch] | None = None,
+        policy: AssociationPolicy | None = None,
+        fetch_timeout: float = FETCH_SECONDS,
+        remembered: timedelta = REMEMBERED,
+        elsewhere: Resolver | None = None,
+        quotas: PeerQuotas = DEFAULT_QUOTAS,
+        endpoint: Endpoint | None = None,
+    ) -> None:
+        """A MAF at this FQDN.
+
+        Args:
+            store: Where Km and Kc are kept.
+            fqdn: The MAF-ID.
+            kc_lifetime: How long Kc may be used; never longer than the Km it came from.
+            mefs: MEF-ID to the function that asks that MEF for Km (``MefClient.fetch_km``).
+            policy: Whom the clients that these MEFs provision may have keys for; by default nobody.
+            fetch_timeout: Seconds that an MEF may take to answer.
+            remembered: How long what an MEF said of an Enrolee counts, before it is asked again.
+            elsewhere: Asked for identities that neither the store nor an MEF knows, such as a BSF.
+            quotas: What one client may have and do.
+            endpoint: The (D)TLS configuration; by default pre-shared keys only.
+        """
+        super().__init__(fqdn)
+        self.keys = KeyRegistrations(store, fqdn, lifetime=kc_lifetime, quotas=quotas)
+        registrations = ClientRegistrations(store, fqdn, RESOURCE_NAME_MAF_CLIENT_REG, quotas=quotas)
+        self.routes |= self.keys.routes(MAF_BASE) | registrations.routes(MAF_BASE)
+        self._store = store
+        self._enrolees = Enrolees(
+            store,
+            fqdn,
+            policy or AssociationPolicy(),
+            mefs or {},
+            timeout=fetch_timeout,
+            remembered=remembered,
+        )
+        self._elsewhere = ResolverChain([self._enrolees, *([elsewhere] if elsewhere else [])])
+        self.acceptor = Acceptor(
+            local=EntityId(str(fqdn)),
+            endpoint=replace(endpoint or Endpoint(server=True), requires_extended_master_secret=True),
+            resolver=self,
+            certificate_framework=Framework.MAF_HANDSHAKE,
+            established=self.established,
+            revision=store.trust.revision,
+        )
+
+    async def resolve(self, identity: bytes, suite: Suite) -> ResolvedKey | None:
+        """Km for a KmId, or for a KeId by which the Km is known too."""
+        try:
+            key_id = KeyIdentifier.parse_km_id(identity)
+        except IdentifierError:
+            return None
+        record = await self._store.find(KeyKind.KM, key_id)
+        if record is None:
+            return await self._elsewhere.resolve(identity, suite)
+        if is_provisioned(record):
+            return await self._enrolees.confirmed(record, key_id, suite)
+        return _as_credential(record, key_id)
+
+    async def established(self, established: Established) -> None:
+        """Release 1: register Kc for the one target of the client, durably, before it can believe in it."""
+        credential = established.credential
+        if credential is not None and len(credential.targets) == 1:
+            await self.keys.register_export(established, credential.targets[0])
+
+
+def _as_credential(record: KeyRecord, key_id: KeyIdentifier) -> ResolvedKey:
+    return master_credential(
+        key_id,
+        record.key,
+        client=record.source,
+        targets=record.targets,
+        expires=record.expires,
+        credential=record.key_id,
+    )
