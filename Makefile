@@ -37,7 +37,7 @@ setup: .venv/installed-for-development  ## Make .venv with everything in it
 demo: .venv/installed  ## Watch the main job: real servers, a device, an association
 	$(BIN)/m2msec demo
 
-test: .venv/installed-for-development  ## Run all tests (TESTS=tests/test_keys.py for some)
+test: .venv/installed-for-development  ## Run all tests (TESTS=tests/unit/test_keys.py for some)
 	$(PYTEST) $(TESTS)
 
 test-random: .venv/installed-for-development  ## Run the tests that draw at random on fresh values (SEED=1 for known ones)
@@ -46,7 +46,7 @@ test-random: .venv/installed-for-development  ## Run the tests that draw at rand
 		{ echo "To repeat it: make test-random SEED=$(SEED) TESTS='$(TESTS)'"; exit 1; }
 
 test-fresh:  ## Try both commands on a new minimal Debian, as root and as a user; needs root and debootstrap
-	tests/fresh.sh
+	tests/support/fresh.sh
 
 lint: .venv/installed-for-development  ## Check style, form and types
 	$(BIN)/ruff check

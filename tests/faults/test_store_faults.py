@@ -24,9 +24,8 @@ from onem2m_security.errors import (
 from onem2m_security.identifiers import KeyIdentifier, Suid
 from onem2m_security.store import ClientRegistration, KeyKind, KeyRing, Store
 from onem2m_security.store.database import engine_for
+from places import importing_support
 from store_support import AE, CSE, END, ISSUED, MAF, a_record, an_id, postgres_server
-
-TESTS = Path(__file__).parent
 
 
 @pytest.fixture
@@ -66,9 +65,8 @@ async def run():
         await main(store, *map(int, sys.argv[2:]))
 asyncio.run(run())
 """
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])}
     command = [sys.executable, "-c", wrapped, str(data), *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=importing_support())
 
 
 # --- killed processes ---

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from certs import Authority, Flavour, constrained
 from onem2m_security.cli.pki import app
+from places import TESTS
 from programs import PATIENCE
 from requirements import needs
 
@@ -65,7 +66,7 @@ def botan(anchor: Path, chain: Path) -> tuple[bool, str]:
 @pytest.fixture(scope="session")
 def go_program(tmp_path_factory):
     compiler, directory = needs("go"), tmp_path_factory.mktemp("go")
-    source = Path(__file__).parent / "interop_clients" / "chains.go"
+    source = TESTS / "interop" / "clients" / "chains.go"
     built, said = run(compiler, "build", "-o", directory / "chains", source, GOCACHE=str(directory))
     assert built, said
     return directory / "chains"

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 
 import onem2m_security
 from onem2m_security.cli import COMMANDS, app
+from places import ROOT, SUPPORT
 
-ROOT = Path(__file__).parent.parent
 HEAVY = {
     "sqlalchemy",
     "alembic",
@@ -45,7 +45,7 @@ def outsiders() -> Iterator[tuple[str, str]]:
             re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
         ):
             yield f"{page.name}-{number}", block
-    for program in sorted((ROOT / "tests").glob("peer_*.py")):
+    for program in sorted(SUPPORT.glob("peer_*.py")):
         yield program.name, program.read_text("utf-8")
 
 

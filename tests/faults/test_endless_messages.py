@@ -8,7 +8,6 @@ import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from pathlib import Path
 
 import psutil
 import pytest
@@ -29,6 +28,7 @@ from onem2m_security.net.http_client import HttpClient
 from onem2m_security.net.limits import Limits
 from onem2m_security.onem2m.primitives import Operation
 from onem2m_security.store import Store
+from places import SUPPORT
 from programs import Programs, Server
 
 MIB = 1 << 20
@@ -154,7 +154,7 @@ async def test_a_bsf_does_not_grow_with_an_endless_message_from_anybody(programs
 @contextlib.contextmanager
 def running_cse(maf: Address) -> Iterator[tuple[int, Address]]:
     """An Entity B that answers requests, as a process of its own."""
-    command = [sys.executable, Path(__file__).with_name("peer_cse.py"), str(ID_B), str(maf), str(maf)]
+    command = [sys.executable, SUPPORT / "peer_cse.py", str(ID_B), str(maf), str(maf)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             process.stdin.write(f"{B.km.reveal().hex()}\n{'00' * 32}\n")

@@ -11,8 +11,8 @@ from structlog.testing import capture_logs
 from onem2m_security.clock import SETTLING, Reading
 from onem2m_security.servers.housekeeping import PURGE_GRACE, Housekeeping
 from onem2m_security.store import KeyKind, Store
+from requirements import needs
 from store_support import a_record
-from test_link import libfaketime
 
 NOW = datetime.now(UTC)
 MINUTE = timedelta(minutes=1)
@@ -98,7 +98,7 @@ async def test_a_store_that_fails_is_logged_and_the_next_one_is_purged(tmp_path,
 async def test_a_real_server_under_a_clock_that_is_400_days_ahead_keeps_every_key(tmp_path, programs):
     async with await Store.open(tmp_path / "maf") as store:
         await store.add(a_record(1, expires=ENDS))
-    ahead = {"LD_PRELOAD": libfaketime(), "FAKETIME": "+400d", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+    ahead = {"LD_PRELOAD": needs("faketime"), "FAKETIME": "+400d", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
     arguments = ("maf", "serve", "--data", tmp_path / "maf", "--fqdn", "maf.example.com")
     server = programs.start(
         *arguments, "--listen", "127.0.0.1:0", "--verbose", environment=dict(os.environ) | ahead

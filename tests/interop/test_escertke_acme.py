@@ -20,9 +20,10 @@ from pathlib import Path
 import pytest
 
 from onem2m_security.escertke.messages import check_message
+from places import ROOT
 from programs import PATIENCE
 
-EXAMPLE = Path(__file__).parent.parent / "examples" / "escertke_over_a_cse.py"
+EXAMPLE = ROOT / "examples" / "escertke_over_a_cse.py"
 CONFIGURATION = """\
 [basic.config]
 cseType=IN

@@ -9,7 +9,6 @@ import os
 import random
 import subprocess
 import sys
-from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -19,6 +18,7 @@ from hypothesis import strategies as st
 import link_trials
 from link import IDENTITY, Conditions, StillClock, fate, prompt, psk_link
 from onem2m_security.tls.session import DataReceived, State
+from places import ROOT
 from programs import PATIENCE
 from requirements import needs
 
@@ -41,7 +41,7 @@ def results(tmp_path_factory) -> dict[str, list[ET.Element]]:
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}",
          link_trials.__file__],
         env=environment,
-        cwd=Path(__file__).parent.parent,
+        cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=10 * PATIENCE,

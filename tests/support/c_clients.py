@@ -10,10 +10,11 @@ from pathlib import Path
 
 from certs import Issued
 from onem2m_security.net.address import Transport
+from places import TESTS
 from programs import PATIENCE, key_file
 from requirements import needs
 
-SOURCES = Path(__file__).parent / "interop_clients"
+SOURCES = TESTS / "interop" / "clients"
 
 
 @dataclass(frozen=True)

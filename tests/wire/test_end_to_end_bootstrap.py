@@ -9,7 +9,6 @@ import re
 import subprocess
 import sys
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
@@ -19,9 +18,9 @@ from onem2m_security.frameworks.instructions import BootstrapInstruction, enrole
 from onem2m_security.identifiers import EntityId, Fqdn, KeyIdentifier
 from onem2m_security.release import Release
 from onem2m_security.store import KeyKind, KeyRecord, Store
+from places import SUPPORT
 from programs import PATIENCE, Programs, Server, key_file, keying_material, m2msec, openssl, s_client
 
-HERE = Path(__file__).parent
 CSE = "//sp.example/in-cse"
 DEVICE = "//sp.example/in-cse/Cdevice"
 FULL_WIDTH = "\uff2d\uff25\uff26.example.com"
@@ -78,7 +77,7 @@ def _id(name: str, function: str) -> KeyIdentifier:
 def start_cse(domain: Domain) -> tuple[subprocess.Popen, str]:
     process = subprocess.Popen(
         [
-            sys.executable, HERE / "peer_cse.py", CSE,
+            sys.executable, SUPPORT / "peer_cse.py", CSE,
             f"127.0.0.1:{domain.maf.port}", f"127.0.0.1:{domain.mef.port}",
         ],
         stdin=subprocess.PIPE,
@@ -100,7 +99,7 @@ def test_four_processes_from_the_factory_key_to_a_request(programs, release):
         try:
             device = subprocess.run(
                 [
-                    sys.executable, HERE / "peer_device.py", programs.directory / "device", str(release),
+                    sys.executable, SUPPORT / "peer_device.py", programs.directory / "device", str(release),
                     DEVICE, CSE, f"127.0.0.1:{domain.mef.port}", f"127.0.0.1:{domain.maf.port}", address,
                 ],
                 input=KPM.hex() + "\n",

@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-import os
 import random
 import re
 import subprocess
@@ -31,6 +30,7 @@ from onem2m_security.identifiers import EntityId, KeyIdentifier
 from onem2m_security.store import Store
 from onem2m_security.store.gba import BOOTSTRAPPINGS_PER_SUBSCRIBER
 from onem2m_security.store.gba_rows import Bootstrapping, Subscription
+from places import importing_support
 from store_support import postgres_server
 from test_store_faults import sql
 
@@ -321,9 +321,8 @@ asyncio.run(main())
 
 
 def vectors_of_a_killed_process(data: Path, *, after: int) -> list[str]:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
     command = [sys.executable, "-c", VECTORS, str(data)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=importing_support()) as process:
         assert process.stdout is not None
         left = [process.stdout.readline() for _ in range(after)]
         process.kill()

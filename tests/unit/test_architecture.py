@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-SOURCE = Path(__file__).parent.parent / "src"
+from places import ROOT
+
+SOURCE = ROOT / "src"
 PACKAGE = "onem2m_security"
 
 FLOORS = (
@@ -158,7 +160,7 @@ def test_the_circle_finder_finds_circles():
 
 
 def test_the_manual_shows_these_floors():
-    page = (SOURCE.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     cells = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
     shown = [
         {name.removesuffix(".py").rstrip("/") for name in re.findall(r"`([^`]+)`", cell)} for cell in cells

@@ -6,13 +6,12 @@ import ast
 import os
 import subprocess
 import sys
-from pathlib import Path
 
+from places import SUPPORT, TESTS
 from programs import PATIENCE
 
-TESTS = Path(__file__).parent
 PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider")
-NEEDS_OPENSSL = "test_gba_keys.py::test_ks_naf_agrees_with_the_openssl_command"
+NEEDS_OPENSSL = "unit/gba/test_gba_keys.py::test_ks_naf_agrees_with_the_openssl_command"
 
 
 def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -20,9 +19,10 @@ def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
     own = {
         name: value for name, value in os.environ.items() if not name.startswith(("CI", "PYTEST", "TEST_"))
     }
+    pythonpath = os.pathsep.join([str(SUPPORT), *filter(None, [os.environ.get("PYTHONPATH")])])
     return subprocess.run(
         [sys.executable, *arguments],
-        env=own | {"PATH": "/nonexistent"} | environment,
+        env=own | {"PATH": "/nonexistent", "PYTHONPATH": pythonpath} | environment,
         cwd=TESTS,
         capture_output=True,
         text=True,

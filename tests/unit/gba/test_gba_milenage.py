@@ -9,7 +9,7 @@ from onem2m_security.errors import CredentialError
 from onem2m_security.gba.milenage import Milenage, opc_from_op
 
 # TS 35.208 clause 4.3 sets 1 to 20, and TS 35.207 set 2: see the head of the file.
-_LINES = (Path(__file__).parent / "data" / "gba" / "milenage.txt").read_text().splitlines()
+_LINES = (Path(__file__).parent / "data" / "milenage.txt").read_text().splitlines()
 SETS = [
     pytest.param(*map(bytes.fromhex, line.split()), id=f"set{number}")
     for number, line in enumerate((line for line in _LINES if not line.startswith("#")), start=1)

@@ -12,7 +12,7 @@ from onem2m_security.errors import CredentialError
 from onem2m_security.gba.tuak import Tuak, keccak_f1600, topc_from_top
 
 # TS 35.233 clauses 6.3 to 6.8.
-_LINES = (Path(__file__).parent / "data" / "gba" / "tuak.txt").read_text().splitlines()
+_LINES = (Path(__file__).parent / "data" / "tuak.txt").read_text().splitlines()
 SETS = [
     pytest.param(*line.split(), id=f"set{number}")
     for number, line in enumerate((line for line in _LINES if not line.startswith("#")), start=1)

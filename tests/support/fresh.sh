@@ -5,7 +5,7 @@
 # It needs root and debootstrap, and tries what is committed. TESTS runs some tests only. Debian comes from
 # where this machine has it, or from MIRROR; how to reach Python's packages is copied from this machine.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 readonly RELEASE=bookworm
 readonly PACKAGES=python3,python3-venv,make,git,ca-certificates
@@ -15,7 +15,7 @@ if [[ ${1:-} != --inside ]]; then
     [[ $(id -u) == 0 ]] || { echo "Making a machine needs root: sudo make test-fresh" >&2; exit 2; }
     command -v debootstrap >/dev/null || { echo "Missing: apt-get install debootstrap" >&2; exit 2; }
     work=$(mktemp --directory /var/tmp/fresh.XXXXXX)
-    unshare --mount --pid --fork --kill-child "$PWD/tests/fresh.sh" --inside "$work" &
+    unshare --mount --pid --fork --kill-child "$PWD/tests/support/fresh.sh" --inside "$work" &
     trap 'kill -KILL $! 2>/dev/null || true; wait $! || true; rm -rf --one-file-system "$work"' EXIT
     trap 'exit 130' INT TERM HUP
     wait $!
