@@ -45,6 +45,11 @@ def test_in_ci_a_missing_program_is_a_failure():
     assert "needs openssl, and in CI everything is tested" in done.stdout
 
 
+def test_every_test_stands_where_what_it_does_belongs():
+    folders = {file.relative_to(TESTS).parts[0] for file in TESTS.rglob("test_*.py")}
+    assert folders == {"unit", "wire", "interop", "faults", "house"}
+
+
 def test_no_test_skips_past_the_one_place_that_ci_knows():
     ways = {"skip", "skipif", "importorskip", "SkipTest"}
     for file in TESTS.rglob("*.py"):

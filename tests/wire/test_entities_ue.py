@@ -52,22 +52,21 @@ async def test_ue_and_bsf_hold_the_same_context(bsf):
     )
 
 
+def heard(bsf) -> list[UbRequest]:
+    """The requests that come to the BSF from now on."""
+    requests, answer = [], bsf.bsf.ub.handle
+
+    async def handle(request: UbRequest) -> UbResponse:
+        requests.append(request)
+        return await answer(request)
+
+    bsf.bsf.ub.handle = handle
+    return requests
+
+
 async def test_the_stronger_version_of_digest_aka_is_chosen(bsf):
-    seen = []
-
-    def note(response):
-        seen.append(response)
-        return response
-
-    async with between(bsf, note) as address:
-        requests = []
-        original = bsf.bsf.ub.handle
-
-        async def handle(request):
-            requests.append(request)
-            return await original(request)
-
-        bsf.bsf.ub.handle = handle
+    requests = heard(bsf)
+    async with between(bsf, lambda response: response) as address:
         await Ue(Card(a_subscriber()), BSF, address).bootstrap()
     assert "AKAv2-MD5" in requests[-1].authorization
 
@@ -77,8 +76,11 @@ async def test_a_bsf_that_offers_only_the_first_version_is_answered(bsf):
         kept = [h for h in response.headers if "AKAv2" not in h[1]]
         return replace(response, headers=tuple(kept))
 
+    requests = heard(bsf)
     async with between(bsf, first_only) as address:
-        await Ue(Card(a_subscriber()), BSF, address).bootstrap()
+        context = await Ue(Card(a_subscriber()), BSF, address).bootstrap()
+    assert "AKAv1-MD5" in requests[-1].authorization
+    assert (await bsf.store.gba.find_bootstrapping(context.b_tid)).context.ks == context.ks
 
 
 async def test_a_card_out_of_step_resynchronises_by_itself(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 
 import pytest
 from structlog.testing import capture_logs
@@ -135,6 +136,10 @@ async def test_a_handler_that_fails_closes_its_own_channel_and_no_other():
         async with await connect(address) as channel:
             await channel.write(b"fine")
             assert await channel.read() == b"fine"
+    handled.clear()
+    gc.collect()  # what nobody waits for is told when it goes
+    await eventually(lambda: told)
+    assert [str(context["exception"]) for context in told] == ["a handler's own mistake"]
 
 
 async def test_an_idle_session_is_closed_and_a_busy_one_is_not():

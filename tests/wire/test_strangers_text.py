@@ -13,15 +13,8 @@ from onem2m_security.release import CLIENT_REG, RESOURCE_NAME_MAF_CLIENT_REG, SH
 from onem2m_security.servers.maf import Maf
 from onem2m_security.servers.run import Server
 from onem2m_security.store import Store
-from store_support import postgres_server
 
 TEXTS = ["\x00", "a\x00b", "\x00" * 100, "\x7f", "é", "x" * 300]
-
-
-@pytest.fixture(scope="module")
-def postgres():
-    with postgres_server() as server:
-        yield server
 
 
 @pytest.fixture

@@ -141,6 +141,7 @@ def we_accept(anchor, chain):
     return True
 
 
+@pytest.mark.long
 @settings(max_examples=150, deadline=None)
 @given(chains())
 def test_our_verdict_on_a_path_is_that_of_the_openssl_command(made):
@@ -148,6 +149,7 @@ def test_our_verdict_on_a_path_is_that_of_the_openssl_command(made):
     assert we_accept(anchor, chain) == openssl_accepts(anchor, chain)
 
 
+@pytest.mark.long
 @settings(max_examples=250, deadline=None)
 @given(chains())
 def test_the_name_constraints_of_our_own_agree_with_openssl_on_the_forms_that_it_knows(made):

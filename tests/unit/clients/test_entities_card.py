@@ -69,6 +69,7 @@ def _authenticate(path, rand, autn, results):
     results.put(type(SoftwareCard.load(path).authenticate(rand, autn)).__name__)
 
 
+@pytest.mark.long
 def test_of_two_processes_with_one_challenge_one_succeeds(path):
     SoftwareCard.create(path, a_subscriber())
     context = multiprocessing.get_context("spawn")

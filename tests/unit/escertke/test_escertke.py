@@ -245,6 +245,7 @@ def test_a_fifth_message_is_refused_at_both_ends():
                 end_point.process(message)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [1, 2, 3, 4])
 def test_every_single_bit_counts(number):
     """One bit flipped, every bit of a message in turn: refused, and the initiator has no key.
@@ -588,6 +589,7 @@ def test_an_exchange_within_its_time_is_not():
 # --- many exchanges -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_a_thousand_interleaved_exchanges_give_a_thousand_different_matching_keys():
     order = random.Random(7)
     exchanges = TerminatingExchanges(ACCEPTOR, capacity=1000)

@@ -476,6 +476,7 @@ async def store_of(count, data):
         yield store
 
 
+@pytest.mark.long
 async def test_ten_thousand_subscribers_bootstrap_without_an_error(tmp_path):
     count = 10_000
     async with store_of(count, tmp_path / "data") as store:

@@ -95,6 +95,7 @@ async def test_a_store_that_fails_is_logged_and_the_next_one_is_purged(tmp_path,
     assert [entry["event"] for entry in logs] == ["expired records not purged", "expired records purged"]
 
 
+@pytest.mark.long
 async def test_a_real_server_under_a_clock_that_is_400_days_ahead_keeps_every_key(tmp_path, programs):
     async with await Store.open(tmp_path / "maf") as store:
         await store.add(a_record(1, expires=ENDS))

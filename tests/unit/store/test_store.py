@@ -34,27 +34,17 @@ from store_support import (
     RECORDS,
     a_record,
     an_id,
-    postgres_server,
 )
 
 _names = itertools.count()
 
 
-@pytest.fixture(scope="module")
-def postgres():
-    with postgres_server() as server:
-        yield server
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.long)])
 def url(request):
     """None for the SQLite file in the data directory, or the URL of an empty PostgreSQL database."""
     if request.param == "sqlite":
         return None
-    server = request.getfixturevalue("postgres")
-    name = f"store{next(_names)}"
-    server.run(f"CREATE DATABASE {name}")
-    return server.url(name)
+    return request.getfixturevalue("postgres").new_url()
 
 
 @pytest.fixture

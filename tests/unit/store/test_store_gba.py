@@ -31,7 +31,6 @@ from onem2m_security.store import Store
 from onem2m_security.store.gba import BOOTSTRAPPINGS_PER_SUBSCRIBER
 from onem2m_security.store.gba_rows import Bootstrapping, Subscription
 from places import importing_support
-from store_support import postgres_server
 from test_store_faults import sql
 
 _names = itertools.count()
@@ -39,20 +38,11 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 
 
-@pytest.fixture(scope="module")
-def postgres():
-    with postgres_server() as server:
-        yield server
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.long)])
 def url(request):
     if request.param == "sqlite":
         return None
-    server = request.getfixturevalue("postgres")
-    name = f"gba{next(_names)}"
-    server.run(f"CREATE DATABASE {name}")
-    return server.url(name)
+    return request.getfixturevalue("postgres").new_url()
 
 
 @pytest.fixture
@@ -329,6 +319,7 @@ def vectors_of_a_killed_process(data: Path, *, after: int) -> list[str]:
         return left + process.stdout.readlines()
 
 
+@pytest.mark.long
 async def test_a_killed_process_never_lets_a_sequence_number_come_twice_or_go_back(tmp_path):
     """kill -9 at any moment: every vector that left has its number on the disk."""
     data = tmp_path / "data"

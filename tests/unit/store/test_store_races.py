@@ -11,18 +11,12 @@ import pytest
 from onem2m_security.credentials import Secret
 from onem2m_security.errors import ParentGoneError, RecordCorruptedError, RecordExistsError
 from onem2m_security.store import KeyKind, Store
-from store_support import AE, CSE, ISSUED, a_record, an_id, postgres_server
+from store_support import AE, CSE, ISSUED, a_record, an_id
 
 KM, OTHER_KEY = Secret.generate(), Secret.generate()
 
 
-@pytest.fixture(scope="module")
-def postgres():
-    with postgres_server() as server:
-        yield server
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.long)])
 def url(request):
     if request.param == "sqlite":
         return None

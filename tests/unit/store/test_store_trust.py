@@ -14,7 +14,7 @@ from sqlalchemy import create_engine, text
 
 from onem2m_security.identifiers import Fqdn, KeyIdentifier
 from onem2m_security.store import KeyKind, Store, revocations
-from store_support import a_record, postgres_server
+from store_support import a_record
 
 KE_ID = KeyIdentifier("ab" * 16, Fqdn("mef.example.com"))
 NOW = datetime.now(UTC)
@@ -24,20 +24,11 @@ KC = a_record(2, KeyKind.KC, parent=KM.key_id)
 _names = itertools.count()
 
 
-@pytest.fixture(scope="module")
-def postgres():
-    with postgres_server() as server:
-        yield server
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.long)])
 def url(request):
     if request.param == "sqlite":
         return None
-    server = request.getfixturevalue("postgres")
-    name = f"trust{next(_names)}"
-    server.run(f"CREATE DATABASE {name}")
-    return server.url(name)
+    return request.getfixturevalue("postgres").new_url()
 
 
 @pytest.fixture
