@@ -9,7 +9,7 @@ SEED := $(or $(SEED),$(shell od -An -N3 -tu4 /dev/urandom | tr -d ' '))
 PYTEST := $(BIN)/python -m pytest -q --numprocesses logical --maxprocesses 8 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-random test-fresh lint format bench fuzz docs clean
+.PHONY: help setup demo test test-fast test-random test-fresh lint format bench fuzz docs clean
 
 help:  ## Show what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -37,8 +37,11 @@ setup: .venv/installed-for-development  ## Make .venv with everything in it
 demo: .venv/installed  ## Watch the main job: real servers, a device, an association
 	$(BIN)/m2msec demo
 
-test: .venv/installed-for-development  ## Run all tests (TESTS=tests/test_keys.py for some)
+test: .venv/installed-for-development  ## Run all tests (TESTS=tests/unit/test_keys.py for some)
 	$(PYTEST) $(TESTS)
+
+test-fast: .venv/installed-for-development  ## Run the tests of the rooms: no sockets, no programs of others, under a minute
+	$(PYTEST) -m 'not long' tests/unit
 
 test-random: .venv/installed-for-development  ## Run the tests that draw at random on fresh values (SEED=1 for known ones)
 	@echo 'Drawing from SEED=$(SEED)'
@@ -46,7 +49,7 @@ test-random: .venv/installed-for-development  ## Run the tests that draw at rand
 		{ echo "To repeat it: make test-random SEED=$(SEED) TESTS='$(TESTS)'"; exit 1; }
 
 test-fresh:  ## Try both commands on a new minimal Debian, as root and as a user; needs root and debootstrap
-	tests/fresh.sh
+	tests/support/fresh.sh
 
 lint: .venv/installed-for-development  ## Check style, form and types
 	$(BIN)/ruff check

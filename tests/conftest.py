@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -10,9 +11,12 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
+import new_stores
 from maf_support import RunningMaf, running_maf, the_main_job
+from places import TESTS
 from programs import Programs
 from requirements import untested
+from store_support import Postgres, postgres_server
 
 SEED = os.environ.get("TEST_SEED")
 """What tests draw from when they search; without it they draw the same values each time, on every machine."""
@@ -30,6 +34,32 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterat
     yield
     for line in untested(terminalreporter.stats.get("skipped", [])):
         terminalreporter.write_line(line, yellow=True)
+
+
+@pytest.fixture(autouse=True)
+def _rooms_have_no_doors(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What stands in ``tests/unit`` needs no network, and does not come to need one unseen."""
+    if not request.path.is_relative_to(TESTS / "unit"):
+        return
+
+    def refuse(_: socket.socket, address: object) -> None:
+        pytest.fail(f"{address}: a test that uses the network stands in tests/wire")
+
+    for way in ("bind", "connect"):
+        monkeypatch.setattr(socket.socket, way, refuse)
+
+
+@pytest.fixture(autouse=True)
+def _new_stores_are_copies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes of their own, and stores that are older, go the whole way."""
+    monkeypatch.setattr("alembic.command.upgrade", new_stores.upgrade)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """One server for all tests of a worker; each test has a database of its own."""
+    with postgres_server() as server:
+        yield server
 
 
 @pytest.fixture(autouse=True)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
-import stat
 import sys
 from collections.abc import Awaitable
 from typing import Annotated
@@ -81,6 +79,7 @@ from .common import (
 )
 from .enrol import CredentialsOption, associate_enrolled, check_alone
 from .mef_options import MefKeyFilesOption, MefKeyIdsOption, MefsOption, mef_clients
+from .standard_input import standard_input
 
 TimeoutOption = Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds for a handshake.")]
 
@@ -441,23 +440,11 @@ def _write(data: bytes) -> None:
     sys.stdout.buffer.flush()
 
 
-async def _standard_input() -> asyncio.StreamReader:
-    reader = asyncio.StreamReader()
-    protocol = asyncio.StreamReaderProtocol(reader)
-    kind = os.fstat(sys.stdin.fileno()).st_mode
-    if stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind) or sys.stdin.isatty():
-        await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, sys.stdin.buffer)
-    else:  # a plain file cannot be waited for: it is there already
-        reader.feed_data(await asyncio.to_thread(sys.stdin.buffer.read))
-        reader.feed_eof()
-    return reader
-
-
 async def _carry(channel: Channel, wait: float) -> None:
     """Standard input to the peer, the peer to standard output, until either ends."""
 
     async def outward() -> None:
-        source = await _standard_input()
+        source = await standard_input()
         while data := await source.read(channel.max_write):
             await channel.write(data)
 
@@ -478,7 +465,7 @@ async def _carry(channel: Channel, wait: float) -> None:
 
 
 async def _forward_to(newest: list[Channel]) -> None:
-    source = await _standard_input()
+    source = await standard_input()
     while data := await source.read(newest[0].max_write if newest else 1024):
         if newest and not newest[0].closing:
             for start in range(0, len(data), newest[0].max_write):

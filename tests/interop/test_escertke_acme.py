@@ -1,0 +1,145 @@
+"""ESCertKE between two AEs through a CSE that this project did not write: the ACME CSE, on loopback.
+
+The worked example runs as a person runs it. The CSE forwards notifications of resources and nothing else, so
+that the securityInfo goes as a notification's representation; the day it forwards a securityInfo by itself,
+the last test here fails, and the example's default can follow the standard to the letter.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from onem2m_security.escertke.messages import check_message
+from places import ROOT
+from programs import PATIENCE
+
+EXAMPLE = ROOT / "examples" / "escertke_over_a_cse.py"
+CONFIGURATION = """\
+[basic.config]
+cseType=IN
+cseID=id-in
+cseName=cse-in
+serviceProviderID=//sp.example
+adminID=CAdmin
+networkInterface=127.0.0.1
+cseHost=127.0.0.1
+httpPort={port}
+databaseType=memory
+logLevel=debug
+
+[logging]
+enableFileLogging=true
+maxLogMessageLength=0
+size=100000000
+"""
+
+
+class Cse:
+    """A running ACME CSE."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            self.port = listener.getsockname()[1]
+        (directory / "acme.ini").write_text(CONFIGURATION.format(port=self.port), encoding="ascii")
+        command = [str(Path(sys.executable).with_name("acmecse")), "--config", "acme.ini", "-dir", "."]
+        command += ["--headless", "--http", "--no-mqtt", "--no-ws", "--no-coap", "--no-remote-cse"]
+        with (directory / "out").open("wb") as out:
+            self.process = subprocess.Popen(
+                command,
+                cwd=directory,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+            )
+        self._wait_until_it_has_started()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/cse-in"
+
+    @property
+    def log(self) -> str:
+        """What it logged; at its debug level it logs every body that it forwards."""
+        return "".join(
+            path.read_text(encoding="utf-8", errors="replace")
+            for path in sorted((self.directory / "logs").glob("*"))
+        )
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.wait(PATIENCE)
+
+    def _wait_until_it_has_started(self) -> None:
+        """Its log tells. A request during its start would end it: its web server is still being set up."""
+        deadline = time.monotonic() + PATIENCE
+        while "CSE started" not in self.log:
+            assert self.process.poll() is None, self.log
+            assert time.monotonic() < deadline, f"the CSE does not start: {self.log}"
+            time.sleep(0.1)
+
+
+@pytest.fixture(scope="module")
+def cse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cse]:
+    running = Cse(tmp_path_factory.mktemp("acme"))
+    yield running
+    running.stop()
+
+
+def run_example(cse: Cse, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(EXAMPLE), "--cse", cse.url, "--originator-cse", "id-in", *options]
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+
+
+def test_two_aes_agree_on_a_key_through_the_cse(cse):
+    done = run_example(cse)
+    assert done.returncode == 0, done.stderr
+    held = json.loads(done.stdout)
+    initiating, terminating = held["initiating"], held["terminating"]
+    assert initiating["fingerprint"] == terminating["fingerprint"]
+    assert initiating["pairwiseE2EKeyID"] == terminating["pairwiseE2EKeyID"]
+    assert len(bytes.fromhex(initiating["pairwiseE2EKeyID"])) == 16
+    assert initiating["peer"].startswith("//sp.example/id-in/Cterminating")
+    assert terminating["peer"].startswith("//sp.example/id-in/Cinitiating")
+
+
+def test_the_cse_forwards_exactly_the_four_messages_of_the_table(cse):
+    """Its log tells: at the debug level it shows every body that it received or sent."""
+    before = set(carried(cse))
+    key_id = json.loads(run_example(cse).stdout)["initiating"]["pairwiseE2EKeyID"]
+    deadline = time.monotonic() + PATIENCE
+    while len(messages := [one for one in carried(cse) if one not in before]) < 4:
+        assert time.monotonic() < deadline, "the CSE logged fewer than four messages"
+        time.sleep(0.1)
+    assert len(messages) == 4
+    for number, message in enumerate(messages, start=1):
+        check_message(number, message)
+    # The identifier is exported together with the key: who could compute one could compute the other.
+    assert key_id not in cse.log
+
+
+def carried(cse: Cse) -> list[bytes]:
+    """The different ESCertKE messages in the CSE's log, in the order in which it first saw them."""
+    found = re.findall(r'"eckm": ?"([A-Za-z0-9+/=]+)"', cse.log)
+    return [base64.b64decode(text) for text in dict.fromkeys(found)]
+
+
+def test_every_run_makes_another_key(cse):
+    first, second = (json.loads(run_example(cse).stdout)["initiating"] for _ in range(2))
+    assert first["fingerprint"] != second["fingerprint"]
+
+
+def test_this_cse_forwards_no_security_info_by_itself(cse):
+    done = run_example(cse, "--form", "security-info")
+    assert done.returncode != 0
+    assert "was answered with 4000" in done.stderr

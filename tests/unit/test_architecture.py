@@ -1,0 +1,169 @@
+"""The floors of the house: what may import what, and who may open a socket."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from places import ROOT
+
+SOURCE = ROOT / "src"
+PACKAGE = "onem2m_security"
+
+FLOORS = (
+    {"errors", "telemetry", "version", "clock", "files", "private_memory"},
+    {"identifiers", "release", "durations", "quotas", "peer_quotas"},
+    {"credentials", "association", "keys"},
+    {"tls", "gba"},
+    {"certificates", "store", "onem2m", "diameter"},
+    {"frameworks"},
+    {"escertke"},
+    {"net"},
+    {"clients"},
+    {"servers"},
+    {"demo", "cli", ""},  # "" is the package itself
+)
+"""From the ground up. A module imports from floors below its own, or from its own floor without a circle."""
+
+FLOOR_OF = {name: height for height, names in enumerate(FLOORS) for name in names}
+
+ONLY_IN = {
+    "OpenSSL": {"tls", "certificates"},
+    "sqlalchemy": {"store"},
+    "alembic": {"store"},
+    "typer": {"cli"},
+    "diameter": {"diameter", "servers"},
+    "rich": {"cli", "demo"},
+}
+"""Libraries that one place knows, so that the rest never depends on them."""
+
+NETWORK_MODULES = {"socket", "socketserver", "ssl", "selectors", "http", "urllib.request"} | {
+    "httpcore", "httptools", "starlette", "uvicorn", "aiocoap", "uvloop"
+}  # fmt: skip
+NETWORK_FUNCTIONS = {
+    "open_connection", "start_server", "open_unix_connection", "start_unix_server",
+    "create_connection", "create_server", "create_unix_connection", "create_unix_server",
+    "create_datagram_endpoint", "sock_connect", "sock_recv", "sock_sendall", "start_http_server",
+}  # fmt: skip
+
+
+def modules() -> dict[str, Path]:
+    found = {}
+    for path in sorted((SOURCE / PACKAGE).rglob("*.py")):
+        parts = path.relative_to(SOURCE).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+MODULES = modules()
+
+
+def place(module: str) -> str:
+    """The name right below the package: what the table of floors speaks of."""
+    return module.partition(".")[2].partition(".")[0]
+
+
+def imports(module: str) -> Iterator[str]:
+    """Everything that a module imports, anywhere in it, for types only or in a function as well."""
+    path = MODULES[module]
+    package = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            for alias in node.names:
+                whole = f"{base}.{alias.name}"
+                yield whole if whole in MODULES else base
+
+
+def own_imports(module: str) -> set[str]:
+    return {name for name in imports(module) if name == PACKAGE or name.startswith(PACKAGE + ".")}
+
+
+def circle(graph: dict[str, set[str]]) -> list[str]:
+    """The modules of one circle, in order; empty when there is none."""
+    done: set[str] = set()
+
+    def walk(module: str, path: list[str]) -> list[str]:
+        if module in path:
+            return [*path[path.index(module) :], module]
+        if module in done:
+            return []
+        for target in sorted(graph.get(module, ())):
+            if found := walk(target, [*path, module]):
+                return found
+        done.add(module)
+        return []
+
+    return next((found for module in graph if (found := walk(module, []))), [])
+
+
+def test_every_module_has_its_floor():
+    without = sorted(module for module in MODULES if place(module) not in FLOOR_OF)
+    assert not without, "give these a floor in FLOORS"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_imports_nothing_from_above(module):
+    height = FLOOR_OF[place(module)]
+    above = sorted(name for name in own_imports(module) if FLOOR_OF[place(name)] > height)
+    assert not above, f"{module} is on floor {height}"
+
+
+def test_no_imports_go_in_a_circle():
+    assert circle({module: own_imports(module) - {module} for module in MODULES}) == []
+
+
+def test_places_on_one_floor_do_not_import_each_other_in_a_circle():
+    graph: dict[str, set[str]] = {}
+    for module in MODULES:
+        targets = {place(name) for name in own_imports(module)} - {place(module)}
+        graph.setdefault(place(module), set()).update(targets)
+    assert circle(graph) == []
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if FLOOR_OF[place(m)] < FLOOR_OF["net"]])
+def test_below_net_nobody_reaches_the_network(module):
+    used = {
+        name
+        for name in imports(module)
+        for banned in NETWORK_MODULES
+        if name == banned or name.startswith(banned + ".")
+    }
+    tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
+    attributes = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    names = {alias.name for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) for alias in n.names}
+    assert not used
+    assert not (attributes | names) & NETWORK_FUNCTIONS
+
+
+@pytest.mark.parametrize("library", ONLY_IN)
+def test_a_library_stays_in_its_place(library):
+    users = {
+        place(module)
+        for module in MODULES
+        for name in imports(module)
+        if name == library or name.startswith(library + ".")
+    }
+    assert users <= ONLY_IN[library]
+
+
+def test_the_circle_finder_finds_circles():
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
+    assert circle({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
+
+
+def test_the_manual_shows_these_floors():
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    cells = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+    shown = [
+        {name.removesuffix(".py").rstrip("/") for name in re.findall(r"`([^`]+)`", cell)} for cell in cells
+    ]
+    names = [{"" if name == "__init__" else name for name in floor} for floor in shown]
+    assert tuple(reversed(names)) == FLOORS
