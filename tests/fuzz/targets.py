@@ -11,12 +11,17 @@ import json
 from collections.abc import Callable
 
 from onem2m_security.credentials import Secret
-from onem2m_security.errors import ConfigurationError, CredentialError, IdentifierError
+from onem2m_security.errors import ConfigurationError, CredentialError, IdentifierError, MessageError
 from onem2m_security.identifiers import CredentialId, EntityId, Fqdn, KeyIdentifier
 from onem2m_security.net.address import Address
 from onem2m_security.net.http import _segments as segments_of
 from onem2m_security.onem2m.primitives import RefusedError
-from onem2m_security.onem2m.resources import decode
+from onem2m_security.onem2m.resources import (
+    BootstrappingInfo,
+    MafClientRegistration,
+    MefClientRegistration,
+    SymmetricKeyRegistration,
+)
 from onem2m_security.tls.endpoint import Endpoint
 from onem2m_security.tls.psk_identity import DatagramIdentityReader, StreamIdentityReader
 from onem2m_security.tls.records import datagram_fragments, split_datagram, take_record
@@ -81,13 +86,21 @@ def session(octets: bytes) -> None:
 
 
 def resources(octets: bytes) -> None:
-    """The content of a request: decoded or refused."""
+    """The content of a request or an answer: refused by the one error, or it comes back as it was read."""
     try:
         content = json.loads(octets)
     except (ValueError, RecursionError):
         return
-    with contextlib.suppress(RefusedError):
-        decode(content, "sec:skr")
+    for resource in (
+        SymmetricKeyRegistration,
+        MafClientRegistration,
+        MefClientRegistration,
+        BootstrappingInfo,
+    ):
+        for decode in (resource.decode_request, resource.decode_answer):
+            with contextlib.suppress(MessageError):
+                decoded = decode(content)
+                assert resource.decode_answer(decoded.encode()) == decoded
 
 
 def http_segments(octets: bytes) -> None:
@@ -130,7 +143,10 @@ SEEDS: dict[str, list[bytes]] = {
     ],
     "session": [_hello()],
     "resources": [
-        b'{"sec:skr":{"et":"20300101T000000","suid":32,"tgis":["/b"],"adfq":"a.example","kv":"AAAA","lbl":["x"]}}'
+        b'{"sec:skr":{"et":"20300101T000000","suid":32,"tgis":["/b"],"adfq":"a.example","kv":"AAAA","lbl":["x"]}}',
+        b'{"sec:skr":{"rkid":"00","src":"/a","et":"20300101T000000"}}',
+        b'{"sec:mafcr":{"crid":"00","cid":"/a","aski":"km@maf.example","et":"20300101T000000"}}',
+        b'{"gba:bi":{"kv":"AAAA","kty":"Ks_NAF","bt":"20300101T000000","et":"20300101T000000","src":"Ca"}}',
     ],
     "http_segments": [b"/maf/symmKeyReg/ABEiM0RVZneImaq7zN3u%2Fw%3D%3D", b"/a/b/../%FF?x"],
 }
