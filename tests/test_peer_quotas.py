@@ -131,13 +131,13 @@ async def test_the_http_status_is_429(monkeypatch):
         address = await b.listen_requests(LOOPBACK, answer)
         client = request_client(Transport.TLS, saef_psk.initiate(ID_A, ID_B, KPSA), address)
         module = sys.modules[type(client).__module__]
-        read = module._response
+        read = module._status
 
-        def noted(answer: httpcore.Response, body: bytes) -> Response:
+        def noted(answer: httpcore.Response) -> bytes | None:
             seen.append(answer.status)
-            return read(answer, body)
+            return read(answer)
 
-        monkeypatch.setattr(module, "_response", noted)
+        monkeypatch.setattr(module, "_status", noted)
         for _ in range(2):
             await client.request(Operation.RETRIEVE, ["x"])
         await client.close()

@@ -20,7 +20,7 @@ from ..identifiers import EntityId, Fqdn, KeyIdentifier, Suid
 from ..net.address import Address, Transport
 from ..net.limits import Limits
 from ..net.ports import request_client
-from ..onem2m.fetch_credentials import FetchedCredential, decode
+from ..onem2m.fetch_credentials import FetchedCredential
 from ..onem2m.paths import FETCH_CREDENTIALS
 from ..onem2m.primitives import Operation, Rsc
 
@@ -101,7 +101,7 @@ class MefClient:
         path = (*FETCH_CREDENTIALS, ke_id.base64, str(int(suid)))
         response = await self._client.request(Operation.RETRIEVE, path)
         try:
-            fetched = decode(response.content)
+            fetched = FetchedCredential.decode(response.content)
         except MessageError as error:
             raise ResolverUnavailableError(
                 f"{self.mef} gave no usable answer ({response.rsc.name}): {error}"
