@@ -248,7 +248,6 @@ PUBLIC_OCTETS = {
     "Step.message",
     "Subscriber.amf",
     "SynchronisationFailure.auts",
-    "UbAnswer.body",
     "UbRequest.body",
     "UbResponse.body",
     "_Ask.auts",
