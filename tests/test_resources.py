@@ -150,6 +150,12 @@ def test_no_key_is_in_the_repr_of_a_resource():
         assert "key_value" not in repr(resource)
 
 
+def test_a_path_is_segments_without_slashes():
+    for path in (*(resource.path for resource in RESOURCES), paths.FETCH_CREDENTIALS):
+        assert path
+        assert not any("/" in segment for segment in path)
+
+
 def test_no_two_attributes_share_a_name_or_a_short_name():
     assert len(SHORT_NAMES) == len(set(SHORT_NAMES.values())) == len(ATTRIBUTES)
 
