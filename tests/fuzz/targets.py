@@ -11,12 +11,34 @@ import json
 from collections.abc import Callable
 
 from onem2m_security.credentials import Secret
-from onem2m_security.errors import ConfigurationError, CredentialError, IdentifierError
+from onem2m_security.diameter.messages import (
+    APPLICATION_ZN,
+    BOOTSTRAPPING_INFO,
+    NAF_ID,
+    DiameterMessage,
+    entity_in,
+)
+from onem2m_security.errors import (
+    ConfigurationError,
+    CredentialError,
+    IdentifierError,
+    MessageError,
+    SecurityFrameworkError,
+)
+from onem2m_security.gba.bootstrap_info import BootstrappingInfo as UbBootstrappingInfo
 from onem2m_security.identifiers import CredentialId, EntityId, Fqdn, KeyIdentifier
 from onem2m_security.net.address import Address
+from onem2m_security.net.binding import MAX_SEGMENTS, read_content, read_response, request_primitive
 from onem2m_security.net.http import _segments as segments_of
-from onem2m_security.onem2m.primitives import RefusedError
-from onem2m_security.onem2m.resources import decode
+from onem2m_security.net.limits import Limits
+from onem2m_security.onem2m.fetch_credentials import FetchedCredential
+from onem2m_security.onem2m.primitives import Operation, RefusedError
+from onem2m_security.onem2m.resources import (
+    BootstrappingInfo,
+    MafClientRegistration,
+    MefClientRegistration,
+    SymmetricKeyRegistration,
+)
 from onem2m_security.tls.endpoint import Endpoint
 from onem2m_security.tls.psk_identity import DatagramIdentityReader, StreamIdentityReader
 from onem2m_security.tls.records import datagram_fragments, split_datagram, take_record
@@ -24,6 +46,7 @@ from onem2m_security.tls.session import Session, State
 from onem2m_security.tls.suites import PSK_SUITES
 
 SERVER = Endpoint(server=True)
+LIMITS = Limits(body_octets=2048)
 
 
 def identifiers(octets: bytes) -> None:
@@ -81,24 +104,82 @@ def session(octets: bytes) -> None:
 
 
 def resources(octets: bytes) -> None:
-    """The content of a request: decoded or refused."""
+    """The content of a request or an answer: refused by the one error, or it comes back as it was read."""
     try:
         content = json.loads(octets)
     except (ValueError, RecursionError):
         return
-    with contextlib.suppress(RefusedError):
-        decode(content, "sec:skr")
+    for resource in (
+        SymmetricKeyRegistration,
+        MafClientRegistration,
+        MefClientRegistration,
+        BootstrappingInfo,
+    ):
+        for decode in (resource.decode_request, resource.decode_answer):
+            with contextlib.suppress(MessageError):
+                decoded = decode(content)
+                assert resource.decode_answer(decoded.encode()) == decoded
 
 
 def http_segments(octets: bytes) -> None:
     """The path of a request: a bounded number of segments, none of which is split again."""
     with contextlib.suppress(RefusedError):
-        assert 1 <= len(segments_of(octets)) <= 8
+        request = request_primitive(Operation.RETRIEVE, segments_of(octets), "/a", "1")
+        assert 1 <= len(request.to) <= MAX_SEGMENTS
+
+
+def bodies(octets: bytes) -> None:
+    """The body of a request and of an answer, after the digits of its status: read or refused."""
+    with contextlib.suppress(RefusedError):
+        read_content(octets, LIMITS, is_json=True)
+    status, _, body = octets.partition(b"\n")
+    with contextlib.suppress(MessageError):
+        content = read_response(status, body, LIMITS).content
+        assert content is None or isinstance(content, dict)
+
+
+def fetched_credentials(octets: bytes) -> None:
+    """What an MEF tells an Enrolment Target: refused by the one error, or it comes back as it was read."""
+    try:
+        content = json.loads(octets)
+    except (ValueError, RecursionError):
+        return
+    with contextlib.suppress(MessageError):
+        fetched = FetchedCredential.decode(content)
+        assert fetched is None or FetchedCredential.decode(fetched.encode()) == fetched
+
+
+def diameter(octets: bytes) -> None:
+    """A Diameter message of a NAF or a BSF: what is read is written and read again."""
+    with contextlib.suppress(MessageError):
+        message = DiameterMessage.parse(octets)
+        written = message.octets()
+        assert DiameterMessage.parse(written).octets() == written
+    with contextlib.suppress(MessageError):
+        entity_in(octets)
+
+
+def bootstrapping_info(octets: bytes) -> None:
+    """What a BSF tells a UE at the end of Ub."""
+    with contextlib.suppress(SecurityFrameworkError):
+        info = UbBootstrappingInfo.parse(octets)
+        assert UbBootstrappingInfo.parse(info.to_xml()).b_tid == info.b_tid
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
     target.__name__: target
-    for target in (identifiers, texts, psk_identity, session, resources, http_segments)
+    for target in (
+        identifiers,
+        texts,
+        psk_identity,
+        session,
+        resources,
+        http_segments,
+        bodies,
+        fetched_credentials,
+        diameter,
+        bootstrapping_info,
+    )
 }
 
 
@@ -130,7 +211,28 @@ SEEDS: dict[str, list[bytes]] = {
     ],
     "session": [_hello()],
     "resources": [
-        b'{"sec:skr":{"et":"20300101T000000","suid":32,"tgis":["/b"],"adfq":"a.example","kv":"AAAA","lbl":["x"]}}'
+        b'{"sec:skr":{"et":"20300101T000000","suid":32,"tgis":["/b"],"adfq":"a.example","kv":"AAAA","lbl":["x"]}}',
+        b'{"sec:skr":{"rkid":"00","src":"/a","et":"20300101T000000"}}',
+        b'{"sec:mafcr":{"crid":"00","cid":"/a","aski":"km@maf.example","et":"20300101T000000"}}',
+        b'{"gba:bi":{"kv":"AAAA","kty":"Ks_NAF","bt":"20300101T000000","et":"20300101T000000","src":"Ca"}}',
+    ],
+    "bodies": [b'{"sec:skr":{}}', b'2000\n{"sec:skr":{}}', b"4004\n"],
+    "fetched_credentials": [
+        (
+            b'{"Status":true,"Credential":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=","EnroleeID":"/a",'
+            b'"Lifetime":9}'
+        ),
+        b'{"Status":false}',
+    ],
+    "diameter": [
+        DiameterMessage.request(BOOTSTRAPPING_INFO, APPLICATION_ZN, [(NAF_ID, b"abc")]).octets(),
+        b'<ussList><uss id="1000000" type="0"><uids><uid>/a</uid></uids></uss></ussList>',
+    ],
+    "bootstrapping_info": [
+        (
+            b'<BootstrappingInfo xmlns="uri:3gpp-gba"><btid>AAAAAAAAAAAAAAAAAAAAAA==@b.example</btid>'
+            b"<lifetime>2030-01-02T03:04:05Z</lifetime></BootstrappingInfo>"
+        )
     ],
     "http_segments": [b"/maf/symmKeyReg/ABEiM0RVZneImaq7zN3u%2Fw%3D%3D", b"/a/b/../%FF?x"],
 }

@@ -159,8 +159,7 @@ def first(impi: Impi) -> UbRequest:
 
 def challenges(response: UbResponse) -> dict[DigestAlgorithm, Challenge]:
     assert response.status == 401
-    found = [Challenge.parse(value) for name, value in response.headers if name == "WWW-Authenticate"]
-    return {challenge.algorithm: challenge for challenge in found}
+    return {challenge.algorithm: challenge for challenge in response.challenges}
 
 
 def the_challenge(response: UbResponse, algorithm=DigestAlgorithm.AKAV1_MD5) -> Challenge:

@@ -6,7 +6,7 @@ import pytest
 
 from onem2m_security.errors import ConfigurationError
 from onem2m_security.identifiers import KeyIdentifier
-from onem2m_security.release import DEFAULT_RELEASE, SHORT_NAMES, Release
+from onem2m_security.release import DEFAULT_RELEASE, Release
 
 KC_ID = KeyIdentifier.parse("00112233445566778899aabbccddeeff@maf.example.com")
 
@@ -29,7 +29,3 @@ def test_a_release_is_named_by_its_number(text, release):
 def test_another_release_is_refused(text):
     with pytest.raises(ConfigurationError, match="1 or 3 is expected"):
         Release.parse(text)
-
-
-def test_no_two_attributes_share_a_short_name():
-    assert len(set(SHORT_NAMES.values())) == len(SHORT_NAMES)

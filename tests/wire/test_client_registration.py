@@ -10,12 +10,14 @@ import pytest
 
 from maf_support import MAF, A, B, client_of, running_maf
 from mef_support import DEVICE, MEF, THE_MAF, asking_maf, running_mef
+from onem2m_security.clients.answers import answered
 from onem2m_security.clients.registration import Registered, RegistrationClient
 from onem2m_security.errors import PeerRefusedError, ResolverUnavailableError
 from onem2m_security.identifiers import Fqdn
 from onem2m_security.keys import km_id_of
 from onem2m_security.net.http_client import HttpClient
-from onem2m_security.onem2m.primitives import Operation, Rsc
+from onem2m_security.onem2m.primitives import Operation, Response, Rsc
+from onem2m_security.onem2m.resources import MafClientRegistration
 from onem2m_security.release import Release
 
 ADMIN = Fqdn("admin.example.com")
@@ -173,4 +175,4 @@ async def test_a_maf_tells_a_remotely_provisioned_client_its_km_id(tmp_path):
 )
 def test_an_unusable_answer_is_said_to_be_one(body):
     with pytest.raises(ResolverUnavailableError):
-        Registered.decode(body)
+        Registered.of(answered(Response(Rsc.OK, {"sec:mafcr": body}), MafClientRegistration, Rsc.OK))

@@ -25,15 +25,16 @@ from onem2m_security.keys import km_for, km_id_of
 from onem2m_security.net.address import Address, Transport
 from onem2m_security.net.channel import open_channel
 from onem2m_security.onem2m.fetch_credentials import REFUSAL, FetchedCredential
+from onem2m_security.onem2m.paths import MAF_SYMM_KEY_REG
 from onem2m_security.onem2m.primitives import Response, Rsc
-from onem2m_security.release import MAF_BASE, SYMM_KEY_REG, Release
+from onem2m_security.release import Release
 from onem2m_security.servers.settings import load
 from onem2m_security.store import KeyKind, Store
 from programs import kc_rows, m2msec
 
 AT_EACH_USE = timedelta(0)
 KE_ID = KeyIdentifier("ab" * 16, MEF)
-SOMETHING = (MAF_BASE.strip("/"), SYMM_KEY_REG, "ab" * 16)
+SOMETHING = (*MAF_SYMM_KEY_REG, "ab" * 16)
 
 
 async def meet(initiator, address):

@@ -22,7 +22,7 @@ from gba_support import (
     running_bsf,
 )
 from onem2m_security.credentials import Secret
-from onem2m_security.errors import PeerRefusedError, ResolverUnavailableError
+from onem2m_security.errors import ResolverUnavailableError
 from onem2m_security.frameworks.saef_psk import initiate, provisioned_key
 from onem2m_security.gba.context import BootstrappedContext
 from onem2m_security.gba.keys import KeyChoice, ua_security_protocol
@@ -30,7 +30,8 @@ from onem2m_security.gba.subscriber import Guss, NafSettings
 from onem2m_security.identifiers import EntityId, KeyIdentifier
 from onem2m_security.net.address import Transport
 from onem2m_security.net.http_client import HttpClient
-from onem2m_security.onem2m.primitives import Operation, Rsc
+from onem2m_security.onem2m.primitives import Operation, Response, Rsc
+from onem2m_security.onem2m.resources import BootstrappingInfo
 from onem2m_security.store.gba_rows import Bootstrapping
 
 UA = ua_security_protocol(0x00AE)
@@ -179,15 +180,31 @@ async def test_many_nafs_may_ask_at_once(bsf):
     assert {naf_key.key for naf_key in found} == {context.naf_key(NAF, UA)}
 
 
-async def test_an_answer_that_is_no_key_is_told_as_the_bsfs_failure(bsf):
-    from onem2m_security.clients import bsf as naf_client
+GOOD = {"kv": "AA==", "kty": "Ks_NAF", "bt": "20300101T000000", "et": "20300101T000000"}
 
+
+async def test_an_answer_that_is_no_key_is_told_as_the_bsfs_failure(bsf):
+    contents: list[object] = []
+
+    async def answer(request, established):
+        return Response(Rsc.OK, contents[-1])
+
+    bsf.bsf.routes[Operation.RETRIEVE, BootstrappingInfo.path, 3] = answer
+    client = CSE_NAF.client(bsf.zn)
+    b_tid = KeyIdentifier.from_octets(bytes(16), BSF)
     for body in (
         None,
         [],
-        {},
-        {"kv": "!", "kty": "Ks_NAF", "bt": "x", "et": "x"},
-        {"kv": "AA==", "kty": "Ks"},
+        *({name: value for name, value in GOOD.items() if name != missing} for missing in GOOD),
+        GOOD | {"kv": "!"},
+        GOOD | {"kty": "Ks"},
+        GOOD | {"bt": 5},
+        GOOD | {"src": "//"},
     ):
-        with pytest.raises((TypeError, ValueError, KeyError, PeerRefusedError)):
-            naf_client._naf_key(KeyIdentifier.from_octets(bytes(16), BSF), body)
+        contents.append({"gba:bi": body})
+        with pytest.raises(ResolverUnavailableError):
+            await client.fetch(b_tid, UA)
+    contents.append({"gba:bi": GOOD | {"of a newer BSF": 1}})
+    found = await client.fetch(b_tid, UA)
+    assert (found.choice, found.key) == (KeyChoice.KS_NAF, Secret(bytes(1)))
+    await client.close()

@@ -36,9 +36,8 @@ from onem2m_security.net.address import Transport
 from onem2m_security.net.limits import Limits
 from onem2m_security.net.ports import request_client
 from onem2m_security.onem2m.primitives import Operation, Response, Rsc
-from onem2m_security.onem2m.resources import encode
+from onem2m_security.onem2m.resources import MafClientRegistration
 from onem2m_security.peer_quotas import Ceiling, PeerQuotas, Rate
-from onem2m_security.release import RESOURCE_NAME_MAF_CLIENT_REG
 from onem2m_security.servers.maf import Maf
 from onem2m_security.servers.mef import Mef
 from onem2m_security.servers.run import Server
@@ -132,13 +131,13 @@ async def test_the_http_status_is_429(monkeypatch):
         address = await b.listen_requests(LOOPBACK, answer)
         client = request_client(Transport.TLS, saef_psk.initiate(ID_A, ID_B, KPSA), address)
         module = sys.modules[type(client).__module__]
-        read = module._response
+        read = module._status
 
-        def noted(answer: httpcore.Response, body: bytes) -> Response:
+        def noted(answer: httpcore.Response) -> bytes | None:
             seen.append(answer.status)
-            return read(answer, body)
+            return read(answer)
 
-        monkeypatch.setattr(module, "_response", noted)
+        monkeypatch.setattr(module, "_status", noted)
         for _ in range(2):
             await client.request(Operation.RETRIEVE, ["x"])
         await client.close()
@@ -230,7 +229,7 @@ async def test_keys_registered_by_request_never_give_way_and_never_keep_a_handsh
     kept = await store.records(KeyKind.KC, source=ID_A)
     assert len([record for record in kept if record.admin_fqdn is not None]) == 2
     assert len([record for record in kept if record.admin_fqdn is None]) == 2
-    relative = next(iter(answers[0].content["sec:skr"].values()))
+    relative = answers[0].content["sec:skr"]["rkid"]
     assert (await session.request(Operation.DELETE, "symmKeyReg", relative)).rsc is Rsc.DELETED
     assert (await registered()).rsc is Rsc.CREATED
 
@@ -241,8 +240,8 @@ async def test_a_client_registers_for_so_many_stakeholders(store):
 
     async def registered(admin: str) -> Rsc:
         later = datetime.now(UTC) + timedelta(hours=1)
-        body = encode(RESOURCE_NAME_MAF_CLIENT_REG, fqdn=MAF, expirationTime=later, adminFQDN=Fqdn(admin))
-        return (await session.request(Operation.CREATE, "clientReg", content=body)).rsc
+        asked = MafClientRegistration(fqdn=MAF, expiration_time=later, admin_fqdn=Fqdn(admin))
+        return (await session.request(Operation.CREATE, "clientReg", content=asked.encode())).rsc
 
     assert await registered("one.example") is Rsc.CREATED
     assert await registered("two.example") is Rsc.CREATED

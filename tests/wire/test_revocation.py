@@ -28,15 +28,16 @@ from onem2m_security.net import open_sessions, standing
 from onem2m_security.net.address import Transport
 from onem2m_security.net.channel import Channel, open_channel
 from onem2m_security.net.ports import request_client
+from onem2m_security.onem2m.paths import MAF_SYMM_KEY_REG
 from onem2m_security.onem2m.primitives import Operation, Response, Rsc
-from onem2m_security.release import MAF_BASE, SYMM_KEY_REG, Release
+from onem2m_security.release import Release
 from onem2m_security.store import KeyKind, Store
 from onem2m_security.tls.suites import PSK_SUITES
 
 KPSA = saef_psk.provisioned_key(KeyIdentifier.parse("kpsa@m.example"), key_of("kpsa"), peer=ID_A)
 OTHER_KPSA = saef_psk.provisioned_key(KeyIdentifier.parse("other@m.example"), key_of("other"), peer=ID_C)
 PATIENCE = 20.0
-SOMETHING = (MAF_BASE.strip("/"), SYMM_KEY_REG, "ab" * 16)
+SOMETHING = (*MAF_SYMM_KEY_REG, "ab" * 16)
 both_transports = pytest.mark.parametrize("transport", list(Transport))
 
 

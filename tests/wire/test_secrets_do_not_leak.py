@@ -22,7 +22,7 @@ from maf_support import ID_B, A, B, key_of, running_maf
 from onem2m_security.credentials import Secret
 from onem2m_security.keys import ExportedKey
 from onem2m_security.net.http_client import HttpClient
-from onem2m_security.release import SHORT_NAMES
+from onem2m_security.onem2m.resources import SHORT_NAMES
 from programs import M2MSEC, PATIENCE, Programs, kc_rows, key_file, m2msec
 
 
@@ -248,7 +248,6 @@ PUBLIC_OCTETS = {
     "Step.message",
     "Subscriber.amf",
     "SynchronisationFailure.auts",
-    "UbAnswer.body",
     "UbRequest.body",
     "UbResponse.body",
     "_Ask.auts",

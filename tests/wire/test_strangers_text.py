@@ -8,8 +8,9 @@ import pytest
 from sqlalchemy import Engine, event
 
 from maf_support import EVERYBODY, LOOPBACK, MAF, A, B, client_of
+from onem2m_security.onem2m.paths import MAF_CLIENT_REG, MAF_SYMM_KEY_REG
 from onem2m_security.onem2m.primitives import Operation, Rsc
-from onem2m_security.release import CLIENT_REG, RESOURCE_NAME_MAF_CLIENT_REG, SHORT_NAMES, SYMM_KEY_REG
+from onem2m_security.onem2m.resources import SHORT_NAMES, MafClientRegistration
 from onem2m_security.servers.maf import Maf
 from onem2m_security.servers.run import Server
 from onem2m_security.store import Store
@@ -37,19 +38,19 @@ async def running(tmp_path, postgres):
 async def test_paths_that_no_database_can_hold_are_not_found_and_cost_no_connection(running):
     address, made = running
     async with client_of(B, address) as hostile, client_of(A, address) as honest:
-        for resource in (CLIENT_REG, SYMM_KEY_REG):
+        for path in (MAF_CLIENT_REG, MAF_SYMM_KEY_REG):
             for text in TEXTS:
-                answer = await hostile.request(Operation.RETRIEVE, ("maf", resource, text))
-                assert answer.rsc in {Rsc.NOT_FOUND, Rsc.BAD_REQUEST}, (resource, text)
+                answer = await hostile.request(Operation.RETRIEVE, (*path, text))
+                assert answer.rsc in {Rsc.NOT_FOUND, Rsc.BAD_REQUEST}, (path, text)
         before = len(made)
 
         async def attack():
             for _ in range(20):
-                await hostile.request(Operation.RETRIEVE, ("maf", CLIENT_REG, "\x00"))
+                await hostile.request(Operation.RETRIEVE, (*MAF_CLIENT_REG, "\x00"))
 
         async def work():
             for _ in range(20):
-                answer = await honest.request(Operation.RETRIEVE, ("maf", SYMM_KEY_REG, "0" * 32))
+                answer = await honest.request(Operation.RETRIEVE, (*MAF_SYMM_KEY_REG, "0" * 32))
                 assert answer.rsc is Rsc.NOT_FOUND
 
         await asyncio.gather(attack(), work())
@@ -66,10 +67,12 @@ async def test_labels_with_any_character_are_kept_as_they_are(running):
             "adminFQDN": "admin.example",
             "labels": labels,
         }
-        content = {RESOURCE_NAME_MAF_CLIENT_REG: {SHORT_NAMES[name]: v for name, v in attributes.items()}}
-        made = await client.request(Operation.CREATE, ("maf", CLIENT_REG), content=content)
+        content = {
+            MafClientRegistration.resource_name: {SHORT_NAMES[name]: v for name, v in attributes.items()}
+        }
+        made = await client.request(Operation.CREATE, MAF_CLIENT_REG, content=content)
         assert made.rsc is Rsc.CREATED
-        registered = made.content[RESOURCE_NAME_MAF_CLIENT_REG]
-        path = ("maf", CLIENT_REG, registered[SHORT_NAMES["clientRegID"]])
+        registered = made.content[MafClientRegistration.resource_name]
+        path = (*MAF_CLIENT_REG, registered[SHORT_NAMES["clientRegID"]])
         found = await client.request(Operation.RETRIEVE, path)
-        assert found.content[RESOURCE_NAME_MAF_CLIENT_REG][SHORT_NAMES["labels"]] == labels
+        assert found.content[MafClientRegistration.resource_name][SHORT_NAMES["labels"]] == labels

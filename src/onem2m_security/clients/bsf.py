@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-from typing import Any, Protocol
+from typing import Protocol
 
-from ..credentials import ResolvedKey, Secret
-from ..errors import (
-    ConfigurationError,
-    CredentialError,
-    IdentifierError,
-    PeerRefusedError,
-    ResolverUnavailableError,
-)
+from ..credentials import ResolvedKey
+from ..errors import ConfigurationError, PeerRefusedError, ResolverUnavailableError
 from ..frameworks.saef_psk import initiate
 from ..frameworks.steps import Initiator
 from ..gba.context import NafKey
-from ..gba.keys import KeyChoice
 from ..identifiers import EntityId, Fqdn, KeyIdentifier
 from ..net.address import Address, Transport
 from ..net.limits import Limits
-from ..net.ports import expect, request_client
-from ..onem2m.primitives import Operation, RefusedError, Rsc, parse_timestamp
-from ..release import BOOTSTRAPPING_INFO, RESOURCE_NAME_BOOTSTRAPPING_INFO, SHORT_NAMES, ZN_BASE
-
-_PATH = (ZN_BASE.strip("/"), BOOTSTRAPPING_INFO)
+from ..net.ports import request_client
+from ..onem2m.primitives import Operation, Rsc
+from ..onem2m.resources import BootstrappingInfo
+from .answers import answered
 
 
 class BsfClient(Protocol):
@@ -98,35 +88,23 @@ class NafClient:
         Raises:
             ResolverUnavailableError: The BSF cannot be reached, or its answer cannot be used.
         """
-        path = (*_PATH, str(b_tid), str(self.naf), ua_security_protocol_id.hex())
+        path = (*BootstrappingInfo.path, str(b_tid), str(self.naf), ua_security_protocol_id.hex())
         response = await self._client.request(Operation.RETRIEVE, path)
         if response.rsc in {Rsc.NOT_FOUND, Rsc.ORIGINATOR_HAS_NO_PRIVILEGE}:
             return None
         try:
-            return _naf_key(b_tid, expect(response, Rsc.OK)[RESOURCE_NAME_BOOTSTRAPPING_INFO])
-        except (PeerRefusedError, CredentialError, IdentifierError, RefusedError) as error:
+            found = answered(response, BootstrappingInfo, Rsc.OK)
+        except PeerRefusedError as error:
             raise ResolverUnavailableError(f"{self.bsf} answered with no usable key: {error}") from None
-        except (binascii.Error, ValueError, KeyError, TypeError):
-            raise ResolverUnavailableError(f"{self.bsf} answered with no usable key") from None
+        return NafKey(
+            b_tid,
+            found.key_value,
+            found.key_type,
+            found.bootstrap_time,
+            found.expiration_time,
+            found.source_id,
+        )
 
     async def close(self) -> None:
         """Close the kept connections."""
         await self._client.close()
-
-
-def _naf_key(b_tid: KeyIdentifier, body: object) -> NafKey:
-    if not isinstance(body, dict):
-        raise TypeError("an object is expected")
-
-    def field(name: str) -> Any:  # noqa: ANN401 - JSON
-        return body[SHORT_NAMES[name]]
-
-    source = body.get(SHORT_NAMES["sourceID"])
-    return NafKey(
-        b_tid,
-        Secret(base64.b64decode(field("keyValue"), validate=True)),
-        KeyChoice(field("keyType")),
-        parse_timestamp(field("bootstrapTime")),
-        parse_timestamp(field("expirationTime")),
-        None if source is None else EntityId.parse(source),
-    )

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import secrets
 
-from ..credentials import ResolvedKey, Secret
+from ..credentials import ResolvedKey
 from ..diameter import messages as dm
+from ..diameter.bootstrapping_info import BootstrappingInfoRequest, decode_naf_key
 from ..diameter.messages import DiameterMessage
-from ..errors import ConfigurationError, CredentialError, MessageError, ResolverUnavailableError
+from ..errors import ConfigurationError, MessageError, ResolverUnavailableError
 from ..frameworks.saef_psk import initiate
 from ..frameworks.steps import Initiator
 from ..gba.context import NafKey
-from ..gba.keys import KeyChoice, naf_id
 from ..identifiers import EntityId, Fqdn, KeyIdentifier
 from ..net.address import Address
 from ..net.diameter import DiameterClient
 from ..net.limits import Limits
 
 _NO_KEY = {dm.NOT_AUTHORIZED, dm.TRANSACTION_IDENTIFIER_INVALID}
-_GBA_U_AWARE = 1
 
 
 class NafDiameterClient:
@@ -78,9 +77,7 @@ class NafDiameterClient:
                 (dm.ORIGIN_REALM, _realm(self.naf)),
                 (dm.DESTINATION_REALM, _realm(self.bsf)),
                 (dm.DESTINATION_HOST, str(self.bsf)),
-                (dm.TRANSACTION_IDENTIFIER, b_tid.base64),
-                (dm.NAF_ID, naf_id(self.naf, ua_security_protocol_id)),
-                (dm.GBA_U_AWARENESS_INDICATOR, _GBA_U_AWARE),
+                *BootstrappingInfoRequest(b_tid, self.naf, ua_security_protocol_id).encode(),
             ],
         )
         answer = await self._client.request(request)
@@ -89,8 +86,8 @@ class NafDiameterClient:
                 return None
             if answer.result != dm.SUCCESS:
                 raise ResolverUnavailableError(f"{self.bsf} answered with the result {answer.result}")
-            return _naf_key(b_tid, answer)
-        except (MessageError, CredentialError) as error:
+            return decode_naf_key(b_tid, answer)
+        except MessageError as error:
             raise ResolverUnavailableError(f"{self.bsf} answered with no usable key: {error}") from None
 
     async def close(self) -> None:
@@ -104,22 +101,3 @@ class NafDiameterClient:
 
 def _realm(name: Fqdn) -> str:
     return str(name).partition(".")[2] or str(name)
-
-
-def _naf_key(b_tid: KeyIdentifier, answer: DiameterMessage) -> NafKey:
-    """The key of the ME where there is one; a BSF does not say whether it is Ks_NAF or Ks_ext_NAF."""
-    of_me = answer.optional(dm.ME_KEY_MATERIAL)
-    of_uicc = answer.optional(dm.UICC_KEY_MATERIAL)
-    if of_me is None:
-        key, choice = answer.octets_of(dm.UICC_KEY_MATERIAL), KeyChoice.KS_INT_NAF
-    else:
-        key, choice = of_me, KeyChoice.KS_NAF if of_uicc is None else KeyChoice.KS_EXT_NAF
-    settings = answer.optional(dm.GBA_USER_SEC_SETTINGS)
-    return NafKey(
-        b_tid,
-        Secret(key),
-        choice,
-        answer.time_of(dm.BOOTSTRAP_INFO_CREATION_TIME),
-        answer.time_of(dm.KEY_EXPIRY_TIME),
-        None if settings is None else dm.entity_in(settings),
-    )

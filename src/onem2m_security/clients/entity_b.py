@@ -16,10 +16,10 @@ from ..frameworks import saef_gba, saef_maf
 from ..frameworks.steps import REMEMBERED, Acceptor, Authorities, ProvisionedKeys, Resolver, ResolverChain
 from ..identifiers import EntityId, KeyIdentifier
 from ..net.address import Address, Transport
+from ..net.binding import RequestHandler
 from ..net.channel import ChannelHandler
 from ..net.descriptors import open_files
 from ..net.limits import Limits
-from ..net.open_sessions import RequestHandler
 from ..net.ports import Port, channel_port, request_port
 from ..tls.endpoint import Endpoint
 from .bsf import BsfClient

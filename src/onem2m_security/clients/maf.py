@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from datetime import datetime
-from typing import Any
 
 from ..credentials import ResolvedKey, Secret
-from ..errors import (
-    ConfigurationError,
-    CredentialError,
-    IdentifierError,
-    PeerRefusedError,
-    ResolverUnavailableError,
-)
+from ..errors import ConfigurationError, IdentifierError, PeerRefusedError, ResolverUnavailableError
 from ..frameworks.saef_maf import ConnectionKey, connection_key, export_connection_key, initiate_maf_handshake
 from ..frameworks.steps import Initiator
 from ..identifiers import EntityId, Fqdn, KeyIdentifier, Suid
@@ -22,18 +13,12 @@ from ..net.address import Address, Transport
 from ..net.channel import open_channel
 from ..net.limits import Limits
 from ..net.ports import RequestClient, expect, request_client
-from ..onem2m.primitives import Operation, RefusedError, Rsc, parse_timestamp
-from ..onem2m.resources import encode
-from ..release import (
-    MAF_BASE,
-    RESOURCE_NAME_SYMM_KEY_REG,
-    RESOURCE_TYPE_SYMM_KEY_REG,
-    SHORT_NAMES,
-    SYMM_KEY_REG,
-)
+from ..onem2m.primitives import Operation, Rsc
+from ..onem2m.resources import SymmetricKeyRegistration
+from .answers import answered
 from .registration import RegistrationClient
 
-_PATH = (MAF_BASE.strip("/"), SYMM_KEY_REG)
+_PATH = SymmetricKeyRegistration.path
 
 
 class MafClient:
@@ -115,28 +100,26 @@ class MafClient:
             ResolverUnavailableError: The MAF cannot be reached.
             HandshakeError: The MAF does not know us by this key.
         """
-        content = encode(
-            RESOURCE_NAME_SYMM_KEY_REG,
+        asked = SymmetricKeyRegistration(
             fqdn=self.maf,
-            expirationTime=expires,
-            adminFQDN=admin,
-            SUID=suid,
-            targetIDs=(target,),
-            keyValue=key,
+            expiration_time=expires,
+            admin_fqdn=admin,
+            suid=suid,
+            target_ids=(target,),
+            key_value=key,
         )
         await self._ready()
         client = self._new_client()
         try:
             response = await client.request(
-                Operation.CREATE, _PATH, content=content, resource_type=RESOURCE_TYPE_SYMM_KEY_REG
+                Operation.CREATE, _PATH, content=asked.encode(), resource_type=asked.resource_type
             )
             if key is None:
                 key = export_connection_key(client.established, self.maf).kc
         finally:
             await client.close()
-        body = _body(expect(response, Rsc.CREATED))
-        kc_id = self._kc_id(body)
-        return ConnectionKey(kc_id, key, _expires(body), _targets(body))
+        made = answered(response, SymmetricKeyRegistration, Rsc.CREATED)
+        return ConnectionKey(self._kc_id(made), key, made.expiration_time, made.target_ids or ())
 
     async def retrieve(self, kc_id: KeyIdentifier) -> ResolvedKey | None:
         """MAF Key Retrieval (8.8.2.8); None when there is no such key for us.
@@ -149,25 +132,20 @@ class MafClient:
         if response.rsc is Rsc.NOT_FOUND:
             return None
         try:
-            body = _body(expect(response, Rsc.OK))
-            kc = Secret(base64.b64decode(_field(body, "keyValue"), validate=True))
-            source = body.get(SHORT_NAMES["sourceID"])
-            peer = None if source is None else EntityId.parse(source)
-            suid = Suid(body[SHORT_NAMES["SUID"]])
-        except (
-            PeerRefusedError,
-            CredentialError,
-            IdentifierError,
-            binascii.Error,
-            ValueError,
-            KeyError,
-        ) as error:
+            found = answered(response, SymmetricKeyRegistration, Rsc.OK)
+        except PeerRefusedError as error:
             raise ResolverUnavailableError(f"{self.maf} answered with no usable key: {error}") from None
-        if suid is not Suid.MAF_SAEF:
+        if found.key_value is None or found.suid is None:
             raise ResolverUnavailableError(
-                f"{kc_id}: the key is for SUID {int(suid)}, not for an association"
+                f"{self.maf} answered with no usable key: keyValue or SUID is missing"
             )
-        return connection_key(kc_id, kc, peer=peer, expires=_expires(body), suid=suid)
+        if found.suid is not Suid.MAF_SAEF:
+            raise ResolverUnavailableError(
+                f"{kc_id}: the key is for SUID {int(found.suid)}, not for an association"
+            )
+        return connection_key(
+            kc_id, found.key_value, peer=found.source_id, expires=found.expiration_time, suid=found.suid
+        )
 
     async def deregister_key(self, kc_id: KeyIdentifier) -> None:
         """MAF Key De-Registration (8.8.2.10).
@@ -193,40 +171,10 @@ class MafClient:
     def _new_client(self) -> RequestClient:
         return request_client(self._transport, self._initiator, self._address, limits=self._limits)
 
-    def _kc_id(self, body: dict[str, Any]) -> KeyIdentifier:
+    def _kc_id(self, made: SymmetricKeyRegistration) -> KeyIdentifier:
         try:
-            return KeyIdentifier.parse(f"{_field(body, 'relativeKeyID')}@{self.maf}")
-        except (IdentifierError, ValueError) as error:
+            return KeyIdentifier.parse(f"{made.relative_key_id or ''}@{self.maf}")
+        except IdentifierError as error:
             raise ResolverUnavailableError(
                 f"{self.maf} answered with no usable RelativeKeyID: {error}"
             ) from None
-
-
-def _body(content: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
-    body = content.get(RESOURCE_NAME_SYMM_KEY_REG)
-    if not isinstance(body, dict):
-        raise ResolverUnavailableError(f"the answer is no {RESOURCE_NAME_SYMM_KEY_REG}")
-    return body
-
-
-def _field(body: dict[str, Any], name: str) -> str:
-    value = body.get(SHORT_NAMES[name])
-    if not isinstance(value, str):
-        raise ValueError(f"{name} is missing")  # noqa: TRY004 - a malformed message, not a type of ours
-    return value
-
-
-def _targets(body: dict[str, Any]) -> tuple[EntityId, ...]:
-    value = body.get(SHORT_NAMES["targetIDs"], [])
-    try:
-        return tuple(EntityId.parse(text) for text in value)
-    except (IdentifierError, TypeError, AttributeError):
-        raise ResolverUnavailableError("the answer's targetIDs are no list of identifiers") from None
-
-
-def _expires(body: dict[str, Any]) -> datetime | None:
-    value = body.get(SHORT_NAMES["expirationTime"])
-    try:
-        return None if value is None else parse_timestamp(value)
-    except RefusedError as error:
-        raise ResolverUnavailableError(f"the answer's {error}") from None

@@ -20,9 +20,9 @@ from ..identifiers import EntityId, Fqdn, KeyIdentifier, Suid
 from ..net.address import Address, Transport
 from ..net.limits import Limits
 from ..net.ports import request_client
-from ..onem2m.fetch_credentials import FetchedCredential, decode
+from ..onem2m.fetch_credentials import FetchedCredential
+from ..onem2m.paths import FETCH_CREDENTIALS
 from ..onem2m.primitives import Operation, Rsc
-from ..release import FETCH_CREDENTIALS
 
 FETCH_SECONDS: Final = 8.0
 """For an MEF to answer, waiting for our other questions included; below the time that a handshake has."""
@@ -98,10 +98,10 @@ class MefClient:
     async def _fetch(self, ke_id: KeyIdentifier, suid: Suid) -> tuple[FetchedCredential | None, datetime]:
         # Lifetime counts from before the MEF read its clock: so nothing outlives Ke, whatever our clock says.
         asked = datetime.now(UTC)
-        path = (FETCH_CREDENTIALS.strip("/"), ke_id.base64, str(int(suid)))
+        path = (*FETCH_CREDENTIALS, ke_id.base64, str(int(suid)))
         response = await self._client.request(Operation.RETRIEVE, path)
         try:
-            fetched = decode(response.content)
+            fetched = FetchedCredential.decode(response.content)
         except MessageError as error:
             raise ResolverUnavailableError(
                 f"{self.mef} gave no usable answer ({response.rsc.name}): {error}"

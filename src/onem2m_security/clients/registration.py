@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Self
+from typing import Self
 
-from ..errors import IdentifierError, ResolverUnavailableError
+from ..errors import ResolverUnavailableError
 from ..identifiers import Fqdn, KeyIdentifier
 from ..net.ports import RequestClient, expect
-from ..onem2m.primitives import Operation, RefusedError, Rsc, parse_timestamp
-from ..onem2m.resources import encode
-from ..release import (
-    CLIENT_REG,
-    MAF_BASE,
-    MEF_BASE,
-    RESOURCE_NAME_MAF_CLIENT_REG,
-    RESOURCE_NAME_MEF_CLIENT_REG,
-    RESOURCE_TYPE_MAF_CLIENT_REG,
-    RESOURCE_TYPE_MEF_CLIENT_REG,
-    SHORT_NAMES,
-)
+from ..onem2m.primitives import Operation, Rsc
+from ..onem2m.resources import ClientRegistration, MafClientRegistration, MefClientRegistration
+from .answers import answered
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,24 +29,15 @@ class Registered:
     assigned_key_id: KeyIdentifier | None
 
     @classmethod
-    def decode(cls, body: Mapping[str, Any]) -> Self:
-        """Read the resource from an answer.
+    def of(cls, answer: ClientRegistration) -> Self:
+        """What a whole answer says.
 
         Raises:
-            ResolverUnavailableError: It is none.
+            ResolverUnavailableError: It lacks the identifier or the end.
         """
-        try:
-            registration_id = body[SHORT_NAMES["clientRegID"]]
-            if not isinstance(registration_id, str):
-                raise ResolverUnavailableError("the answer's client registration identifier is not a text")
-            assigned = body.get(SHORT_NAMES["assignedSymmKeyID"])
-            return cls(
-                registration_id,
-                parse_timestamp(body[SHORT_NAMES["expirationTime"]]),
-                None if assigned is None else KeyIdentifier.parse_km_id(assigned),
-            )
-        except (KeyError, TypeError, AttributeError, IdentifierError, RefusedError) as error:
-            raise ResolverUnavailableError(f"the answer is no client registration: {error}") from None
+        if answer.client_reg_id is None or answer.expiration_time is None:
+            raise ResolverUnavailableError("the answer lacks the registration's identifier or its end")
+        return cls(answer.client_reg_id, answer.expiration_time, answer.assigned_symm_key_id)
 
 
 class RegistrationClient:
@@ -66,9 +47,8 @@ class RegistrationClient:
         """A client of the MAF or the MEF at this FQDN."""
         self._client = client
         self._fqdn = fqdn
-        self._path = ((MAF_BASE if at_maf else MEF_BASE).strip("/"), CLIENT_REG)
-        self._name = RESOURCE_NAME_MAF_CLIENT_REG if at_maf else RESOURCE_NAME_MEF_CLIENT_REG
-        self._type = RESOURCE_TYPE_MAF_CLIENT_REG if at_maf else RESOURCE_TYPE_MEF_CLIENT_REG
+        self._resource = MafClientRegistration if at_maf else MefClientRegistration
+        self._path = self._resource.path
 
     async def register(self, *, expires: datetime, admin: Fqdn, labels: tuple[str, ...] = ()) -> Registered:
         """Register, or renew our registration for this administrating stakeholder.
@@ -82,13 +62,13 @@ class RegistrationClient:
             PeerRefusedError: The function refused.
             ResolverUnavailableError: It cannot be reached, or its answer cannot be used.
         """
-        content = encode(
-            self._name, fqdn=self._fqdn, expirationTime=expires, adminFQDN=admin, labels=labels or None
+        asked = self._resource(
+            fqdn=self._fqdn, expiration_time=expires, admin_fqdn=admin, labels=labels or None
         )
         response = await self._client.request(
-            Operation.CREATE, self._path, content=content, resource_type=self._type
+            Operation.CREATE, self._path, content=asked.encode(), resource_type=asked.resource_type
         )
-        return Registered.decode(self._body(expect(response, Rsc.CREATED)))
+        return Registered.of(answered(response, self._resource, Rsc.CREATED))
 
     async def retrieve(self, registration_id: str) -> Registered:
         """What is registered.
@@ -98,7 +78,7 @@ class RegistrationClient:
             ResolverUnavailableError: The function cannot be reached, or its answer cannot be used.
         """
         response = await self._client.request(Operation.RETRIEVE, (*self._path, registration_id))
-        return Registered.decode(self._body(expect(response, Rsc.OK)))
+        return Registered.of(answered(response, self._resource, Rsc.OK))
 
     async def update(
         self, registration_id: str, *, expires: datetime | None = None, labels: tuple[str, ...] | None = None
@@ -109,15 +89,11 @@ class RegistrationClient:
             PeerRefusedError: The function refused.
             ResolverUnavailableError: It cannot be reached, or its answer cannot be used.
         """
-        content = encode(self._name, expirationTime=expires, labels=labels)
+        asked = self._resource(expiration_time=expires, labels=labels)
         response = await self._client.request(
-            Operation.UPDATE, (*self._path, registration_id), content=content
+            Operation.UPDATE, (*self._path, registration_id), content=asked.encode()
         )
-        assigned = self._body(expect(response, Rsc.UPDATED)).get(SHORT_NAMES["assignedSymmKeyID"])
-        try:
-            return None if assigned is None else KeyIdentifier.parse_km_id(assigned)
-        except (IdentifierError, TypeError, AttributeError) as error:
-            raise ResolverUnavailableError(f"assignedSymmKeyID: {error}") from None
+        return answered(response, self._resource, Rsc.UPDATED).assigned_symm_key_id
 
     async def deregister(self, registration_id: str) -> None:
         """End the registration.
@@ -127,9 +103,3 @@ class RegistrationClient:
             ResolverUnavailableError: The function cannot be reached.
         """
         expect(await self._client.request(Operation.DELETE, (*self._path, registration_id)), Rsc.DELETED)
-
-    def _body(self, content: Mapping[str, Any]) -> Mapping[str, Any]:
-        body = content.get(self._name)
-        if not isinstance(body, dict):
-            raise ResolverUnavailableError(f"the answer is no {self._name}")
-        return body

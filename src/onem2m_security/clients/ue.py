@@ -15,12 +15,13 @@ from ..gba import digest
 from ..gba.aka import AkaResult, MacFailure, Success, SynchronisationFailure
 from ..gba.bootstrap_info import BootstrappingInfo
 from ..gba.context import BootstrappedContext
-from ..gba.digest_headers import AuthenticationInfo, Challenge, Credentials, DigestAlgorithm
+from ..gba.digest_headers import Challenge, Credentials, DigestAlgorithm
 from ..gba.keys import Impi, b_tid_of, ks_of
+from ..gba.ub_messages import UbResponse
 from ..identifiers import Fqdn
 from ..net.address import Address
 from ..net.limits import Limits
-from ..net.ub import UbAnswer, UbClient
+from ..net.ub import UbClient
 
 _CHALLENGES_MAX = 3
 """Challenges answered in one bootstrapping: the first, one to resynchronise, one for a stale nonce."""
@@ -111,14 +112,14 @@ class Ue:
                         )
         raise AuthenticationError(f"{self._bsf} goes on challenging {impi}: bootstrapping given up")
 
-    def _chosen(self, answer: UbAnswer) -> Challenge:
+    def _chosen(self, answer: UbResponse) -> Challenge:
         """The strongest challenge of those that were offered."""
         if answer.status >= 500:
             raise ResolverUnavailableError(f"{self._bsf} cannot bootstrap anybody now: try again later")
         if answer.status != 401:
             refused = f"{self._bsf} refused {self._card.impi} (HTTP {answer.status})"
             raise AuthenticationError(f"{refused}: it is not subscribed there, or it is barred")
-        offered = [Challenge.parse(header) for header in answer.challenges]
+        offered = answer.challenges
         for algorithm in _PREFERRED:
             for challenge in offered:
                 if challenge.algorithm is algorithm:
@@ -127,15 +128,15 @@ class Ue:
                     return challenge
         raise MessageError(f"{self._bsf} sent no challenge")
 
-    def _verified(self, answer: UbAnswer, credentials: Credentials, password: Secret) -> BootstrappingInfo:
+    def _verified(self, answer: UbResponse, credentials: Credentials, password: Secret) -> BootstrappingInfo:
         """B-TID and lifetime, once the BSF has proven that it sent them."""
         if answer.status != 200:
             raise AuthenticationError(
                 f"{self._bsf} refused the response of {self._card.impi} (HTTP {answer.status})"
             )
-        if answer.authentication_info is None:
+        info = answer.authentication_info
+        if info is None:
             raise AuthenticationError(f"{self._bsf} did not prove itself: no Authentication-Info")
-        info = AuthenticationInfo.parse(answer.authentication_info)
         if not digest.verify_server(info, credentials, password=password, body=answer.body):
             raise AuthenticationError(f"{self._bsf} did not prove itself: a wrong Authentication-Info")
         return BootstrappingInfo.parse(answer.body)

@@ -39,8 +39,9 @@ from ..frameworks.steps import Established
 from ..identifiers import EntityId, Fqdn, KeyIdentifier, Suid
 from ..net.address import Address
 from ..net.http_client import HttpClient
+from ..onem2m.paths import FETCH_CREDENTIALS
 from ..onem2m.primitives import Operation, Request, Response, Rsc
-from ..release import DEFAULT_RELEASE, FETCH_CREDENTIALS, Release
+from ..release import DEFAULT_RELEASE, Release
 from ..store.records import KeyKind, KeyRecord
 from ..store.store import Store
 
@@ -191,7 +192,7 @@ class Demo:
         fetched = await _found(maf_data, KeyKind.KM, km.key_id)
         if fetched is None or fetched.key != km.key or fetched.key_id != km.credential:
             raise SecurityFrameworkError("the MAF did not fetch the Km that the Enrolee derived")
-        path = f"{FETCH_CREDENTIALS}/<KeID>/{int(Suid.PROVISIONED_MAF)}"
+        path = "/" + "/".join((*FETCH_CREDENTIALS, "<KeID>", str(int(Suid.PROVISIONED_MAF))))
         self._tell("8.3.2.1", MAF, MEF, "in the middle of it: whose is this KeId?", GET=path)
         facts = {
             "KmId": str(fetched.key_id),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import secrets
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Final, cast
 
 import aiocoap
@@ -13,15 +13,23 @@ from aiocoap import error, resource
 from aiocoap.numbers.codes import Code
 from aiocoap.optiontypes import StringOption, UintOption
 
-from ..errors import ConfigurationError, HandshakeError, ResolverUnavailableError
+from ..errors import ConfigurationError, HandshakeError, MessageError, ResolverUnavailableError
 from ..frameworks.steps import Established, Initiator
 from ..onem2m.primitives import Operation, RefusedError, Request, Response, Rsc
 from .address import Address
+from .binding import (
+    RELEASE_VERSION,
+    RequestHandler,
+    read_content,
+    read_response,
+    request_primitive,
+    write_content,
+)
 from .coap_blocks import Blocks
 from .coap_layer import AIOCOAP_MOVED, CoapApplication, CoapInterface, CoapRemote, coap_context
 from .coap_messages import (
     FROM,
-    RELEASE_VERSION,
+    RELEASE_VERSION_INDICATOR,
     REQUEST_ID,
     RESOURCE_TYPE,
     RESPONSE_STATUS,
@@ -31,13 +39,9 @@ from .coap_messages import (
 from .limits import Limits
 from .udp import DatagramApplication, DatagramConnection, MakeApplication, open_datagram_connection
 
-RequestHandler = Callable[[Request, Established], Awaitable[Response]]
-
 _CONTENT_FORMAT_JSON: Final = 50
 _JSON_FORMATS: Final = {_CONTENT_FORMAT_JSON, 10001}
 """application/json and vnd.onem2m-res+json (TS-0008 table 6.2.2.2-1)."""
-_RELEASE: Final = "3"
-_MAX_SEGMENTS: Final = 8
 _PROOF_SECONDS: Final = 5.0
 _ENDLESS: Final = b"\x40\x02\0\1" + b"\xd3\x0e\xff\xff\xf6"
 """A request (POST) whose Block1 option says that it is the last of 2^20 blocks of 1024 octets."""
@@ -96,34 +100,11 @@ class _Site(resource.Resource, resource.PathCapable):
         return _render(response, request_id)
 
     def _parse(self, message: Any, request_id: str) -> Request:
-        operation = _OPERATIONS.get(message.code)
-        if operation is None:
-            raise RefusedError(Rsc.OPERATION_NOT_ALLOWED, "POST, GET, PUT and DELETE are offered")
-        if not request_id:
-            raise RefusedError(Rsc.BAD_REQUEST, "oneM2M-RQI (the Request Identifier) is missing")
-        if len(message.opt.uri_path) > _MAX_SEGMENTS:
-            raise RefusedError(Rsc.NOT_FOUND, "nothing is found here")
-        return Request(
-            operation,
-            tuple(message.opt.uri_path),
-            text_option(message, FROM),
-            request_id,
-            self._content(message),
+        request = request_primitive(
+            _OPERATIONS.get(message.code), tuple(message.opt.uri_path), text_option(message, FROM), request_id
         )
-
-    def _content(self, message: Any) -> object:
-        if not message.payload:
-            return None
-        if len(message.payload) > self._limits.body_octets:
-            raise RefusedError(
-                Rsc.CONTENTS_UNACCEPTABLE, f"the content has more than {self._limits.body_octets} octets"
-            )
-        if message.opt.content_format not in _JSON_FORMATS:
-            raise RefusedError(Rsc.CONTENTS_UNACCEPTABLE, "the content is not application/json")
-        try:
-            return json.loads(message.payload)
-        except (ValueError, RecursionError):
-            raise RefusedError(Rsc.BAD_REQUEST, "the content is not JSON") from None
+        is_json = message.opt.content_format in _JSON_FORMATS
+        return replace(request, content=read_content(message.payload, self._limits, is_json=is_json))
 
     async def needs_blockwise_assembly(self, request: Any) -> bool:
         """No: aiocoap would put any number of requests together, of any length."""
@@ -132,10 +113,10 @@ class _Site(resource.Resource, resource.PathCapable):
 
 
 def _render(response: Response, request_id: str) -> Any:
-    payload = b"" if response.content is None else json.dumps(response.content).encode()
+    payload = write_content(response.content)
     message = aiocoap.Message(code=_CODES[response.rsc], payload=payload)
     message.opt.add_option(UintOption(RESPONSE_STATUS, int(response.rsc)))
-    message.opt.add_option(StringOption(RELEASE_VERSION, _RELEASE))
+    message.opt.add_option(StringOption(RELEASE_VERSION_INDICATOR, RELEASE_VERSION))
     message.opt.max_age = 0  # it may hold keys: nobody caches it (TS-0008 clause 6.4)
     if request_id:
         message.opt.add_option(StringOption(REQUEST_ID, request_id))
@@ -261,12 +242,12 @@ class CoapClient:
         Raises:
             ResolverUnavailableError: The peer cannot be reached, or its answer is no response primitive.
         """
-        payload = b"" if content is None else json.dumps(content).encode()
+        payload = write_content(content)
         message = aiocoap.Message(code=_METHODS[operation], payload=payload)
         message.opt.uri_path = tuple(to)
         message.opt.add_option(StringOption(FROM, str(self._initiator.local)))
         message.opt.add_option(StringOption(REQUEST_ID, secrets.token_hex(8)))
-        message.opt.add_option(StringOption(RELEASE_VERSION, _RELEASE))
+        message.opt.add_option(StringOption(RELEASE_VERSION_INDICATOR, RELEASE_VERSION))
         if resource_type is not None:
             message.opt.add_option(UintOption(RESOURCE_TYPE, resource_type))
         if payload:
@@ -274,12 +255,14 @@ class CoapClient:
         try:
             message.remote = await self._open()
             answer = await self._answer(message)
+            return read_response(text_option(answer, RESPONSE_STATUS), answer.payload, self._limits)
+        except MessageError as failure:
+            raise ResolverUnavailableError(f"{self._initiator.peer} at {self._address}: {failure}") from None
         except (error.Error, HandshakeError, OSError, TimeoutError) as failure:
             reason = str(failure) or type(failure).__name__
             raise ResolverUnavailableError(
                 f"{self._initiator.peer} at {self._address}: {reason}"
             ) from failure
-        return self._response(answer)
 
     async def _answer(self, message: Any) -> Any:
         """Wait for the answer; a session on which none comes is closed, and the next request makes another.
@@ -318,18 +301,6 @@ class CoapClient:
             self._established = connection.handshake.result()
             self._remote = made[0]
             return self._remote
-
-    def _response(self, answer: Any) -> Response:
-        if len(answer.payload) > self._limits.body_octets:
-            raise ResolverUnavailableError("the answer is too long")
-        try:
-            rsc = Rsc(int(text_option(answer, RESPONSE_STATUS)))
-            content = json.loads(answer.payload) if answer.payload else None
-        except (ValueError, RecursionError):
-            raise ResolverUnavailableError("the answer is no oneM2M response primitive") from None
-        if content is not None and not isinstance(content, dict):
-            raise ResolverUnavailableError("the content of the answer is not a JSON object")
-        return Response(rsc, content)
 
     @property
     def established(self) -> Established:

@@ -26,7 +26,7 @@ FROM: Final = OptionNumber(279)
 REQUEST_ID: Final = OptionNumber(283)
 RESPONSE_STATUS: Final = OptionNumber(307)
 RESOURCE_TYPE: Final = OptionNumber(267)
-RELEASE_VERSION: Final = OptionNumber(271)
+RELEASE_VERSION_INDICATOR: Final = OptionNumber(271)
 
 _VERSION: Final = 1
 _HEADER_OCTETS: Final = 4
@@ -63,14 +63,14 @@ _KNOWN: Final = {
     OptionNumber.SIZE2: _Option(UintOption, 4),
     OptionNumber.REQUEST_TAG: _Option(OpaqueOption, 8, repeatable=True),
     # TS-0008 table 6.2.2.4.0-1: OT, RTURI, ASRI, RQET, RSET, OET, GID, ATI, VSI, GTM, AUS; EC, CTO, CTS
-    **dict.fromkeys(map(OptionNumber, (FROM, REQUEST_ID, RELEASE_VERSION)), _TEXT),
+    **dict.fromkeys(map(OptionNumber, (FROM, REQUEST_ID, RELEASE_VERSION_INDICATOR)), _TEXT),
     **dict.fromkeys(map(OptionNumber, (259, 263, 275, 291, 295, 299, 311, 327, 331, 339)), _TEXT),
     OptionNumber(335): _Option(StringOption, 512),
     **dict.fromkeys(
         map(OptionNumber, (RESPONSE_STATUS, RESOURCE_TYPE, 303, 319, 323)), _Option(UintOption, 2)
     ),
 }
-for _number in (FROM, REQUEST_ID, RELEASE_VERSION, RESPONSE_STATUS, RESOURCE_TYPE):
+for _number in (FROM, REQUEST_ID, RELEASE_VERSION_INDICATOR, RESPONSE_STATUS, RESOURCE_TYPE):
     _number.format = _KNOWN[_number].format
 
 _PROXYING: Final = {OptionNumber.PROXY_URI, OptionNumber.PROXY_SCHEME}

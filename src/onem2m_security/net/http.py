@@ -6,8 +6,8 @@ The application finds the association in the state of the request. The asking si
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, cast
 from urllib.parse import unquote_to_bytes
 
@@ -20,14 +20,17 @@ from uvicorn.server import ServerState
 
 from ..frameworks.steps import Established
 from ..onem2m.primitives import Operation, RefusedError, Request, Response, Rsc
+from .binding import (
+    MAX_SEGMENTS,
+    RELEASE_VERSION,
+    RequestHandler,
+    read_content,
+    request_primitive,
+    write_content,
+)
 from .http_server import BoundedHttpProtocol, check_bounds, http_config
 from .limits import Limits, at_most
 from .tcp import ProtocolFactory
-
-RequestHandler = Callable[[Request, Established], Awaitable[Response]]
-
-RELEASE_VERSION_INDICATOR: Final = "3"
-"""X-M2M-RVI (TS-0009 clause 6.4.22)."""
 
 METHODS: Final = {
     Operation.CREATE: "POST",
@@ -55,7 +58,6 @@ _STATUS: Final = {
 }
 """Response Status Code to HTTP status (TS-0009 table 6.3.2-1)."""
 
-MAX_SEGMENTS: Final = 8
 _JSON_TYPES: Final = {"application/json", "application/vnd.onem2m-res+json"}
 
 
@@ -118,58 +120,40 @@ def http_protocol(handler: RequestHandler, limits: Limits) -> ProtocolFactory:
 
 
 async def _parse(http_request: HttpRequest, limits: Limits) -> Request:
-    operation = _OPERATIONS.get(http_request.method)
-    if operation is None:
-        raise RefusedError(Rsc.OPERATION_NOT_ALLOWED, "POST, GET, PUT and DELETE are offered")
-    request_id = http_request.headers.get("x-m2m-ri")
-    if not request_id or len(request_id) > 255:
-        raise RefusedError(Rsc.BAD_REQUEST, "X-M2M-RI (the Request Identifier) is missing")
-    return Request(
-        operation=operation,
-        to=_segments(http_request.scope.get("raw_path", b"")),
-        originator=http_request.headers.get("x-m2m-origin", "")[:255],
-        request_id=request_id,
-        content=await _content(http_request, limits),
+    headers = http_request.headers
+    request = request_primitive(
+        _OPERATIONS.get(http_request.method),
+        _segments(http_request.scope.get("raw_path", b"")),
+        headers.get("x-m2m-origin", ""),
+        headers.get("x-m2m-ri", ""),
     )
+    body = await at_most(limits.body_octets, http_request.stream())
+    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    return replace(request, content=read_content(body, limits, is_json=media_type in _JSON_TYPES))
 
 
 def _segments(raw_path: bytes) -> tuple[str, ...]:
-    """The path, split before it is unquoted: a base64 identifier may hold a quoted slash."""
+    """The path, split before it is unquoted: a base64 identifier may hold a quoted slash.
+
+    Of a path that is too long, no more than shows that it is.
+    """
     parts = raw_path.partition(b"?")[0].strip(b"/").split(b"/")
     try:
-        segments = tuple(unquote_to_bytes(part).decode("utf-8") for part in parts[: MAX_SEGMENTS + 1])
+        return tuple(unquote_to_bytes(part).decode("utf-8") for part in parts[: MAX_SEGMENTS + 1])
     except UnicodeDecodeError:
         raise RefusedError(Rsc.BAD_REQUEST, "the path is not UTF-8") from None
-    if len(segments) > MAX_SEGMENTS:
-        raise RefusedError(Rsc.NOT_FOUND, "nothing is found here")
-    return segments
-
-
-async def _content(http_request: HttpRequest, limits: Limits) -> object:
-    body = await at_most(limits.body_octets, http_request.stream())
-    if body is None:
-        raise RefusedError(
-            Rsc.CONTENTS_UNACCEPTABLE, f"the content has more than {limits.body_octets} octets"
-        )
-    if not body:
-        return None
-    media_type = http_request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type not in _JSON_TYPES:
-        raise RefusedError(Rsc.CONTENTS_UNACCEPTABLE, "the content is not application/json")
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        raise RefusedError(Rsc.BAD_REQUEST, "the content is not JSON") from None
 
 
 def _render(response: Response, request_id: str) -> HttpResponse:
-    content = None if response.content is None else json.dumps(response.content).encode()
+    content = write_content(response.content)
     headers = {
         "X-M2M-RSC": str(int(response.rsc)),
-        "X-M2M-RVI": RELEASE_VERSION_INDICATOR,
+        "X-M2M-RVI": RELEASE_VERSION,
         "Cache-Control": "no-store",
     }
     if request_id:
         headers["X-M2M-RI"] = request_id
-    media_type = None if content is None else "application/json"
-    return HttpResponse(content, status_code=_STATUS[response.rsc], headers=headers, media_type=media_type)
+    media_type = "application/json" if content else None
+    return HttpResponse(
+        content or None, status_code=_STATUS[response.rsc], headers=headers, media_type=media_type
+    )

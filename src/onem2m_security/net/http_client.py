@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import secrets
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -11,12 +10,13 @@ from urllib.parse import quote
 
 import httpcore
 
-from ..errors import HandshakeError, ResolverUnavailableError
+from ..errors import HandshakeError, MessageError, ResolverUnavailableError
 from ..frameworks.steps import Established, Initiator
-from ..onem2m.primitives import Operation, Response, Rsc
+from ..onem2m.primitives import Operation, Response
 from .address import Address
+from .binding import RELEASE_VERSION, read_response, write_content
 from .channel import Channel, open_channel
-from .http import METHODS, RELEASE_VERSION_INDICATOR
+from .http import METHODS
 from .limits import Limits, at_most
 
 MAX_CONNECTIONS: Final = 8
@@ -116,12 +116,12 @@ class HttpClient:
         Raises:
             ResolverUnavailableError: The peer cannot be reached, or its answer is no response primitive.
         """
-        body = b"" if content is None else json.dumps(content).encode()
+        body = write_content(content)
         headers = [
             (b"Host", self._authority.encode("ascii")),
             (b"X-M2M-Origin", self._originator.encode()),
             (b"X-M2M-RI", secrets.token_hex(8).encode()),
-            (b"X-M2M-RVI", RELEASE_VERSION_INDICATOR.encode()),
+            (b"X-M2M-RVI", RELEASE_VERSION.encode()),
             (b"Accept", b"application/json"),
         ]
         if content is not None:
@@ -147,9 +147,9 @@ class HttpClient:
                 ) as answer,
             ):
                 whole = await at_most(self._limits.body_octets, answer.aiter_stream())
-                if whole is None:
-                    raise ResolverUnavailableError(f"{self._authority}: the answer is too long")
-                return _response(answer, whole)
+                return read_response(_status(answer), whole, self._limits)
+        except MessageError as error:
+            raise ResolverUnavailableError(f"{self._authority}: {error}") from None
         except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, OSError) as error:
             raise ResolverUnavailableError(f"{self._authority}: {error or type(error).__name__}") from error
 
@@ -169,13 +169,5 @@ class HttpClient:
         await self._pool.aclose()
 
 
-def _response(answer: httpcore.Response, body: bytes) -> Response:
-    headers = {name.lower(): value for name, value in answer.headers}
-    try:
-        rsc = Rsc(int(headers[b"x-m2m-rsc"]))
-        content = json.loads(body) if body else None
-    except (KeyError, ValueError, RecursionError):
-        raise ResolverUnavailableError("the answer is no oneM2M response primitive") from None
-    if content is not None and not isinstance(content, dict):
-        raise ResolverUnavailableError("the content of the answer is not a JSON object")
-    return Response(rsc, content)
+def _status(answer: httpcore.Response) -> bytes | None:
+    return {name.lower(): value for name, value in answer.headers}.get(b"x-m2m-rsc")

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from typing import Final
 
 from ..errors import (
@@ -27,9 +27,8 @@ from ..onem2m.primitives import RefusedError, Request, Response, Rsc
 from ..peer_quotas import Ceiling, PeerQuotas, Rate
 from ..telemetry import LOG
 from ..tls.session import Session, State
+from .binding import RequestHandler
 from .standing import CROWDED_OUT, REVOKED, Standing
-
-RequestHandler = Callable[[Request, Established], Awaitable[Response]]
 
 WATCH_SECONDS: Final = 1.0
 """How often a port asks whether something was revoked."""

@@ -9,12 +9,13 @@ from ..errors import PeerRefusedError
 from ..frameworks.steps import Authorities, Established, Initiator
 from ..onem2m.primitives import Operation, Response, Rsc
 from .address import Address, Transport
+from .binding import RequestHandler
 from .channel import ChannelHandler, channel_protocol, datagram_channels
 from .coap import CoapClient, CoapServer
 from .http import http_protocol
 from .http_client import HttpClient
 from .limits import Limits
-from .open_sessions import OpenSessions, RequestHandler
+from .open_sessions import OpenSessions
 from .tcp import Listener
 from .udp import DatagramListener
 

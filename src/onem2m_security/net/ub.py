@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Self
 
 import httpcore
@@ -161,23 +161,6 @@ def _application(handler: UbHandler, limits: Limits) -> ASGIApp:
     return application
 
 
-@dataclass(frozen=True, slots=True)
-class UbAnswer:
-    """What the BSF answered.
-
-    Attributes:
-        status: The status code.
-        challenges: The WWW-Authenticate values, in order.
-        authentication_info: The Authentication-Info value; None without one.
-        body: The entity body.
-    """
-
-    status: int
-    challenges: tuple[str, ...]
-    authentication_info: str | None
-    body: bytes
-
-
 class UbClient:
     """A UE's connection to one BSF; an asynchronous context manager that closes it."""
 
@@ -190,12 +173,12 @@ class UbClient:
         )
         self._pool = httpcore.AsyncConnectionPool(max_connections=1)
 
-    async def get(self, authorization: str) -> UbAnswer:
+    async def get(self, authorization: str) -> UbResponse:
         """GET / with these credentials, and the answer, whatever its status but 429.
 
         Raises:
             ResolverUnavailableError: The BSF cannot be reached, does not speak HTTP, or is asked too often.
-            MessageError: The answer is too long, or has Authentication-Info twice.
+            MessageError: The answer is too long.
         """
         headers = [
             (b"Host", str(self._bsf).encode("ascii")),
@@ -216,18 +199,14 @@ class UbClient:
         except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, OSError) as error:
             raise ResolverUnavailableError(f"{self._bsf}: {error or type(error).__name__}") from error
 
-    async def _read(self, answer: httpcore.Response) -> UbAnswer:
+    async def _read(self, answer: httpcore.Response) -> UbResponse:
         if answer.status == 429:
             raise ResolverUnavailableError(f"{self._bsf} is asked too often from our address: wait a little")
         body = await at_most(UB_BODY_MAX_OCTETS, answer.aiter_stream())
         if body is None:
             raise MessageError(f"{self._bsf}: the answer is too long")
-        found = [(name.lower(), value.decode("latin-1")) for name, value in answer.headers]
-        infos = [value for name, value in found if name == b"authentication-info"]
-        if len(infos) > 1:
-            raise MessageError(f"{self._bsf} answered with Authentication-Info twice")
-        challenges = tuple(value for name, value in found if name == b"www-authenticate")
-        return UbAnswer(answer.status, challenges, infos[0] if infos else None, body)
+        headers = ((name.decode("latin-1"), value.decode("latin-1")) for name, value in answer.headers)
+        return UbResponse(answer.status, tuple(headers), body)
 
     async def close(self) -> None:
         """Close the connection."""

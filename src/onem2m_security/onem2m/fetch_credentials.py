@@ -11,7 +11,7 @@ import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from ..credentials import Secret
 from ..errors import CredentialError, IdentifierError, MessageError
@@ -44,29 +44,29 @@ class FetchedCredential:
             "Lifetime": int(self.lifetime.total_seconds()),
         }
 
+    @classmethod
+    def decode(cls, content: object) -> Self | None:
+        """Read an MEF's answer; None for a refusal.
+
+        Raises:
+            MessageError: It is neither of the two; the message names the parameter and shows no value.
+        """
+        if not isinstance(content, dict) or not isinstance(content.get("Status"), bool):
+            raise MessageError("Status is missing: it is no answer to fetchCredentials")
+        if not content["Status"]:
+            return None
+        return cls(
+            _credential(content.get("Credential")),
+            _enrolee(content.get("EnroleeID")),
+            _lifetime(content.get("Lifetime")),
+        )
+
 
 REFUSAL: Final[Mapping[str, Any]] = {
     "Status": False,
     "ErrorString": "no credential for this target, usage and KeID",
 }
 """Table 8.3.2.1-6: the one answer for a KeID that is unknown, has expired, or is not for the originator."""
-
-
-def decode(content: object) -> FetchedCredential | None:
-    """Read an MEF's answer; None for a refusal.
-
-    Raises:
-        MessageError: It is neither of the two; the message names the parameter and shows no value.
-    """
-    if not isinstance(content, dict) or not isinstance(content.get("Status"), bool):
-        raise MessageError("Status is missing: it is no answer to fetchCredentials")
-    if not content["Status"]:
-        return None
-    return FetchedCredential(
-        _credential(content.get("Credential")),
-        _enrolee(content.get("EnroleeID")),
-        _lifetime(content.get("Lifetime")),
-    )
 
 
 def _credential(value: object) -> Secret:

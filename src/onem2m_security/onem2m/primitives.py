@@ -5,13 +5,15 @@ The bindings (HTTP: TS-0009, CoAP: TS-0008) turn octets into these and back; the
 
 from __future__ import annotations
 
+import contextlib
 import enum
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
-from ..errors import SecurityFrameworkError
+from ..errors import MessageError, SecurityFrameworkError
 
 
 class Operation(enum.IntEnum):
@@ -84,6 +86,9 @@ class RefusedError(SecurityFrameworkError):
         return Response(self.rsc, {"m2m:dbg": str(self)})
 
 
+_TIMESTAMP: Final = re.compile(r"(\d{8}T\d{6})(,\d{1,8})?Z?", re.ASCII)
+
+
 def timestamp(moment: datetime) -> str:
     """m2m:timestamp: basic ISO 8601 in UTC, whole seconds (TS-0004 clause 6.3.3)."""
     return moment.astimezone(UTC).strftime("%Y%m%dT%H%M%S")
@@ -93,12 +98,10 @@ def parse_timestamp(text: object) -> datetime:
     """Parse m2m:timestamp (or m2m:absRelTimestamp in its absolute form); fractions of a second are dropped.
 
     Raises:
-        RefusedError: It is none (BAD_REQUEST).
+        MessageError: It is none.
     """
-    if isinstance(text, str) and len(text) <= 24:
-        whole = text.removesuffix("Z").partition(",")[0]
-        try:
-            return datetime.strptime(whole, "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
-        except ValueError:
-            pass
-    raise RefusedError(Rsc.BAD_REQUEST, "expirationTime is not a timestamp of the form 20261231T235959")
+    found = _TIMESTAMP.fullmatch(text) if isinstance(text, str) else None
+    if found is not None:
+        with contextlib.suppress(ValueError):
+            return datetime.strptime(found[1], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
+    raise MessageError("a timestamp of the form 20261231T235959 is expected")

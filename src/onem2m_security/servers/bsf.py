@@ -19,8 +19,7 @@ from ..gba.keys import UA_SECURITY_PROTOCOL_OCTETS
 from ..gba.subscriber import Hss
 from ..identifiers import EntityId, Fqdn, KeyIdentifier
 from ..onem2m.primitives import Operation, RefusedError, Request, Response, Rsc
-from ..onem2m.resources import encode
-from ..release import BOOTSTRAPPING_INFO, RESOURCE_NAME_BOOTSTRAPPING_INFO, ZN_BASE
+from ..onem2m.resources import BootstrappingInfo
 from ..store.records import KeyKind
 from ..store.store import Store
 from ..telemetry import LOG
@@ -68,8 +67,7 @@ class Bsf(Function):
             resolver=self,
             revision=store.trust.revision,
         )
-        path = (ZN_BASE.strip("/"), BOOTSTRAPPING_INFO)
-        self.routes[Operation.RETRIEVE, path, 3] = self._bootstrapping_info
+        self.routes[Operation.RETRIEVE, BootstrappingInfo.path, 3] = self._bootstrapping_info
 
     async def resolve(self, identity: bytes, suite: Suite) -> ResolvedKey | None:
         """The key of a NAF, by its identifier."""
@@ -95,15 +93,14 @@ class Bsf(Function):
             raise RefusedError(Rsc.BAD_REQUEST, str(error)) from None
         except ValueError:
             raise RefusedError(Rsc.BAD_REQUEST, "the Ua security protocol is not in hex") from None
-        body = encode(
-            RESOURCE_NAME_BOOTSTRAPPING_INFO,
-            keyValue=found.key,
-            keyType=found.choice.value,
-            expirationTime=found.expires,
-            bootstrapTime=found.issued,
-            sourceID=found.entity,
+        info = BootstrappingInfo(
+            key_value=found.key,
+            key_type=found.choice,
+            expiration_time=found.expires,
+            bootstrap_time=found.issued,
+            source_id=found.entity,
         )
-        return Response(Rsc.OK, body)
+        return Response(Rsc.OK, info.encode())
 
     async def naf_key(
         self, established: Established, b_tid: KeyIdentifier, naf: Fqdn, ua_security_protocol_id: bytes

@@ -17,13 +17,12 @@ from ..credentials import ResolvedKey
 from ..errors import RecordExistsError
 from ..frameworks.steps import Established
 from ..identifiers import EntityId, Fqdn, KeyIdentifier, Suid
+from ..onem2m import resources
 from ..onem2m.primitives import Operation, RefusedError, Request, Response, Rsc
-from ..onem2m.resources import Attributes, decode, encode
 from ..peer_quotas import DEFAULT_QUOTAS, Ceiling, PeerQuotas
-from ..release import CLIENT_REG
 from ..store.records import ClientRegistration
 from ..store.store import Store
-from .function import Handler, Route
+from .function import Handler, Route, asked_of
 
 MAX_REGISTRATION: Final = timedelta(days=366)
 
@@ -35,7 +34,7 @@ class ClientRegistrations:
         self,
         store: Store,
         fqdn: Fqdn,
-        resource_name: str,
+        resource: type[resources.ClientRegistration],
         *,
         lifetime: timedelta = MAX_REGISTRATION,
         quotas: PeerQuotas = DEFAULT_QUOTAS,
@@ -45,19 +44,19 @@ class ClientRegistrations:
         Args:
             store: Where they are kept.
             fqdn: The function's FQDN.
-            resource_name: ``<mafClientReg>`` or ``<mefClientReg>``, as release.py names it.
+            resource: <mafClientReg> or <mefClientReg>.
             lifetime: The longest registration; none outlives the credential it was made with.
             quotas: What one client may have.
         """
         self._ceiling = Ceiling("client registrations", quotas.client_registrations)
         self._store = store
         self._fqdn = fqdn
-        self._name = resource_name
+        self._resource = resource
         self._lifetime = lifetime
 
-    def routes(self, base: str) -> dict[Route, Handler]:
-        """The requests that are answered, under the function's base path."""
-        path = (base.strip("/"), CLIENT_REG)
+    def routes(self) -> dict[Route, Handler]:
+        """The requests that are answered."""
+        path = self._resource.path
         return {
             (Operation.CREATE, path, 0): self.register,
             (Operation.RETRIEVE, path, 1): self.retrieve,
@@ -67,9 +66,9 @@ class ClientRegistrations:
 
     async def register(self, request: Request, established: Established) -> Response:
         """Client Registration (8.8.2.3, 8.3.5.2.3)."""
-        asked = decode(request.content, self._name)
+        asked = asked_of(request, self._resource)
         client = established.association.peer
-        self._check(asked, {"fqdn", "expiration_time", "admin_fqdn", "labels"})
+        self._check_fqdn(asked)
         if client is None or None in {asked.fqdn, asked.expiration_time, asked.admin_fqdn}:
             raise RefusedError(
                 Rsc.BAD_REQUEST, "the function's FQDN, expirationTime and adminFQDN are required"
@@ -93,8 +92,10 @@ class ClientRegistrations:
     async def update(self, request: Request, established: Established) -> Response:
         """Client Registration Update (8.8.2.5): the end, the labels, and a new Km if there is one."""
         registration = await self._find_own(request, established)
-        asked = decode(request.content, self._name)
-        self._check(asked, {"fqdn", "expiration_time", "labels"})
+        asked = asked_of(request, self._resource)
+        self._check_fqdn(asked)
+        if asked.admin_fqdn is not None:
+            raise RefusedError(Rsc.BAD_REQUEST, "the adminFQDN cannot be changed")
         if asked.expiration_time is None and asked.labels is None:
             raise RefusedError(Rsc.BAD_REQUEST, "at least one of expirationTime and labels is required")
         assigned = _assigned(established)
@@ -107,13 +108,12 @@ class ClientRegistrations:
         if not await self._store.update_registration(changed):
             raise _not_found()
         is_new = assigned is not None and assigned != registration.assigned_key_id
-        answer = encode(
-            self._name,
-            expirationTime=changed.expires if asked.expiration_time is not None else None,
+        answer = self._resource(
+            expiration_time=changed.expires if asked.expiration_time is not None else None,
             labels=changed.labels if asked.labels is not None else None,
-            assignedSymmKeyID=assigned if is_new else None,
+            assigned_symm_key_id=assigned if is_new else None,
         )
-        return Response(Rsc.UPDATED, answer)
+        return Response(Rsc.UPDATED, answer.encode())
 
     async def deregister(self, request: Request, established: Established) -> Response:
         """Client De-Registration (8.8.2.6)."""
@@ -123,14 +123,11 @@ class ClientRegistrations:
 
     # --- inside -------------------------------------------------------------------------------------------
 
-    def _check(self, asked: Attributes, settable: set[str]) -> None:
+    def _check_fqdn(self, asked: resources.ClientRegistration) -> None:
         if asked.fqdn not in {None, self._fqdn}:
             raise RefusedError(Rsc.BAD_REQUEST, "the FQDN is not this function's")
-        for field in dataclasses.fields(asked):
-            if getattr(asked, field.name) is not None and field.name not in settable:
-                raise RefusedError(Rsc.BAD_REQUEST, f"{field.name} is not part of this request")
 
-    def _expires(self, asked: Attributes, established: Established) -> datetime:
+    def _expires(self, asked: resources.ClientRegistration, established: Established) -> datetime:
         """What the client proposes, within what is allowed."""
         now = datetime.now(UTC)
         limits = [now + self._lifetime]
@@ -167,15 +164,15 @@ class ClientRegistrations:
         return found
 
     def _describe(self, registration: ClientRegistration) -> dict[str, object]:
-        return encode(
-            self._name,
-            clientRegID=registration.registration_id,
+        described = self._resource(
+            client_reg_id=registration.registration_id,
             labels=registration.labels or None,
-            expirationTime=registration.expires,
-            clientID=registration.client,
-            adminFQDN=registration.admin_fqdn,
-            assignedSymmKeyID=registration.assigned_key_id,
+            expiration_time=registration.expires,
+            client_id=registration.client,
+            admin_fqdn=registration.admin_fqdn,
+            assigned_symm_key_id=registration.assigned_key_id,
         )
+        return described.encode()
 
 
 def _assigned(established: Established) -> KeyIdentifier | None:

@@ -22,8 +22,8 @@ from ..frameworks.steps import Established
 from ..identifiers import EntityId, EntityKind, Fqdn, KeyIdentifier, Suid, shown
 from ..keys import km_for, kpsa_for
 from ..onem2m.fetch_credentials import REFUSAL, FetchedCredential
+from ..onem2m.paths import FETCH_CREDENTIALS
 from ..onem2m.primitives import Operation, Request, Response, Rsc
-from ..release import FETCH_CREDENTIALS
 from ..store.records import KeyKind, KeyRecord
 from ..store.store import Store
 from ..telemetry import KEYS_STORED, LOG
@@ -45,7 +45,7 @@ class Enrolments:
 
     def routes(self) -> dict[Route, Handler]:
         """The request that is answered."""
-        return {(Operation.RETRIEVE, (FETCH_CREDENTIALS.strip("/"),), 2): self.fetch}
+        return {(Operation.RETRIEVE, FETCH_CREDENTIALS, 2): self.fetch}
 
     async def enrol(
         self,

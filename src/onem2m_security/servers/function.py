@@ -6,16 +6,21 @@ Deny by default: the originator must be the authenticated client, and a path wit
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
-from ..errors import StoreError
+from ..errors import MessageError, StoreError
 from ..frameworks.steps import Acceptor, Established
 from ..identifiers import Fqdn
 from ..onem2m.primitives import Operation, RefusedError, Request, Response, Rsc
+from ..onem2m.resources import Resource
 from ..telemetry import LOG, REQUESTS
 
 Handler = Callable[[Request, Established], Awaitable[Response]]
 Route = tuple[Operation, tuple[str, ...], int]
 """Operation, the fixed segments of the path, and how many segments follow them."""
+
+
+_Asked = TypeVar("_Asked", bound=Resource)
 
 
 class Function:
@@ -72,3 +77,15 @@ class Function:
 def _leads_to(route: Route, path: tuple[str, ...]) -> bool:
     _, fixed, free = route
     return path[: len(fixed)] == fixed and len(path) == len(fixed) + free
+
+
+def asked_of(request: Request, resource: type[_Asked]) -> _Asked:
+    """What a request's Content asks for.
+
+    Raises:
+        RefusedError: BAD_REQUEST, naming the attribute and what is expected of it.
+    """
+    try:
+        return resource.decode_request(request.content)
+    except MessageError as error:
+        raise RefusedError(Rsc.BAD_REQUEST, str(error)) from None

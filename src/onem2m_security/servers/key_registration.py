@@ -15,13 +15,12 @@ from ..frameworks.saef_maf import export_connection_key
 from ..frameworks.steps import Established
 from ..identifiers import RELATIVE_KEY_ID_OCTETS, EntityId, Fqdn, KeyIdentifier, Suid
 from ..onem2m.primitives import Operation, RefusedError, Request, Response, Rsc
-from ..onem2m.resources import Attributes, decode, encode
+from ..onem2m.resources import SymmetricKeyRegistration
 from ..peer_quotas import DEFAULT_QUOTAS, Ceiling, PeerQuotas, Rate
-from ..release import RESOURCE_NAME_SYMM_KEY_REG, SYMM_KEY_REG
 from ..store.records import KeyKind, KeyRecord
 from ..store.store import Store
 from ..telemetry import KEYS_STORED, LOG
-from .function import Handler, Route
+from .function import Handler, Route, asked_of
 
 _SINGLE_TARGET = {Suid.MAF_SAEF, Suid.MAF_ESPRIM}
 _MANY_TARGETS = {Suid.MAF_ESDATA_ENCRYPTION, Suid.MAF_ESDATA_SIGNATURE}
@@ -44,9 +43,9 @@ class KeyRegistrations:
         self._fqdn = fqdn
         self._lifetime = lifetime
 
-    def routes(self, base: str) -> dict[Route, Handler]:
-        """The requests that are answered, under the function's base path."""
-        path = (base.strip("/"), SYMM_KEY_REG)
+    def routes(self) -> dict[Route, Handler]:
+        """The requests that are answered."""
+        path = SymmetricKeyRegistration.path
         return {
             (Operation.CREATE, path, 0): self.register,
             (Operation.RETRIEVE, path, 1): self.retrieve,
@@ -73,7 +72,7 @@ class KeyRegistrations:
 
     async def register(self, request: Request, established: Established) -> Response:
         """MAF Key Registration (8.8.2.7): with a key value of the client's, or with the session's export."""
-        asked = decode(request.content, RESOURCE_NAME_SYMM_KEY_REG)
+        asked = asked_of(request, SymmetricKeyRegistration)
         if asked.expiration_time is None or asked.suid is None or asked.admin_fqdn is None:
             raise RefusedError(Rsc.BAD_REQUEST, "expirationTime, adminFQDN and SUID are required")
         if asked.fqdn not in {None, self._fqdn}:
@@ -103,7 +102,7 @@ class KeyRegistrations:
             raise RefusedError(Rsc.CONFLICT, str(error)) from error
         except ParentGoneError as error:
             raise RefusedError(Rsc.ORIGINATOR_HAS_NO_PRIVILEGE, str(error)) from error
-        return Response(Rsc.CREATED, self._describe(record, with_key=False))
+        return Response(Rsc.CREATED, self._describe(record, with_key=False).encode())
 
     async def retrieve(self, request: Request, established: Established) -> Response:
         """MAF Key Retrieval (8.8.2.8): only a target that the source named gets the key."""
@@ -117,12 +116,12 @@ class KeyRegistrations:
             target=str(established.association.peer),
             fingerprint=record.key.fingerprint,
         )
-        return Response(Rsc.OK, self._describe(record, with_key=True))
+        return Response(Rsc.OK, self._describe(record, with_key=True).encode())
 
     async def update(self, request: Request, established: Established) -> Response:
         """MAF Key Registration Update (8.8.2.9): only by the source."""
         found = record = await self._find_own(request, established)
-        asked = decode(request.content, RESOURCE_NAME_SYMM_KEY_REG)
+        asked = asked_of(request, SymmetricKeyRegistration)
         if asked.expiration_time is None and asked.labels is None and asked.target_ids is None:
             raise RefusedError(
                 Rsc.BAD_REQUEST, "at least one of expirationTime, labels and targetIDs is required"
@@ -136,13 +135,12 @@ class KeyRegistrations:
         record = self._limited(record, asked)
         if not await self._store.update(found, record):
             raise _changed()
-        changed = encode(
-            RESOURCE_NAME_SYMM_KEY_REG,
-            expirationTime=record.expires if asked.expiration_time is not None else None,
+        changed = SymmetricKeyRegistration(
+            expiration_time=record.expires if asked.expiration_time is not None else None,
             labels=record.labels if asked.labels is not None else None,
-            targetIDs=record.targets if asked.target_ids is not None else None,
+            target_ids=record.targets if asked.target_ids is not None else None,
         )
-        return Response(Rsc.UPDATED, changed)
+        return Response(Rsc.UPDATED, changed.encode())
 
     async def deregister(self, request: Request, established: Established) -> Response:
         """MAF Key De-Registration (8.8.2.10): only by the source; the key is not handed out any more."""
@@ -199,7 +197,7 @@ class KeyRegistrations:
             parent=parent,
         )
 
-    def _limited(self, record: KeyRecord, asked: Attributes) -> KeyRecord:
+    def _limited(self, record: KeyRecord, asked: SymmetricKeyRegistration) -> KeyRecord:
         """What the client proposes, within what is allowed."""
         limit = record.issued + self._lifetime if record.expires is None else record.expires
         ends = limit if asked.expiration_time is None else min(asked.expiration_time, limit)
@@ -258,17 +256,16 @@ class KeyRegistrations:
             raise _not_found()
         return record
 
-    def _describe(self, record: KeyRecord, *, with_key: bool) -> dict[str, object]:
-        return encode(
-            RESOURCE_NAME_SYMM_KEY_REG,
-            relativeKeyID=record.key_id.relative.upper(),
-            expirationTime=record.expires,
-            sourceID=record.source,
+    def _describe(self, record: KeyRecord, *, with_key: bool) -> SymmetricKeyRegistration:
+        return SymmetricKeyRegistration(
+            relative_key_id=record.key_id.relative.upper(),
+            expiration_time=record.expires,
+            source_id=record.source,
             labels=record.labels or None,
-            adminFQDN=record.admin_fqdn or self._fqdn,
-            SUID=record.suid,
-            targetIDs=None if with_key else record.targets,
-            keyValue=record.key if with_key else None,
+            admin_fqdn=record.admin_fqdn or self._fqdn,
+            suid=record.suid,
+            target_ids=None if with_key else record.targets,
+            key_value=record.key if with_key else None,
         )
 
 

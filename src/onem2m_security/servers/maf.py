@@ -19,8 +19,8 @@ from ..errors import IdentifierError
 from ..frameworks.saef_maf import master_credential
 from ..frameworks.steps import REMEMBERED, Acceptor, Established, Fetch, Resolver, ResolverChain
 from ..identifiers import EntityId, Fqdn, KeyIdentifier
+from ..onem2m.resources import MafClientRegistration
 from ..peer_quotas import DEFAULT_QUOTAS, PeerQuotas
-from ..release import MAF_BASE, RESOURCE_NAME_MAF_CLIENT_REG
 from ..store.records import KeyKind, KeyRecord
 from ..store.store import Store
 from ..tls.endpoint import Endpoint
@@ -70,8 +70,8 @@ class Maf(Function):
         """
         super().__init__(fqdn)
         self.keys = KeyRegistrations(store, fqdn, lifetime=kc_lifetime, quotas=quotas)
-        registrations = ClientRegistrations(store, fqdn, RESOURCE_NAME_MAF_CLIENT_REG, quotas=quotas)
-        self.routes |= self.keys.routes(MAF_BASE) | registrations.routes(MAF_BASE)
+        registrations = ClientRegistrations(store, fqdn, MafClientRegistration, quotas=quotas)
+        self.routes |= self.keys.routes() | registrations.routes()
         self._store = store
         self._enrolees = Enrolees(
             store,

@@ -15,8 +15,9 @@ from ..errors import AuthenticationError, QuotaError
 from ..frameworks.instructions import DEFAULT_ENROLMENT_EXPIRY, BootstrapInstruction, as_credential
 from ..frameworks.steps import Acceptor, Established, parse_identity
 from ..identifiers import EntityId, Fqdn
+from ..onem2m.resources import MefClientRegistration
 from ..peer_quotas import DEFAULT_QUOTAS, PeerQuotas, Rate
-from ..release import DEFAULT_RELEASE, MEF_BASE, RESOURCE_NAME_MEF_CLIENT_REG, Release
+from ..release import DEFAULT_RELEASE, Release
 from ..store.records import KeyKind
 from ..store.store import Store
 from ..tls.endpoint import Endpoint
@@ -55,9 +56,9 @@ class Mef(Function):
         """
         super().__init__(fqdn)
         self.enrolments = Enrolments(store, fqdn)
-        registrations = ClientRegistrations(store, fqdn, RESOURCE_NAME_MEF_CLIENT_REG, quotas=quotas)
+        registrations = ClientRegistrations(store, fqdn, MefClientRegistration, quotas=quotas)
         self._rate = Rate("key registrations", quotas.key_registrations_per_second)
-        self.routes |= self.enrolments.routes() | registrations.routes(MEF_BASE)
+        self.routes |= self.enrolments.routes() | registrations.routes()
         self._store = store
         self._enrolment_expiry = enrolment_expiry
         self._release = release

@@ -26,7 +26,7 @@ from ..errors import (
 )
 from ..gba import digest
 from ..gba.aka import AuthenticationVector
-from ..gba.bootstrap_info import MEDIA_TYPE, BootstrappingInfo
+from ..gba.bootstrap_info import BootstrappingInfo
 from ..gba.context import BootstrappedContext
 from ..gba.digest_headers import AkaNonce, Challenge, Credentials, DigestAlgorithm
 from ..gba.keys import Impi, b_tid_of, ks_of
@@ -167,8 +167,7 @@ class Ub:
         offered = (
             replace(challenged.challenge, algorithm=algorithm, stale=stale) for algorithm in self._algorithms
         )
-        headers = tuple(("WWW-Authenticate", str(challenge)) for challenge in offered)
-        return UbResponse(401, (*headers, NO_STORE))
+        return UbResponse.challenging(offered)
 
     async def _finish(
         self, request: UbRequest, credentials: Credentials, challenged: Challenged
@@ -203,8 +202,7 @@ class Ub:
             fingerprint=context.ks.fingerprint,
             expires=context.expires.isoformat(),
         )
-        headers = (("Content-Type", MEDIA_TYPE), ("Authentication-Info", str(info)), NO_STORE)
-        return UbResponse(200, headers, body)
+        return UbResponse.finishing(info, body)
 
     async def _keep(self, challenged: Challenged, guss: Guss) -> BootstrappedContext:
         vector = challenged.vector

@@ -7,12 +7,10 @@ this kind serves one connection. Nothing here opens a socket.
 from __future__ import annotations
 
 from ..diameter import messages as dm
+from ..diameter.bootstrapping_info import BootstrappingInfoRequest, encode_naf_key
 from ..diameter.messages import Attribute, DiameterMessage
 from ..errors import IdentifierError, MessageError, StoreError
 from ..frameworks.steps import Established
-from ..gba.context import NafKey
-from ..gba.keys import UA_SECURITY_PROTOCOL_OCTETS, KeyChoice
-from ..identifiers import Fqdn, KeyIdentifier
 from ..onem2m.primitives import RefusedError, Rsc
 from ..telemetry import LOG
 from .bsf import Bsf
@@ -78,15 +76,14 @@ class ZnDiameter:
     async def _info(self, request: DiameterMessage) -> list[Attribute]:
         """The AVPs of a Bootstrapping-Info-Answer (TS 29.109 clause 5.2)."""
         try:
-            b_tid = KeyIdentifier.parse(request.octets_of(dm.TRANSACTION_IDENTIFIER))
-            naf_id = request.octets_of(dm.NAF_ID)
-            naf = Fqdn.parse(naf_id[:-UA_SECURITY_PROTOCOL_OCTETS].decode("ascii"))
-            ua_id = naf_id[-UA_SECURITY_PROTOCOL_OCTETS:]
-            found = await self._bsf.naf_key(self.established, b_tid, naf, ua_id)
-            return _answer(found)
+            asked = BootstrappingInfoRequest.decode(request)
+            found = await self._bsf.naf_key(
+                self.established, asked.b_tid, asked.naf, asked.ua_security_protocol_id
+            )
+            return [(dm.RESULT_CODE, dm.SUCCESS), *encode_naf_key(found)]
         except MessageError as error:
             return self._refuse((dm.RESULT_CODE, dm.MISSING_AVP), error)
-        except (IdentifierError, UnicodeDecodeError) as error:
+        except IdentifierError as error:
             return self._refuse((dm.RESULT_CODE, dm.INVALID_AVP_VALUE), error)
         except RefusedError as error:
             known = _RESULTS.get(error.rsc)
@@ -100,19 +97,3 @@ class ZnDiameter:
         peer = str(self.established.association.peer)
         LOG.info("request refused", local=str(self._bsf.fqdn), peer=peer, reason=str(error))
         return [result]
-
-
-def _answer(found: NafKey) -> list[Attribute]:
-    """Ks_int_NAF is UICC-Key-Material, the other two are ME-Key-Material (clauses 6.3.1.6 and 6.3.1.7)."""
-    code = dm.UICC_KEY_MATERIAL if found.choice is KeyChoice.KS_INT_NAF else dm.ME_KEY_MATERIAL
-    settings: list[Attribute] = []
-    if found.entity is not None:
-        settings = [(dm.GBA_USER_SEC_SETTINGS, dm.settings_of(found.entity))]
-    return [
-        (dm.RESULT_CODE, dm.SUCCESS),
-        (code, found.key.reveal()),
-        (dm.KEY_EXPIRY_TIME, found.expires),
-        (dm.BOOTSTRAP_INFO_CREATION_TIME, found.issued),
-        *settings,
-        (dm.GBA_TYPE, 0),
-    ]

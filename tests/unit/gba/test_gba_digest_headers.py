@@ -1,6 +1,7 @@
 """The headers of Ub as values: what they accept, refuse and write."""
 
 import base64
+import contextlib
 
 import pytest
 from hypothesis import given
@@ -15,6 +16,7 @@ from onem2m_security.gba.digest_headers import (
     DigestAlgorithm,
     Qop,
 )
+from onem2m_security.gba.ub_messages import NO_STORE, UbResponse
 
 # RFC 3310 clause 4: the example's messages, as printed there.
 RFC3310_NONCE = "CjPk9mRqNuT25eRkajM09uTl9nM09uTl9nMz5OX25PZz=="
@@ -217,3 +219,40 @@ def test_damaged_headers_are_read_or_refused_by_our_error(kind, data):
     except MessageError:
         return
     assert kind.parse(str(parsed)) == parsed
+
+
+@given(st.lists(challenges, max_size=3))
+def test_the_challenges_of_a_response_of_ub_come_back_in_order(offered):
+    response = UbResponse.challenging(offered)
+    assert response.challenges == tuple(offered)
+    assert response.authentication_info is None
+    assert NO_STORE in response.headers
+
+
+@given(infos, st.binary(max_size=40))
+def test_the_proof_of_a_response_of_ub_comes_back(info, body):
+    response = UbResponse.finishing(info, body)
+    assert (response.authentication_info, response.challenges, response.body) == (info, (), body)
+    assert NO_STORE in response.headers
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["WWW-Authenticate", "www-authenticate", "Authentication-Info", "X"]),
+            st.text(max_size=60) | challenges.map(str) | infos.map(str),
+        ),
+        max_size=4,
+    )
+)
+def test_any_headers_of_ub_are_read_or_refused_by_the_one_error(headers):
+    response = UbResponse(401, tuple(headers))
+    for read in (lambda: response.challenges, lambda: response.authentication_info):
+        with contextlib.suppress(MessageError):
+            read()
+
+
+def test_a_proof_that_is_there_twice_is_none():
+    twice = (("Authentication-Info", "x"), ("authentication-info", "x"))
+    with pytest.raises(MessageError, match="twice"):
+        _ = UbResponse(200, twice).authentication_info

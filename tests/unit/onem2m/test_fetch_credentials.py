@@ -12,7 +12,7 @@ from mef_support import DEVICE
 from onem2m_security.credentials import Secret
 from onem2m_security.errors import MessageError
 from onem2m_security.identifiers import EntityId
-from onem2m_security.onem2m.fetch_credentials import REFUSAL, FetchedCredential, decode
+from onem2m_security.onem2m.fetch_credentials import REFUSAL, FetchedCredential
 
 ENROLEES = st.sampled_from(
     [DEVICE.entity, EntityId("/cse"), EntityId("Cae"), EntityId.parse("//bücher.example/c")]
@@ -32,7 +32,7 @@ JSON = st.recursive(
 )
 def test_an_answer_comes_back(key, enrolee, seconds):
     answer = FetchedCredential(key, enrolee, timedelta(seconds=seconds))
-    assert decode(answer.encode()) == answer
+    assert FetchedCredential.decode(answer.encode()) == answer
 
 
 def test_the_answer_has_the_parameters_of_table_8_3_2_1_5():
@@ -48,7 +48,7 @@ def test_the_answer_has_the_parameters_of_table_8_3_2_1_5():
 def test_the_refusal_has_the_parameters_of_table_8_3_2_1_6():
     assert set(REFUSAL) == {"Status", "ErrorString"}
     assert REFUSAL["Status"] is False
-    assert decode(dict(REFUSAL)) is None
+    assert FetchedCredential.decode(dict(REFUSAL)) is None
 
 
 @pytest.mark.parametrize(
@@ -79,14 +79,14 @@ def test_the_refusal_has_the_parameters_of_table_8_3_2_1_6():
 )
 def test_a_wrong_parameter_is_refused_by_its_name(name, value):
     with pytest.raises(MessageError, match=name) as caught:
-        decode(GOOD | {name: value})
+        FetchedCredential.decode(GOOD | {name: value})
     assert GOOD["Credential"] not in str(caught.value)
 
 
 @given(JSON)
 def test_anything_else_is_refused_or_is_a_refusal(content):
     try:
-        decoded = decode(content)
+        decoded = FetchedCredential.decode(content)
     except MessageError:
         return
     assert decoded is None
@@ -95,6 +95,6 @@ def test_anything_else_is_refused_or_is_a_refusal(content):
 @given(name=st.sampled_from(sorted(GOOD)), value=JSON)
 def test_no_value_of_a_parameter_escapes(name, value):
     try:
-        decode(GOOD | {name: value})
+        FetchedCredential.decode(GOOD | {name: value})
     except MessageError as error:
         assert len(str(error)) < 120  # noqa: PT017 - not every value is refused

@@ -14,7 +14,7 @@ from maf_support import A_OF_TWO, EVERYBODY, ID_A, ID_B, ID_C, MAF, A, B, C, key
 from onem2m_security.identifiers import Fqdn, KeyIdentifier
 from onem2m_security.keys import ExportLabel
 from onem2m_security.onem2m.primitives import Operation, Rsc, timestamp
-from onem2m_security.release import SHORT_NAMES
+from onem2m_security.onem2m.resources import SHORT_NAMES
 from onem2m_security.servers.maf import DEFAULT_KC_LIFETIME, Maf
 from onem2m_security.store import KeyKind, Store
 

@@ -1,0 +1,102 @@
+"""What the bindings to HTTP (TS-0009) and CoAP (TS-0008) share: octets to primitives and back, without I/O.
+
+A binding itself only knows the names of its options or headers, and its codes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+from ..errors import MessageError
+from ..frameworks.steps import Established
+from ..onem2m.primitives import Operation, RefusedError, Request, Response, Rsc
+from .limits import Limits
+
+RequestHandler = Callable[[Request, Established], Awaitable[Response]]
+"""Answers a request primitive that came over an established session."""
+
+RELEASE_VERSION: Final = "3"
+"""The Release Version Indicator of what is sent (TS-0009 clause 6.4.22, TS-0008 clause 6.2.2.4)."""
+
+MAX_SEGMENTS: Final = 8
+MAX_REQUEST_ID: Final = 255
+
+
+def request_primitive(
+    operation: Operation | None, to: tuple[str, ...], originator: str, request_id: str
+) -> Request:
+    """A request as far as its head tells; its content is still to come.
+
+    Args:
+        operation: What the method means; None when it means none of the four.
+        to: The segments of the path; those beyond one too many need not be there.
+        originator: The From parameter, at most 255 characters of which count.
+        request_id: The Request Identifier, 1 to 255 characters; empty when it is missing.
+
+    Raises:
+        RefusedError: OPERATION_NOT_ALLOWED, BAD_REQUEST for the Request Identifier, NOT_FOUND for a path that
+            is longer than any here.
+    """
+    if operation is None:
+        raise RefusedError(Rsc.OPERATION_NOT_ALLOWED, "POST, GET, PUT and DELETE are offered")
+    if not 1 <= len(request_id) <= MAX_REQUEST_ID:
+        raise RefusedError(Rsc.BAD_REQUEST, "the Request Identifier is missing, or too long")
+    if len(to) > MAX_SEGMENTS:
+        raise RefusedError(Rsc.NOT_FOUND, "nothing is found here")
+    return Request(operation, to, originator[:255], request_id)
+
+
+def read_content(body: bytes | None, limits: Limits, *, is_json: bool) -> object:
+    """The Content of a request, as JSON values; None without one.
+
+    Args:
+        body: The octets; None when there were more than ``body_octets``.
+        limits: Bounds on its size.
+        is_json: Whether its media type is one of oneM2M's for JSON.
+
+    Raises:
+        RefusedError: CONTENTS_UNACCEPTABLE when it is too long or of another type, BAD_REQUEST when it is not
+            JSON.
+    """
+    if body is None or len(body) > limits.body_octets:
+        raise RefusedError(
+            Rsc.CONTENTS_UNACCEPTABLE, f"the content has more than {limits.body_octets} octets"
+        )
+    if not body:
+        return None
+    if not is_json:
+        raise RefusedError(Rsc.CONTENTS_UNACCEPTABLE, "the content is not application/json")
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        raise RefusedError(Rsc.BAD_REQUEST, "the content is not JSON") from None
+
+
+def write_content(content: Mapping[str, Any] | None) -> bytes:
+    """A Content parameter as octets; none for None."""
+    return b"" if content is None else json.dumps(content).encode()
+
+
+def read_response(status: str | bytes | None, body: bytes | None, limits: Limits) -> Response:
+    """A response primitive.
+
+    Args:
+        status: The Response Status Code in digits; None when it is missing.
+        body: The octets of its content; None when there were more than ``body_octets``.
+        limits: Bounds on its size.
+
+    Raises:
+        MessageError: It is too long, or no response primitive.
+    """
+    if body is None or len(body) > limits.body_octets:
+        raise MessageError("the answer is too long")
+    try:
+        rsc = Rsc(int(status or b""))
+        content = json.loads(body) if body else None
+    except (ValueError, RecursionError):
+        raise MessageError("the answer is no oneM2M response primitive") from None
+    if content is not None and not isinstance(content, dict):
+        raise MessageError("the content of the answer is not a JSON object")
+    return Response(rsc, content)
