@@ -26,7 +26,7 @@ from onem2m_security.net.ub import UbListener
 from onem2m_security.servers.bsf import Bsf
 from onem2m_security.servers.run import Server
 from onem2m_security.store import KeyKind, KeyRecord, Store
-from onem2m_security.store.gba_rows import Subscription
+from onem2m_security.store.records import Subscription
 
 BSF = Fqdn("bsf.operator.example")
 CSE = EntityId("//sp.example/in-cse")

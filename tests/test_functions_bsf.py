@@ -31,7 +31,7 @@ from onem2m_security.identifiers import EntityId, KeyIdentifier
 from onem2m_security.net.address import Transport
 from onem2m_security.net.http_client import HttpClient
 from onem2m_security.onem2m.primitives import Operation, Rsc
-from onem2m_security.store.gba_rows import Bootstrapping
+from onem2m_security.store.records import Bootstrapping
 
 UA = ua_security_protocol(0x00AE)
 

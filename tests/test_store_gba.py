@@ -30,7 +30,7 @@ from onem2m_security.gba.subscriber import AlgorithmSet, Guss, NafSettings, Subs
 from onem2m_security.identifiers import EntityId, KeyIdentifier
 from onem2m_security.store import Store
 from onem2m_security.store.gba import BOOTSTRAPPINGS_PER_SUBSCRIBER
-from onem2m_security.store.gba_rows import Bootstrapping, Subscription
+from onem2m_security.store.records import Bootstrapping, Subscription
 from store_support import postgres_server
 from test_store_faults import sql
 

@@ -22,8 +22,7 @@ from ..net.limits import Limits
 from ..servers.run import bsf_service
 from ..servers.ub import DEFAULT_LIFETIME, DEFAULT_REQUESTS_PER_SECOND
 from ..store.gba import GbaStore
-from ..store.gba_rows import Subscription
-from ..store.records import KeyKind, KeyRecord
+from ..store.records import KeyKind, KeyRecord, Subscription
 from ..tls.framing import DEFAULT_MTU
 from .common import (
     ALL_TRANSPORTS,

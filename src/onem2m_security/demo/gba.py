@@ -30,8 +30,7 @@ from ..gba.subscriber import Guss, NafSettings, Subscriber
 from ..identifiers import EntityId, Fqdn, KeyIdentifier
 from ..net.address import Address
 from ..net.channel import Channel
-from ..store.gba_rows import Subscription
-from ..store.records import KeyKind, KeyRecord
+from ..store.records import KeyKind, KeyRecord, Subscription
 from ..store.store import Store
 from .maf import LOOPBACK, Reporter, Step, process
 

@@ -35,7 +35,7 @@ from ..gba.ub_messages import NO_STORE, UbRequest, UbResponse
 from ..identifiers import Fqdn
 from ..quotas import OverQuota, TokenBuckets
 from ..store.gba import GbaStore
-from ..store.gba_rows import Bootstrapping
+from ..store.records import Bootstrapping
 from ..telemetry import BOOTSTRAPPINGS, LOG
 from .ub_challenges import SECONDS, Challenged, Challenges
 

@@ -27,11 +27,12 @@ from ..gba.context import BootstrappedContext
 from ..gba.keys import Impi, ks_of
 from ..gba.subscriber import Guss, Subscriber
 from ..identifiers import KeyIdentifier
-from . import gba_rows
+from .bootstrappings import BOOTSTRAPPINGS
 from .database import insert_into
-from .gba_rows import Bootstrapping, Subscription
 from .keeper import RingKeeper
+from .records import Bootstrapping, Subscription
 from .schema import gba_contexts, gba_subscribers
+from .subscribers import SUBSCRIBERS
 from .worker import Worker
 
 PAGE = 500
@@ -115,7 +116,7 @@ class GbaStore:
                 new = replace(new, subscriber=replace(new.subscriber, sqn=sqn))
                 connection.execute(delete(gba_subscribers).where(_s.impi == text))
                 connection.execute(delete(gba_contexts).where(_c.impi == text))
-            columns = gba_rows.subscriber_row(new, self._keeper.ring, kek_id)
+            columns = SUBSCRIBERS.row(new, self._keeper.ring, kek_id)
             connection.execute(insert_into(connection.dialect.name, gba_subscribers), columns)
             return None
 
@@ -169,7 +170,7 @@ class GbaStore:
             if isinstance(found, RecordCorruptedError):
                 return found
             new = replace(found, subscriber=replace(found.subscriber, barred=barred))
-            columns = gba_rows.subscriber_row(new, self._keeper.ring, kek_id)
+            columns = SUBSCRIBERS.row(new, self._keeper.ring, kek_id)
             connection.execute(update(gba_subscribers).where(_s.impi == impi.text).values(columns))
             if barred:
                 connection.execute(delete(gba_contexts).where(_c.impi == impi.text))
@@ -240,7 +241,7 @@ class GbaStore:
     def _keep_sequence_numbers(
         self, connection: Connection, changed: dict[str, Subscription], kek_id: bytes
     ) -> None:
-        rows = [gba_rows.subscriber_row(new, self._keeper.ring, kek_id) for new in changed.values()]
+        rows = [SUBSCRIBERS.row(new, self._keeper.ring, kek_id) for new in changed.values()]
         if rows:
             parameters = [
                 {"b_impi": row["impi"], "b_sqn": row["sqn"], "b_sealed": row["sealed"]} for row in rows
@@ -301,7 +302,7 @@ class GbaStore:
             _refusal(new.context, known.get(new.context.impi.text), is_ours=is_ours) for new, is_ours in jobs
         ]
         rows = {
-            str(new.context.b_tid): gba_rows.context_row(new, self._keeper.ring, kek_id)
+            str(new.context.b_tid): BOOTSTRAPPINGS.row(new, self._keeper.ring, kek_id)
             for (new, _), refusal in zip(jobs, refusals, strict=True)
             if refusal is None
         }
@@ -328,21 +329,14 @@ class GbaStore:
     def _find_bootstrappings(
         self, connection: Connection, texts: Sequence[str]
     ) -> list[Bootstrapping | RecordCorruptedError | None]:
-        found: dict[str, Bootstrapping | RecordCorruptedError] = {}
-        for row in connection.execute(_CONTEXTS, {"texts": list(set(texts))}):
-            try:
-                found[row.b_tid] = gba_rows.bootstrapping(row, self._keeper.ring)
-            except RecordCorruptedError as error:
-                found[row.b_tid] = error
+        rows = connection.execute(_CONTEXTS, {"texts": list(set(texts))})
+        found = {row.b_tid: BOOTSTRAPPINGS.opened(row, self._keeper.ring) for row in rows}
         return [found.get(text) for text in texts]
 
     # --- in the worker's thread -----------------------------------------------------------------------------
 
     def _opened(self, row: Sequence[Any]) -> Subscription | RecordCorruptedError:
-        try:
-            return gba_rows.subscription(row, self._keeper.ring)
-        except RecordCorruptedError as error:
-            return error
+        return SUBSCRIBERS.opened(row, self._keeper.ring)
 
     async def _read(self, function: Callable[[Connection], _Result | StoreError]) -> _Result:
         return await self._worker.submit(_call_each, function)

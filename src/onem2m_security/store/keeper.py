@@ -10,18 +10,25 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from ..errors import ConfigurationError, StoreUnavailableError
 from ..files import sync_directory
-from . import gba_rows, queries, rows
+from . import queries
+from .bootstrappings import BOOTSTRAPPINGS
 from .database import is_migrated, migrate
-from .schema import SEALED_TABLES
+from .keys import KEYS
+from .registrations import REGISTRATIONS
+from .sealed_table import SealedTable
 from .sealing import KEK_ID_AT, KEK_ID_OCTETS, KeyRing
+from .subscribers import SUBSCRIBERS
 
 KEY_RING_FILE: Final = "keyring"
 UNUSED_RING_FILE: Final = "keyring.unused"
 """What the ring of a new store is called until the database says that it is sealed with it."""
+
+SEALED: Final[tuple[SealedTable[Any], ...]] = (KEYS, REGISTRATIONS, SUBSCRIBERS, BOOTSTRAPPINGS)
+"""What is sealed under the ring: every kind of record."""
 
 
 class RingKeeper:
@@ -120,25 +127,10 @@ class RingKeeper:
         self.retire_keks(connection)  # what a rekey that failed left over, so that the ring does not grow
         new = self.ring.rotate()
 
-        def key(row: Row[Any]) -> bytes:
-            record = rows.key_record(row, self.ring)
-            return self.ring.seal(new, record.key.reveal(), rows.key_associated(row))
+        def seal(sealed: SealedTable[Any]) -> int:
+            return queries.reseal(connection, sealed.table, lambda row: sealed.reseal(row, self.ring, new))
 
-        def registration(row: Row[Any]) -> bytes:
-            rows.client_registration(row, self.ring)
-            return self.ring.seal(new, b"", rows.registration_associated(row))
-
-        def subscriber(row: Row[Any]) -> bytes:
-            found = gba_rows.subscription(row, self.ring).subscriber
-            secret = found.k.reveal() + found.opc.reveal()
-            return self.ring.seal(new, secret, gba_rows.subscriber_associated(row))
-
-        def context(row: Row[Any]) -> bytes:
-            found = gba_rows.bootstrapping(row, self.ring).context
-            return self.ring.seal(new, found.ks.reveal(), gba_rows.context_associated(row))
-
-        resealed = (key, registration, subscriber, context)
-        count = sum(map(queries.reseal, [connection] * len(resealed), SEALED_TABLES, resealed))
+        count = sum(map(seal, SEALED))
         queries.set_kek_id(connection, new)
         return count
 

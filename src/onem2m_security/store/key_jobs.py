@@ -17,9 +17,11 @@ from sqlalchemy import Connection, Row
 from ..credentials import Secret
 from ..errors import ParentGoneError, RecordCorruptedError, RecordExistsError, StoreError
 from ..identifiers import EntityId, Fqdn, KeyIdentifier, shown
-from . import queries, rows
+from . import queries
+from .columns import microseconds
 from .database import take_turn
 from .keeper import RingKeeper
+from .keys import KEYS
 from .records import PARENT_KIND, KeyKind, KeyRecord
 
 Lookup = tuple[KeyKind, str, datetime]
@@ -84,7 +86,7 @@ class KeyJobs:
     ) -> tuple[dict[str, Row[Any]], dict[str, list[Row[Any]]]]:
         """The rows under the key_ids, and those under the aliases, latest issued first."""
         texts = {text for _, text, _ in lookups}
-        earliest = rows.microseconds(min(now for _, _, now in lookups))
+        earliest = microseconds(min(now for _, _, now in lookups))
         by_key_id: dict[str, Row[Any]] = {}
         by_alias: defaultdict[str, list[Row[Any]]] = defaultdict(list)
         for row in queries.keys_by_name(connection, kind.value, list(texts), earliest):
@@ -98,7 +100,7 @@ class KeyJobs:
         """Open a seal for nothing; the row is made anew when its KEK is gone from the ring."""
         if self._decoy is None or not isinstance(self.opened(self._decoy), KeyRecord):
             ring = self._keeper.ring
-            self._decoy = tuple(rows.key_row(_a_decoy(), ring, ring.kek_ids[-1]).values())
+            self._decoy = tuple(KEYS.row(_a_decoy(), ring, ring.kek_ids[-1]).values())
 
     def by_key_id(
         self, connection: Connection, kind: KeyKind, texts: set[str]
@@ -116,7 +118,7 @@ class KeyJobs:
                 results += [None] * len(run)
             else:
                 kek_id = self._keeper.kek_id(connection)
-                new = [rows.key_row(record, self._keeper.ring, kek_id) for record in run]
+                new = [KEYS.row(record, self._keeper.ring, kek_id) for record in run]
                 added = queries.add_keys(connection, new)
                 results += (None if (row["kind"], row["key_id"]) in added else _exists(row) for row in new)
         return results
@@ -180,7 +182,7 @@ class KeyJobs:
         """
         kek_id = self._keeper.kek_id(connection)
         gone = [text for kind in set(PARENT_KIND.values()) for text in self._ended(connection, kind, records)]
-        new = [rows.key_row(record, self._keeper.ring, kek_id) for record in records]
+        new = [KEYS.row(record, self._keeper.ring, kek_id) for record in records]
         queries.put_keys(connection, new, replace=True)
         for text in gone:
             queries.delete_descendants(connection, text, parents=PARENTS)
@@ -200,7 +202,7 @@ class KeyJobs:
             if batch[0].replace:
                 self.add_all(connection, batch)
             else:
-                new = [rows.key_row(addition.record, self._keeper.ring, kek_id) for addition in batch]
+                new = [KEYS.row(addition.record, self._keeper.ring, kek_id) for addition in batch]
                 queries.put_keys(connection, new, replace=False)
         return [None] * len(batches)
 
@@ -214,10 +216,7 @@ class KeyJobs:
 
     def opened(self, row: Sequence[Any]) -> KeyRecord | RecordCorruptedError:
         """The record of a row, or the error of opening it."""
-        try:
-            return rows.key_record(row, self._keeper.ring)
-        except RecordCorruptedError as error:
-            return error
+        return KEYS.opened(row, self._keeper.ring)
 
 
 def _a_decoy() -> KeyRecord:

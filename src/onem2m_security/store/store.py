@@ -19,12 +19,15 @@ from sqlalchemy import Connection, Row
 from ..credentials import Secret
 from ..errors import ConfigurationError, RecordCorruptedError, RecordExistsError
 from ..identifiers import EntityId, Fqdn, KeyIdentifier, shown
-from . import queries, rows
+from . import queries
+from .columns import microseconds
 from .database import DATABASE_FILE, engine_for, prepare_directory
 from .gba import GbaStore
 from .keeper import KEY_RING_FILE, UNUSED_RING_FILE, RingKeeper
 from .key_jobs import Addition, KeyJobs, Revision
+from .keys import KEYS
 from .records import ClientRegistration, KeyKind, KeyRecord, canonical_key_id, is_registration_id
+from .registrations import REGISTRATIONS
 from .trust import Trust
 from .worker import Worker
 
@@ -151,8 +154,8 @@ class Store:
         """
 
         def put(connection: Connection) -> bool:
-            row = rows.key_row(new, self._keeper.ring, self._keeper.kek_id(connection))
-            return queries.update_key(connection, rows.key_columns(old), row)
+            row = KEYS.row(new, self._keeper.ring, self._keeper.kek_id(connection))
+            return queries.update_key(connection, KEYS.columns(old), row)
 
         return await self._write(put)
 
@@ -241,7 +244,7 @@ class Store:
 
         It takes a few hundred in one transaction, so that others get their turn.
         """
-        moment = rows.microseconds(now)
+        moment = microseconds(now)
         total = 0
         while removed := await self._write(lambda connection: queries.delete_expired(connection, moment)):
             total += removed
@@ -256,7 +259,7 @@ class Store:
             by_request: Those with an administrating stakeholder; or those without, which come about by
                 themselves.
         """
-        now = rows.microseconds(datetime.now(UTC))
+        now = microseconds(datetime.now(UTC))
         return await self._read(
             lambda connection: queries.count_live(connection, kind.value, source.text, now, by_request)
         )
@@ -277,10 +280,10 @@ class Store:
         Raises:
             RecordExistsError: The registration_id is taken, or the client is registered for this stakeholder.
         """
-        moment = rows.microseconds(now or datetime.now(UTC))
+        moment = microseconds(now or datetime.now(UTC))
 
         def insert(connection: Connection) -> None:
-            row = rows.registration_row(registration, self._keeper.ring, self._keeper.kek_id(connection))
+            row = REGISTRATIONS.row(registration, self._keeper.ring, self._keeper.kek_id(connection))
             if not queries.insert_registration(connection, row, moment):
                 raise RecordExistsError(
                     f"{shown(registration.client)} is registered for {registration.admin_fqdn} already, or "
@@ -299,7 +302,7 @@ class Store:
         """
         if not is_registration_id(registration_id):
             return None
-        moment = rows.microseconds(now or datetime.now(UTC))
+        moment = microseconds(now or datetime.now(UTC))
         return await self._read(
             lambda connection: self._registration(queries.registration(connection, registration_id, moment))
         )
@@ -312,7 +315,7 @@ class Store:
         Raises:
             RecordCorruptedError: The record does not open.
         """
-        moment = rows.microseconds(now or datetime.now(UTC))
+        moment = microseconds(now or datetime.now(UTC))
         return await self._read(
             lambda connection: self._registration(
                 queries.registration_of(connection, client.text, str(admin_fqdn), moment)
@@ -321,7 +324,7 @@ class Store:
 
     async def count_registrations(self, client: EntityId) -> int:
         """How many registrations of this client have not ended."""
-        now = rows.microseconds(datetime.now(UTC))
+        now = microseconds(datetime.now(UTC))
         return await self._read(lambda connection: queries.count_registrations(connection, client.text, now))
 
     async def update_registration(self, registration: ClientRegistration) -> bool:
@@ -333,7 +336,7 @@ class Store:
         return await self._write(
             lambda connection: queries.update_registration(
                 connection,
-                rows.registration_row(registration, self._keeper.ring, self._keeper.kek_id(connection)),
+                REGISTRATIONS.row(registration, self._keeper.ring, self._keeper.kek_id(connection)),
             )
         )
 
@@ -358,7 +361,7 @@ class Store:
         return count
 
     def _registration(self, row: Row[Any] | None) -> ClientRegistration | None:
-        return None if row is None else rows.client_registration(row, self._keeper.ring)
+        return None if row is None else REGISTRATIONS.open(row, self._keeper.ring)
 
     async def _each_record(self, kind: KeyKind) -> AsyncIterator[KeyRecord | RecordCorruptedError]:
         after = ""

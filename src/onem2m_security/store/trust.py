@@ -14,7 +14,8 @@ from typing import Final, TypeVar
 from sqlalchemy import Connection
 
 from ..identifiers import KeyIdentifier
-from . import queries, revocations, rows
+from . import queries, revocations
+from .columns import microseconds, moment, optional
 from .key_jobs import PARENTS, Addition, KeyJobs, Revision
 from .records import KeyKind, KeyRecord, Revocation, canonical_key_id
 from .worker import Worker
@@ -59,20 +60,15 @@ class Trust:
                 return None
             row = found[0]  # the columns: a record that does not open is removed as well
             if row.alias is not None:
-                ends = row.expires or rows.microseconds(now + TOMBSTONE_LIFETIME)
-                revocations.bury(
-                    connection, kind.value, row.alias, text, ends=ends, now=rows.microseconds(now)
-                )
-            return Revocation(
-                None if row.alias is None else KeyIdentifier.parse(row.alias),
-                None if row.expires is None else rows.moment(row.expires),
-            )
+                ends = row.expires or microseconds(now + TOMBSTONE_LIFETIME)
+                revocations.bury(connection, kind.value, row.alias, text, ends=ends, now=microseconds(now))
+            return Revocation(optional(KeyIdentifier.parse, row.alias), optional(moment, row.expires))
 
         return await self._write(revoke)
 
     async def is_revoked(self, kind: KeyKind, key_id: KeyIdentifier) -> bool:
         """Whether a key must not come back under this identifier."""
-        now = rows.microseconds(datetime.now(UTC))
+        now = microseconds(datetime.now(UTC))
         return await self._worker.submit(_lying_under, (kind.value, str(key_id), now))
 
     async def add_unless_revoked(self, record: KeyRecord, *, others: Revision | None = None) -> bool:
@@ -85,7 +81,7 @@ class Trust:
             others: What becomes of the other keys of this kind and source, as for ``Store.add``.
         """
         addition = Addition(record, replace=True, others=others)
-        now = rows.microseconds(datetime.now(UTC))
+        now = microseconds(datetime.now(UTC))
 
         def add(connection: Connection) -> bool:
             alias = str(record.alias)
