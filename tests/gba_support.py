@@ -122,7 +122,7 @@ class RunningBsf:
 
 async def provision(store: Store, subscriptions: Iterable[Subscription] | None = None) -> None:
     for subscription in [a_subscription()] if subscriptions is None else subscriptions:
-        await store.gba.add_subscriber(subscription)
+        await store.subscribers.add(subscription)
     await store.add_many([naf.record for naf in (CSE_NAF, OTHER, MAF_NAF)], replace=True)
 
 

@@ -145,8 +145,8 @@ async def require_everything(store: Store) -> None:
     assert await store.records(KeyKind.KPSA) == [KPSA]
     for registration in REGISTRATIONS:
         assert await store.find_registration(registration.registration_id) == registration
-    assert await store.gba.subscribers() == [Subscription(MILENAGE, GUSS, AE), Subscription(TUAK)]
-    assert await store.gba.find_bootstrapping(BOOTSTRAPPING.context.b_tid) == BOOTSTRAPPING
+    assert await store.subscribers.all() == [Subscription(MILENAGE, GUSS, AE), Subscription(TUAK)]
+    assert await store.bootstrappings.find(BOOTSTRAPPING.context.b_tid) == BOOTSTRAPPING
 
 
 async def test_every_record_of_an_earlier_release_opens_as_what_was_written(store):

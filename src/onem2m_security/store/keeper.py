@@ -7,6 +7,7 @@ at any moment the ring holds every KEK that some record is sealed under.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,24 +16,17 @@ from sqlalchemy import Connection
 from ..errors import ConfigurationError, StoreUnavailableError
 from ..files import sync_directory
 from . import queries
-from .bootstrappings import BOOTSTRAPPINGS
 from .database import is_migrated, migrate
-from .keys import KEYS
-from .registrations import REGISTRATIONS
 from .sealed_table import SealedTable
 from .sealing import KEK_ID_AT, KEK_ID_OCTETS, KeyRing
-from .subscribers import SUBSCRIBERS
 
 KEY_RING_FILE: Final = "keyring"
 UNUSED_RING_FILE: Final = "keyring.unused"
 """What the ring of a new store is called until the database says that it is sealed with it."""
 
-SEALED: Final[tuple[SealedTable[Any], ...]] = (KEYS, REGISTRATIONS, SUBSCRIBERS, BOOTSTRAPPINGS)
-"""What is sealed under the ring: every kind of record."""
-
 
 class RingKeeper:
-    """The key ring of a data directory. Its methods run in the worker's thread.
+    """The key ring of a data directory, for these tables. Its methods run in the worker's thread.
 
     Attributes:
         ring: The key ring; there once ``is_ready`` or ``make_ready`` succeeded.
@@ -40,7 +34,8 @@ class RingKeeper:
 
     ring: KeyRing
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, sealed: Sequence[SealedTable[Any]]) -> None:
+        self._sealed = sealed
         self._path = data / KEY_RING_FILE
         self._unused = data / UNUSED_RING_FILE
 
@@ -130,7 +125,7 @@ class RingKeeper:
         def seal(sealed: SealedTable[Any]) -> int:
             return queries.reseal(connection, sealed.table, lambda row: sealed.reseal(row, self.ring, new))
 
-        count = sum(map(seal, SEALED))
+        count = sum(map(seal, self._sealed))
         queries.set_kek_id(connection, new)
         return count
 

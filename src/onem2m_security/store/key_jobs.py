@@ -23,6 +23,7 @@ from .database import take_turn
 from .keeper import RingKeeper
 from .keys import KEYS
 from .records import PARENT_KIND, KeyKind, KeyRecord
+from .worker import Outcome, result_of
 
 Lookup = tuple[KeyKind, str, datetime]
 """What the key is, its key_id or alias as text, and the moment that decides what is expired."""
@@ -58,9 +59,7 @@ class KeyJobs:
         self._keeper = keeper
         self._decoy: tuple[Any, ...] | None = None
 
-    def find_all(
-        self, connection: Connection, lookups: Sequence[Lookup]
-    ) -> list[KeyRecord | RecordCorruptedError | None]:
+    def find_all(self, connection: Connection, lookups: Sequence[Lookup]) -> list[Outcome[KeyRecord | None]]:
         """The live key of each lookup, by key_id or else by alias (a handler).
 
         What is not there costs what is there costs: one statement, and one seal that is opened.
@@ -68,7 +67,7 @@ class KeyJobs:
         by_kind: defaultdict[KeyKind, list[int]] = defaultdict(list)
         for position, (kind, _, _) in enumerate(lookups):
             by_kind[kind].append(position)
-        results: list[KeyRecord | RecordCorruptedError | None] = [None] * len(lookups)
+        results: list[Outcome[KeyRecord | None]] = [None] * len(lookups)
         for kind, positions in by_kind.items():
             by_key_id, by_alias = self._named(connection, kind, [lookups[at] for at in positions])
             for at in positions:
@@ -109,9 +108,9 @@ class KeyJobs:
         found = queries.keys_by_key_id(connection, kind.value, list(texts))
         return {row.key_id: self.opened(row) for row in found}
 
-    def add_all(self, connection: Connection, additions: Sequence[Addition]) -> list[StoreError | None]:
+    def add_all(self, connection: Connection, additions: Sequence[Addition]) -> list[Outcome[None]]:
         """Store keys; each that exists already is refused alone (a handler)."""
-        results: list[StoreError | None] = []
+        results: list[Outcome[None]] = []
         for replace, run in _runs(additions):
             if replace:
                 self._put(connection, run)
@@ -123,7 +122,7 @@ class KeyJobs:
                 results += (None if (row["kind"], row["key_id"]) in added else _exists(row) for row in new)
         return results
 
-    def add_derived(self, connection: Connection, additions: Sequence[Addition]) -> list[StoreError | None]:
+    def add_derived(self, connection: Connection, additions: Sequence[Addition]) -> list[Outcome[None]]:
         """Store those keys whose parents are kept and unaltered; each other is refused alone (a handler).
 
         The parents are held still until the commit: whoever removes one waits, and then removes these too.
@@ -141,9 +140,9 @@ class KeyJobs:
         added = iter(self.add_all(connection, standing))
         return [refusal or next(added) for refusal in refusals]
 
-    def supersede(self, connection: Connection, additions: Sequence[Addition]) -> list[StoreError | None]:
+    def supersede(self, connection: Connection, additions: Sequence[Addition]) -> list[Outcome[None]]:
         """Store each key and, with it, revise the others of its kind and source (a handler)."""
-        results: dict[int, StoreError | None] = {}
+        results: dict[int, Outcome[None]] = {}
         # One order of taking turns for everybody.
         for at in sorted(range(len(additions)), key=lambda at: str(additions[at].record.source)):
             addition = additions[at]
@@ -209,9 +208,8 @@ class KeyJobs:
     def add_batches(self, connection: Connection, batches: Sequence[Sequence[Addition]]) -> list[None]:
         """Store batches like put_batches; RecordExistsError names the key that exists (a handler)."""
         for batch in batches:
-            for error in self.add_all(connection, batch):
-                if error is not None:
-                    raise error  # and so the whole batch is rolled back
+            for outcome in self.add_all(connection, batch):
+                result_of(outcome)  # what is raised here undoes the whole batch
         return [None] * len(batches)
 
     def opened(self, row: Sequence[Any]) -> KeyRecord | RecordCorruptedError:
