@@ -36,10 +36,10 @@ class SealedTable(Generic[Record]):
 
     table: Table
     tag: str
-    to_row: Callable[[Record], tuple[object, ...]]
-    from_row: Callable[[Sequence[Any], bytes], Record]
-    secret_of: Callable[[Record], bytes]
-    name_of: Callable[[Sequence[Any]], str]
+    to_row: Callable[[Record], tuple[object, ...]] = field(repr=False)
+    from_row: Callable[[Sequence[Any], bytes], Record] = field(repr=False)
+    secret_of: Callable[[Record], bytes] = field(repr=False)
+    name_of: Callable[[Sequence[Any]], str] = field(repr=False)
     remedy: str
     _names: tuple[str, ...] = field(init=False, repr=False)
 
