@@ -60,7 +60,7 @@ async def use(data: Path) -> list[Exception]:
                 lambda: store.find(KeyKind.KM, an_id(3), now=ISSUED),
                 lambda: store.find(KeyKind.KM, an_id(5003), now=ISSUED),
                 lambda: store.find_registration("reg1", now=ISSUED),
-                store.gba.subscribers,
+                store.subscribers.all,
                 lambda: store.add(a_record(900)),
                 lambda: store.add(a_record(901), others=lambda _: ()),
                 lambda: store.remove(KeyKind.KM, an_id(9005), descendants=True),

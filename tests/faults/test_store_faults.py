@@ -140,7 +140,7 @@ async def test_a_rekey_that_ended_after_the_new_kek_was_written_is_harmless(data
 async def test_a_rekey_that_ended_before_the_old_kek_was_dropped_is_completed_by_the_next(data):
     async with await Store.open(data) as store:
         await store.add(a_record(1))
-        await store._write(store._keeper.reseal_all)  # and not retire_keks
+        await store._worker.write(store._keeper.reseal_all)  # and not retire_keks
     assert len(kek_lines(data)) == 2
     async with await Store.open(data) as store:
         await store.add(a_record(2))

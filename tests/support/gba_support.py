@@ -26,7 +26,7 @@ from onem2m_security.net.ub import UbListener
 from onem2m_security.servers.bsf import Bsf
 from onem2m_security.servers.run import Server
 from onem2m_security.store import KeyKind, KeyRecord, Store
-from onem2m_security.store.gba_rows import Subscription
+from onem2m_security.store.records import Subscription
 
 BSF = Fqdn("bsf.operator.example")
 CSE = EntityId("//sp.example/in-cse")
@@ -122,7 +122,7 @@ class RunningBsf:
 
 async def provision(store: Store, subscriptions: Iterable[Subscription] | None = None) -> None:
     for subscription in [a_subscription()] if subscriptions is None else subscriptions:
-        await store.gba.add_subscriber(subscription)
+        await store.subscribers.add(subscription)
     await store.add_many([naf.record for naf in (CSE_NAF, OTHER, MAF_NAF)], replace=True)
 
 

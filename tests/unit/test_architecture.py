@@ -154,6 +154,20 @@ def test_a_library_stays_in_its_place(library):
     assert users <= ONLY_IN[library]
 
 
+def test_the_store_is_known_by_its_records_and_by_its_one_door():
+    """Nobody else sees a row, a seal or a query."""
+    doors = {f"{PACKAGE}.store{name}" for name in ("", ".records", ".store")}
+    seen = {
+        (module, name)
+        for module in MODULES
+        if place(module) != "store"
+        for name in own_imports(module)
+        if place(name) == "store"
+    }
+    assert {(module, name) for module, name in seen if name not in doors} == set()
+    assert {name for _, name in seen} >= doors - {f"{PACKAGE}.store"}
+
+
 def test_the_circle_finder_finds_circles():
     assert circle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
     assert circle({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []

@@ -43,7 +43,7 @@ async def between(bsf, change):
 
 async def test_ue_and_bsf_hold_the_same_context(bsf):
     context = await bsf.ue().bootstrap()
-    kept = (await bsf.store.gba.find_bootstrapping(context.b_tid)).context
+    kept = (await bsf.store.bootstrappings.find(context.b_tid)).context
     assert (kept.ks, kept.impi, kept.expires, kept.gba_u) == (
         context.ks,
         context.impi,
@@ -93,7 +93,7 @@ async def test_a_card_out_of_step_resynchronises_by_itself(tmp_path):
     async with running_bsf(tmp_path / "data", [subscription]) as bsf:
         context = await bsf.ue(card).bootstrap()
         assert len(card.challenges) == 32 + 2
-        found = await bsf.store.gba.find_subscriber(card.impi)
+        found = await bsf.store.subscribers.find(card.impi)
         assert found.subscriber.sqn.seq == 10_033
         assert context.impi == card.impi
 

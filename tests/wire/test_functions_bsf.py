@@ -32,7 +32,7 @@ from onem2m_security.net.address import Transport
 from onem2m_security.net.http_client import HttpClient
 from onem2m_security.onem2m.primitives import Operation, Response, Rsc
 from onem2m_security.onem2m.resources import BootstrappingInfo
-from onem2m_security.store.gba_rows import Bootstrapping
+from onem2m_security.store.records import Bootstrapping
 
 UA = ua_security_protocol(0x00AE)
 
@@ -97,7 +97,7 @@ async def test_an_unknown_and_an_ended_b_tid_give_nothing(bsf):
         now = datetime.now(UTC)
         kept = BootstrappedContext(b_tid, context.ks, an_impi(2), now - ends - ends, now - ends)
         if ends:
-            await bsf.store.gba.add_bootstrapping(Bootstrapping(kept, Guss((NafSettings(NAF),))))
+            await bsf.store.bootstrappings.add(Bootstrapping(kept, Guss((NafSettings(NAF),))))
         assert await fetched(bsf, CSE_NAF, kept) is None
 
 
@@ -117,7 +117,7 @@ async def test_a_key_whose_own_lifetime_is_over_is_not_given(tmp_path):
         b_tid = KeyIdentifier.from_octets(bytes(16), BSF)
         issued = now - timedelta(minutes=6)
         kept = BootstrappedContext(b_tid, Secret(bytes(32)), an_impi(), issued, now + timedelta(hours=1))
-        await bsf.store.gba.add_bootstrapping(Bootstrapping(kept, guss))
+        await bsf.store.bootstrappings.add(Bootstrapping(kept, guss))
         assert await fetched(bsf, CSE_NAF, kept) is None
 
 
@@ -132,7 +132,7 @@ async def test_with_gba_u_the_settings_choose_the_key(tmp_path, choice):
 
 async def test_barring_a_subscriber_ends_what_nafs_may_have(bsf):
     context = await bsf.ue().bootstrap()
-    await bsf.store.gba.set_barred(an_impi(), barred=True)
+    await bsf.store.subscribers.set_barred(an_impi(), barred=True)
     assert await fetched(bsf, CSE_NAF, context) is None
 
 

@@ -21,9 +21,8 @@ from ..net.address import Address
 from ..net.limits import Limits
 from ..servers.run import bsf_service
 from ..servers.ub import DEFAULT_LIFETIME, DEFAULT_REQUESTS_PER_SECOND
-from ..store.gba import GbaStore
-from ..store.gba_rows import Subscription
-from ..store.records import KeyKind, KeyRecord
+from ..store.records import KeyKind, KeyRecord, Subscription
+from ..store.store import Store
 from ..tls.framing import DEFAULT_MTU
 from .common import (
     ALL_TRANSPORTS,
@@ -234,7 +233,7 @@ def add_subscriber(
     )
     subscription = Subscription(subscriber, Guss(nafs, gba_u, lifetime), entity)
     _on_store(
-        data, lambda gba: gba.add_subscriber(subscription, replace_existing=replace_existing), make=True
+        data, lambda store: store.subscribers.add(subscription, replace_existing=replace_existing), make=True
     )
 
 
@@ -242,28 +241,31 @@ def add_subscriber(
 def remove_subscriber(data: DataOption, impi: ImpiOption) -> None:
     """Remove a subscriber; its bootstrappings end."""
     log_to_stderr(verbose=False)
-    _require(_on_store(data, lambda gba: gba.remove_subscriber(impi)), impi)
+    _require(_on_store(data, lambda store: store.subscribers.remove(impi)), impi)
 
 
 @app.command()
 def bar(data: DataOption, impi: ImpiOption) -> None:
     """Bar a subscriber from bootstrapping; the bootstrappings that it has end."""
     log_to_stderr(verbose=False)
-    _require(_on_store(data, lambda gba: gba.set_barred(impi, barred=True)), impi)
+    _require(_on_store(data, lambda store: store.subscribers.set_barred(impi, barred=True)), impi)
 
 
 @app.command()
 def unbar(data: DataOption, impi: ImpiOption) -> None:
     """Lift the bar from a subscriber."""
     log_to_stderr(verbose=False)
-    _require(_on_store(data, lambda gba: gba.set_barred(impi, barred=False)), impi)
+    _require(_on_store(data, lambda store: store.subscribers.set_barred(impi, barred=False)), impi)
 
 
 @app.command()
 def subscribers(data: DataOption, as_json: JsonOption = False) -> None:
     """List the subscribers; their keys appear as fingerprints."""
     log_to_stderr(verbose=False)
-    print_rows([_subscriber(found) for found in _on_store(data, GbaStore.subscribers)], as_json=as_json)
+    print_rows(
+        [_subscriber(found) for found in _on_store(data, lambda store: store.subscribers.all())],
+        as_json=as_json,
+    )
 
 
 def _subscriber(found: Subscription) -> dict[str, Any]:
@@ -358,10 +360,10 @@ def nafs(data: DataOption, as_json: JsonOption = False) -> None:
     print_rows(rows, as_json=as_json)
 
 
-def _on_store(data: Path, action: Callable[[GbaStore], Awaitable[_T]], *, make: bool = False) -> _T:
+def _on_store(data: Path, action: Callable[[Store], Awaitable[_T]], *, make: bool = False) -> _T:
     async def act() -> _T:
         async with await open_store(data, make=make) as store:
-            return await action(store.gba)
+            return await action(store)
 
     return asyncio.run(act())
 

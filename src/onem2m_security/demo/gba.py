@@ -30,8 +30,7 @@ from ..gba.subscriber import Guss, NafSettings, Subscriber
 from ..identifiers import EntityId, Fqdn, KeyIdentifier
 from ..net.address import Address
 from ..net.channel import Channel
-from ..store.gba_rows import Subscription
-from ..store.records import KeyKind, KeyRecord
+from ..store.records import KeyKind, KeyRecord, Subscription
 from ..store.store import Store
 from .maf import LOOPBACK, Reporter, Step, process
 
@@ -86,7 +85,7 @@ class GbaDemo:
         card = SoftwareCard.create(card_file, subscriber)
         async with await Store.open(data) as store:
             subscription = Subscription(subscriber, Guss((NafSettings(NAF_FQDN),)), ENTITY_A)
-            await store.gba.add_subscriber(subscription)
+            await store.subscribers.add(subscription)
             target = (EntityId(str(NAF_FQDN)),)
             await store.add(KeyRecord(KeyKind.ZN, NAF_KEY_ID, naf_key, datetime.now(UTC), ENTITY_B, target))
         self._tell(
@@ -115,7 +114,7 @@ class GbaDemo:
         )
         self._tell("TS 33.220 4.5.2", A, A, "Ks = CK || IK", Ks=self._shown(context.ks))
         async with await Store.open(data) as store:
-            kept = await store.gba.find_bootstrapping(context.b_tid)
+            kept = await store.bootstrappings.find(context.b_tid)
         if kept is None or kept.context.ks != context.ks:
             raise SecurityFrameworkError("the BSF does not hold the Ks that the UE derived")
         self._tell("TS 33.220 4.5.2", BSF, BSF, "holds the same Ks", Ks=self._shown(kept.context.ks))
@@ -153,7 +152,7 @@ class GbaDemo:
 
     async def _bar(self, ue: Ue, data: Path) -> None:
         async with await Store.open(data) as store:
-            await store.gba.set_barred(IMPI, barred=True)
+            await store.subscribers.set_barred(IMPI, barred=True)
         self._tell("TS 33.220 4.5.2", BSF, BSF, "bars the subscriber")
         with contextlib.suppress(AuthenticationError):
             await ue.bootstrap()

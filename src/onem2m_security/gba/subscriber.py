@@ -16,7 +16,8 @@ from ..errors import AuthenticationError, ConfigurationError
 from ..identifiers import Fqdn
 from .aka import AuthenticationVector, SequenceNumber, authentication_vector, resynchronised
 from .algorithm import AMF_OCTETS, AuthenticationFunctions, require_length
-from .keys import Impi, KeyChoice
+from .context import BootstrappedContext
+from .keys import Impi, KeyChoice, ks_of
 from .milenage import Milenage
 from .tuak import Tuak
 
@@ -87,6 +88,34 @@ class Subscriber:
         """
         self._refuse_barred()
         return replace(self, sqn=resynchronised(self.functions, sqn_he=self.sqn, rand=rand, auts=auts))
+
+    def asked(
+        self, *, auts: bytes | None = None, rand: bytes | None = None
+    ) -> tuple[Self, AuthenticationVector]:
+        """What an HSS answers: a fresh vector, after resynchronising if the USIM wants it, and who used it.
+
+        Args:
+            auts: AUTS of the USIM, 14 octets; None when it wants nothing.
+            rand: The RAND that AUTS answers, 16 octets.
+
+        Raises:
+            AuthenticationError: The subscriber is barred, or AUTS does not verify.
+            MessageError: AUTS or the RAND that it answers has the wrong length.
+            CredentialError: The sequence numbers are used up.
+        """
+        known = self if auts is None else self.resynchronised(rand=rand or b"", auts=auts)
+        return known.next_vector()
+
+    def require_own(self, context: BootstrappedContext) -> None:
+        """Check that a bootstrapping is one of this subscriber as it is now.
+
+        Raises:
+            AuthenticationError: The subscriber is barred, or has another key than the one that made it.
+        """
+        self._refuse_barred()
+        outputs = self.functions.f2345(context.rand)
+        if ks_of(outputs.ck, outputs.ik) != context.ks:
+            raise AuthenticationError(f"{self.impi} has another key meanwhile")
 
     def _refuse_barred(self) -> None:
         if self.barred:

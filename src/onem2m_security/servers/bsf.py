@@ -59,7 +59,7 @@ class Bsf(Function):
         super().__init__(fqdn)
         self._store = store
         self.ub = Ub(
-            hss or store.gba, store.gba, fqdn, lifetime=lifetime, requests_per_second=requests_per_second
+            hss or store.subscribers, store, fqdn, lifetime=lifetime, requests_per_second=requests_per_second
         )
         self.acceptor = Acceptor(
             local=EntityId(str(fqdn)),
@@ -123,7 +123,7 @@ class Bsf(Function):
         credential = established.credential
         if credential is None or EntityId(str(naf)) not in credential.targets:
             raise RefusedError(Rsc.ORIGINATOR_HAS_NO_PRIVILEGE, "this NAF-FQDN is not the originator's")
-        bootstrapping = await self._store.gba.find_bootstrapping(b_tid)
+        bootstrapping = await self._store.bootstrappings.find(b_tid)
         if bootstrapping is None:
             raise RefusedError(Rsc.NOT_FOUND, "no such bootstrapping: let the UE bootstrap again")
         settings = bootstrapping.guss.for_naf(naf)

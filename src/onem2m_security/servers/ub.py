@@ -34,8 +34,8 @@ from ..gba.subscriber import Guss, Hss
 from ..gba.ub_messages import NO_STORE, UbRequest, UbResponse
 from ..identifiers import Fqdn
 from ..quotas import OverQuota, TokenBuckets
-from ..store.gba import GbaStore
-from ..store.gba_rows import Bootstrapping
+from ..store.records import Bootstrapping
+from ..store.store import Store
 from ..telemetry import BOOTSTRAPPINGS, LOG
 from .ub_challenges import SECONDS, Challenged, Challenges
 
@@ -53,7 +53,7 @@ class Ub:
     def __init__(
         self,
         hss: Hss,
-        store: GbaStore,
+        store: Store,
         fqdn: Fqdn,
         *,
         lifetime: timedelta = DEFAULT_LIFETIME,
@@ -217,7 +217,8 @@ class Ub:
             now + lifetime,
             challenged.gba_u,
         )
-        known = await self._store.find_subscriber(challenged.impi)
+        known = await self._store.subscribers.find(challenged.impi)
         entity = None if known is None else known.entity
-        await self._store.add_bootstrapping(Bootstrapping(context, guss, entity), is_ours=known is not None)
+        kept = Bootstrapping(context, guss, entity)
+        await self._store.bootstrappings.add(kept, is_ours=known is not None)
         return context

@@ -7,16 +7,17 @@ at any moment the ring holds every KEK that some record is sealed under.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from ..errors import ConfigurationError, StoreUnavailableError
 from ..files import sync_directory
-from . import gba_rows, queries, rows
+from . import queries
 from .database import is_migrated, migrate
-from .schema import SEALED_TABLES
+from .sealed_table import SealedTable
 from .sealing import KEK_ID_AT, KEK_ID_OCTETS, KeyRing
 
 KEY_RING_FILE: Final = "keyring"
@@ -25,7 +26,7 @@ UNUSED_RING_FILE: Final = "keyring.unused"
 
 
 class RingKeeper:
-    """The key ring of a data directory. Its methods run in the worker's thread.
+    """The key ring of a data directory, for these tables. Its methods run in the worker's thread.
 
     Attributes:
         ring: The key ring; there once ``is_ready`` or ``make_ready`` succeeded.
@@ -33,7 +34,8 @@ class RingKeeper:
 
     ring: KeyRing
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, sealed: Sequence[SealedTable[Any]]) -> None:
+        self._sealed = sealed
         self._path = data / KEY_RING_FILE
         self._unused = data / UNUSED_RING_FILE
 
@@ -120,25 +122,10 @@ class RingKeeper:
         self.retire_keks(connection)  # what a rekey that failed left over, so that the ring does not grow
         new = self.ring.rotate()
 
-        def key(row: Row[Any]) -> bytes:
-            record = rows.key_record(row, self.ring)
-            return self.ring.seal(new, record.key.reveal(), rows.key_associated(row))
+        def seal(sealed: SealedTable[Any]) -> int:
+            return queries.reseal(connection, sealed.table, lambda row: sealed.reseal(row, self.ring, new))
 
-        def registration(row: Row[Any]) -> bytes:
-            rows.client_registration(row, self.ring)
-            return self.ring.seal(new, b"", rows.registration_associated(row))
-
-        def subscriber(row: Row[Any]) -> bytes:
-            found = gba_rows.subscription(row, self.ring).subscriber
-            secret = found.k.reveal() + found.opc.reveal()
-            return self.ring.seal(new, secret, gba_rows.subscriber_associated(row))
-
-        def context(row: Row[Any]) -> bytes:
-            found = gba_rows.bootstrapping(row, self.ring).context
-            return self.ring.seal(new, found.ks.reveal(), gba_rows.context_associated(row))
-
-        resealed = (key, registration, subscriber, context)
-        count = sum(map(queries.reseal, [connection] * len(resealed), SEALED_TABLES, resealed))
+        count = sum(map(seal, self._sealed))
         queries.set_kek_id(connection, new)
         return count
 

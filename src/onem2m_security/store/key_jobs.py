@@ -17,10 +17,13 @@ from sqlalchemy import Connection, Row
 from ..credentials import Secret
 from ..errors import ParentGoneError, RecordCorruptedError, RecordExistsError, StoreError
 from ..identifiers import EntityId, Fqdn, KeyIdentifier, shown
-from . import queries, rows
+from . import queries
+from .columns import microseconds
 from .database import take_turn
 from .keeper import RingKeeper
+from .keys import KEYS
 from .records import PARENT_KIND, KeyKind, KeyRecord
+from .worker import Outcome, result_of
 
 Lookup = tuple[KeyKind, str, datetime]
 """What the key is, its key_id or alias as text, and the moment that decides what is expired."""
@@ -56,9 +59,7 @@ class KeyJobs:
         self._keeper = keeper
         self._decoy: tuple[Any, ...] | None = None
 
-    def find_all(
-        self, connection: Connection, lookups: Sequence[Lookup]
-    ) -> list[KeyRecord | RecordCorruptedError | None]:
+    def find_all(self, connection: Connection, lookups: Sequence[Lookup]) -> list[Outcome[KeyRecord | None]]:
         """The live key of each lookup, by key_id or else by alias (a handler).
 
         What is not there costs what is there costs: one statement, and one seal that is opened.
@@ -66,7 +67,7 @@ class KeyJobs:
         by_kind: defaultdict[KeyKind, list[int]] = defaultdict(list)
         for position, (kind, _, _) in enumerate(lookups):
             by_kind[kind].append(position)
-        results: list[KeyRecord | RecordCorruptedError | None] = [None] * len(lookups)
+        results: list[Outcome[KeyRecord | None]] = [None] * len(lookups)
         for kind, positions in by_kind.items():
             by_key_id, by_alias = self._named(connection, kind, [lookups[at] for at in positions])
             for at in positions:
@@ -84,7 +85,7 @@ class KeyJobs:
     ) -> tuple[dict[str, Row[Any]], dict[str, list[Row[Any]]]]:
         """The rows under the key_ids, and those under the aliases, latest issued first."""
         texts = {text for _, text, _ in lookups}
-        earliest = rows.microseconds(min(now for _, _, now in lookups))
+        earliest = microseconds(min(now for _, _, now in lookups))
         by_key_id: dict[str, Row[Any]] = {}
         by_alias: defaultdict[str, list[Row[Any]]] = defaultdict(list)
         for row in queries.keys_by_name(connection, kind.value, list(texts), earliest):
@@ -98,7 +99,7 @@ class KeyJobs:
         """Open a seal for nothing; the row is made anew when its KEK is gone from the ring."""
         if self._decoy is None or not isinstance(self.opened(self._decoy), KeyRecord):
             ring = self._keeper.ring
-            self._decoy = tuple(rows.key_row(_a_decoy(), ring, ring.kek_ids[-1]).values())
+            self._decoy = tuple(KEYS.row(_a_decoy(), ring, ring.kek_ids[-1]).values())
 
     def by_key_id(
         self, connection: Connection, kind: KeyKind, texts: set[str]
@@ -107,21 +108,21 @@ class KeyJobs:
         found = queries.keys_by_key_id(connection, kind.value, list(texts))
         return {row.key_id: self.opened(row) for row in found}
 
-    def add_all(self, connection: Connection, additions: Sequence[Addition]) -> list[StoreError | None]:
+    def add_all(self, connection: Connection, additions: Sequence[Addition]) -> list[Outcome[None]]:
         """Store keys; each that exists already is refused alone (a handler)."""
-        results: list[StoreError | None] = []
+        results: list[Outcome[None]] = []
         for replace, run in _runs(additions):
             if replace:
                 self._put(connection, run)
                 results += [None] * len(run)
             else:
                 kek_id = self._keeper.kek_id(connection)
-                new = [rows.key_row(record, self._keeper.ring, kek_id) for record in run]
+                new = [KEYS.row(record, self._keeper.ring, kek_id) for record in run]
                 added = queries.add_keys(connection, new)
                 results += (None if (row["kind"], row["key_id"]) in added else _exists(row) for row in new)
         return results
 
-    def add_derived(self, connection: Connection, additions: Sequence[Addition]) -> list[StoreError | None]:
+    def add_derived(self, connection: Connection, additions: Sequence[Addition]) -> list[Outcome[None]]:
         """Store those keys whose parents are kept and unaltered; each other is refused alone (a handler).
 
         The parents are held still until the commit: whoever removes one waits, and then removes these too.
@@ -139,9 +140,9 @@ class KeyJobs:
         added = iter(self.add_all(connection, standing))
         return [refusal or next(added) for refusal in refusals]
 
-    def supersede(self, connection: Connection, additions: Sequence[Addition]) -> list[StoreError | None]:
+    def supersede(self, connection: Connection, additions: Sequence[Addition]) -> list[Outcome[None]]:
         """Store each key and, with it, revise the others of its kind and source (a handler)."""
-        results: dict[int, StoreError | None] = {}
+        results: dict[int, Outcome[None]] = {}
         # One order of taking turns for everybody.
         for at in sorted(range(len(additions)), key=lambda at: str(additions[at].record.source)):
             addition = additions[at]
@@ -180,7 +181,7 @@ class KeyJobs:
         """
         kek_id = self._keeper.kek_id(connection)
         gone = [text for kind in set(PARENT_KIND.values()) for text in self._ended(connection, kind, records)]
-        new = [rows.key_row(record, self._keeper.ring, kek_id) for record in records]
+        new = [KEYS.row(record, self._keeper.ring, kek_id) for record in records]
         queries.put_keys(connection, new, replace=True)
         for text in gone:
             queries.delete_descendants(connection, text, parents=PARENTS)
@@ -200,24 +201,20 @@ class KeyJobs:
             if batch[0].replace:
                 self.add_all(connection, batch)
             else:
-                new = [rows.key_row(addition.record, self._keeper.ring, kek_id) for addition in batch]
+                new = [KEYS.row(addition.record, self._keeper.ring, kek_id) for addition in batch]
                 queries.put_keys(connection, new, replace=False)
         return [None] * len(batches)
 
     def add_batches(self, connection: Connection, batches: Sequence[Sequence[Addition]]) -> list[None]:
         """Store batches like put_batches; RecordExistsError names the key that exists (a handler)."""
         for batch in batches:
-            for error in self.add_all(connection, batch):
-                if error is not None:
-                    raise error  # and so the whole batch is rolled back
+            for outcome in self.add_all(connection, batch):
+                result_of(outcome)  # what is raised here undoes the whole batch
         return [None] * len(batches)
 
     def opened(self, row: Sequence[Any]) -> KeyRecord | RecordCorruptedError:
         """The record of a row, or the error of opening it."""
-        try:
-            return rows.key_record(row, self._keeper.ring)
-        except RecordCorruptedError as error:
-            return error
+        return KEYS.opened(row, self._keeper.ring)
 
 
 def _a_decoy() -> KeyRecord:

@@ -1,6 +1,7 @@
-"""The SQL of the store: every statement it executes, built once, and the work of looking up and adding many.
+"""The SQL of keys, client registrations and seals, and the work of looking up and adding many.
 
-Functions take an open connection and rows or keys of rows; what is inside a sealed row is not their business.
+``gba_queries`` has that of a BSF's tables, ``revocations`` that of revocation. Functions take an open
+connection and rows or keys of rows; what is inside a sealed row is not their business.
 """
 
 from __future__ import annotations

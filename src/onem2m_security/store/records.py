@@ -1,8 +1,9 @@
-"""The records that the store holds: one for every kind of key, one for a client registration.
+"""The records that the store holds: keys, client registrations, subscribers of GBA and their bootstrappings.
 
 Kpsa, Km, Kpm, Kc and Ke (TS-0003 clauses 8.2.2, 8.3.2, 10.3, 10.5, 10.6) differ in how they come about, not
 in what must be known about them, so they share one record. Client registrations are those of clauses
-8.8.2.3 (MAF) and 8.3.5.2.3 (MEF). These are values: they never touch a database or a file.
+8.8.2.3 (MAF) and 8.3.5.2.3 (MEF); subscribers and bootstrappings those of a BSF (8.3.2.3). These are values:
+they never touch a database or a file.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from typing import Final
 
 from ..credentials import Secret
 from ..errors import CredentialError, IdentifierError
+from ..gba.context import BootstrappedContext
+from ..gba.subscriber import Guss, Subscriber
 from ..identifiers import IDENTITY_MAX_OCTETS, EntityId, Fqdn, KeyIdentifier, Suid, shown
 
 _NO_OFFSET = timedelta(0)
@@ -150,6 +153,36 @@ class ClientRegistration:
     def expired(self, now: datetime) -> bool:
         """Whether the registration is at or past its end at this moment (UTC)."""
         return self.expires is not None and self.expires <= now
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A subscriber, and what the operator and the service provider agreed for it.
+
+    Attributes:
+        subscriber: The subscriber, with its secrets and its sequence number.
+        guss: The GBA user security settings; by default no NAF gets a key.
+        entity: The CSE-ID or AE-ID of the subscriber (Enrolee-ID, TS-0003 clause 8.3.2.3), told to NAFs.
+    """
+
+    subscriber: Subscriber
+    guss: Guss = field(default_factory=Guss)
+    entity: EntityId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bootstrapping:
+    """A bootstrapping as the BSF keeps it: with the settings that held when it was made.
+
+    Attributes:
+        context: B-TID, Ks, IMPI and times.
+        guss: The user security settings.
+        entity: As in Subscription.
+    """
+
+    context: BootstrappedContext
+    guss: Guss
+    entity: EntityId | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,28 +10,36 @@ from __future__ import annotations
 import itertools
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Self
 
 from sqlalchemy import Connection, Row
 
 from ..credentials import Secret
 from ..errors import ConfigurationError, RecordCorruptedError, RecordExistsError
 from ..identifiers import EntityId, Fqdn, KeyIdentifier, shown
-from . import queries, rows
+from . import queries
+from .bootstrappings import BOOTSTRAPPINGS, Bootstrappings
+from .columns import microseconds
 from .database import DATABASE_FILE, engine_for, prepare_directory
-from .gba import GbaStore
 from .keeper import KEY_RING_FILE, UNUSED_RING_FILE, RingKeeper
 from .key_jobs import Addition, KeyJobs, Revision
+from .keys import KEYS
 from .records import ClientRegistration, KeyKind, KeyRecord, canonical_key_id, is_registration_id
+from .registrations import REGISTRATIONS
+from .sealed_table import SealedTable
+from .subscribers import SUBSCRIBERS, Subscribers
 from .trust import Trust
 from .worker import Worker
 
 BUSY_TIMEOUT: Final = 5.0
 
 _BATCH = 1000
-_Result = TypeVar("_Result")
+
+SEALED: Final[tuple[SealedTable[Any], ...]] = (KEYS, REGISTRATIONS, SUBSCRIBERS, BOOTSTRAPPINGS)
+"""What is sealed under the key ring: every kind of record."""
 
 
 class Store:
@@ -43,7 +51,8 @@ class Store:
     itself, whether the write was done is only known by looking.
 
     Attributes:
-        gba: The subscribers and bootstrappings of a BSF.
+        subscribers: The subscribers of a BSF; an HSS of our own.
+        bootstrappings: What they bootstrapped with it.
         trust: Revocation: what was removed on purpose, and the number by which others hear of it.
     """
 
@@ -51,7 +60,8 @@ class Store:
         self._keeper = keeper
         self._keys = KeyJobs(keeper)
         self._worker = worker
-        self.gba = GbaStore(keeper, worker)
+        self.subscribers = Subscribers(keeper, worker)
+        self.bootstrappings = Bootstrappings(keeper, worker)
         self.trust = Trust(self._keys, worker)
 
     @classmethod
@@ -82,12 +92,12 @@ class Store:
             raise ConfigurationError(f"there is no store in {data}: is this the right directory?")
         prepare_directory(data, make=not existing)
         engine = engine_for(data, url, busy_timeout, existing=existing)
-        store = cls(RingKeeper(data), Worker(engine, busy_timeout))
+        store = cls(RingKeeper(data, SEALED), Worker(engine, busy_timeout))
         try:
             # Opening an existing store takes no lock, and so succeeds while another process writes.
-            if not await store._read(store._keeper.is_ready):
-                await store._write(store._keeper.make_ready)
-                await store._read(store._keeper.is_ready)
+            if not await store._worker.read(store._keeper.is_ready):
+                await store._worker.write(store._keeper.make_ready)
+                await store._worker.read(store._keeper.is_ready)
         except BaseException:
             await store.close()
             raise
@@ -151,10 +161,10 @@ class Store:
         """
 
         def put(connection: Connection) -> bool:
-            row = rows.key_row(new, self._keeper.ring, self._keeper.kek_id(connection))
-            return queries.update_key(connection, rows.key_columns(old), row)
+            row = KEYS.row(new, self._keeper.ring, self._keeper.kek_id(connection))
+            return queries.update_key(connection, KEYS.columns(old), row)
 
-        return await self._write(put)
+        return await self._worker.write(put)
 
     async def add_many(self, records: Iterable[KeyRecord], *, replace: bool = False) -> int:
         """Store many keys, in transactions of 1000, so that a server goes on meanwhile; how many.
@@ -231,8 +241,7 @@ class Store:
                 even if the key itself is gone.
         """
         text = str(canonical_key_id(kind, key_id))
-
-        return await self._write(
+        return await self._worker.write(
             lambda connection: self._keys.remove(connection, kind, text, descendants=descendants)
         )
 
@@ -241,9 +250,9 @@ class Store:
 
         It takes a few hundred in one transaction, so that others get their turn.
         """
-        moment = rows.microseconds(now)
+        purge = partial(queries.delete_expired, now=microseconds(now))
         total = 0
-        while removed := await self._write(lambda connection: queries.delete_expired(connection, moment)):
+        while removed := await self._worker.write(purge):
             total += removed
         return total
 
@@ -256,14 +265,14 @@ class Store:
             by_request: Those with an administrating stakeholder; or those without, which come about by
                 themselves.
         """
-        now = rows.microseconds(datetime.now(UTC))
-        return await self._read(
+        now = microseconds(datetime.now(UTC))
+        return await self._worker.read(
             lambda connection: queries.count_live(connection, kind.value, source.text, now, by_request)
         )
 
     async def keep_newest(self, kind: KeyKind, source: EntityId, keep: int) -> int:
         """Remove the oldest keys without an administrating stakeholder, but for so many; how many went."""
-        return await self._write(
+        return await self._worker.write(
             lambda connection: queries.delete_oldest(connection, kind.value, source.text, keep)
         )
 
@@ -277,17 +286,17 @@ class Store:
         Raises:
             RecordExistsError: The registration_id is taken, or the client is registered for this stakeholder.
         """
-        moment = rows.microseconds(now or datetime.now(UTC))
+        moment = microseconds(now or datetime.now(UTC))
 
         def insert(connection: Connection) -> None:
-            row = rows.registration_row(registration, self._keeper.ring, self._keeper.kek_id(connection))
+            row = REGISTRATIONS.row(registration, self._keeper.ring, self._keeper.kek_id(connection))
             if not queries.insert_registration(connection, row, moment):
                 raise RecordExistsError(
                     f"{shown(registration.client)} is registered for {registration.admin_fqdn} already, or "
                     f"{shown(registration.registration_id)} is taken: update or remove that registration"
                 )
 
-        await self._write(insert)
+        await self._worker.write(insert)
 
     async def find_registration(
         self, registration_id: str, *, now: datetime | None = None
@@ -299,8 +308,8 @@ class Store:
         """
         if not is_registration_id(registration_id):
             return None
-        moment = rows.microseconds(now or datetime.now(UTC))
-        return await self._read(
+        moment = microseconds(now or datetime.now(UTC))
+        return await self._worker.read(
             lambda connection: self._registration(queries.registration(connection, registration_id, moment))
         )
 
@@ -312,8 +321,8 @@ class Store:
         Raises:
             RecordCorruptedError: The record does not open.
         """
-        moment = rows.microseconds(now or datetime.now(UTC))
-        return await self._read(
+        moment = microseconds(now or datetime.now(UTC))
+        return await self._worker.read(
             lambda connection: self._registration(
                 queries.registration_of(connection, client.text, str(admin_fqdn), moment)
             )
@@ -321,8 +330,8 @@ class Store:
 
     async def count_registrations(self, client: EntityId) -> int:
         """How many registrations of this client have not ended."""
-        now = rows.microseconds(datetime.now(UTC))
-        return await self._read(lambda connection: queries.count_registrations(connection, client.text, now))
+        now = microseconds(datetime.now(UTC))
+        return await self._worker.read(partial(queries.count_registrations, client=client.text, now=now))
 
     async def update_registration(self, registration: ClientRegistration) -> bool:
         """Overwrite the registration of the same registration_id; False if there is none.
@@ -330,16 +339,16 @@ class Store:
         Raises:
             RecordExistsError: It would be the second one of its client for its stakeholder.
         """
-        return await self._write(
+        return await self._worker.write(
             lambda connection: queries.update_registration(
                 connection,
-                rows.registration_row(registration, self._keeper.ring, self._keeper.kek_id(connection)),
+                REGISTRATIONS.row(registration, self._keeper.ring, self._keeper.kek_id(connection)),
             )
         )
 
     async def remove_registration(self, registration_id: str) -> bool:
         """Remove a registration; whether it was there."""
-        return await self._write(lambda connection: queries.delete_registration(connection, registration_id))
+        return await self._worker.write(partial(queries.delete_registration, registration_id=registration_id))
 
     # --- the key ring ---------------------------------------------------------------------------------------
 
@@ -353,12 +362,12 @@ class Store:
         Raises:
             RecordCorruptedError: A record does not open; nothing was changed.
         """
-        count = await self._write(self._keeper.reseal_all)
-        await self._write(self._keeper.retire_keks)
+        count = await self._worker.write(self._keeper.reseal_all)
+        await self._worker.write(self._keeper.retire_keks)
         return count
 
     def _registration(self, row: Row[Any] | None) -> ClientRegistration | None:
-        return None if row is None else rows.client_registration(row, self._keeper.ring)
+        return None if row is None else REGISTRATIONS.open(row, self._keeper.ring)
 
     async def _each_record(self, kind: KeyKind) -> AsyncIterator[KeyRecord | RecordCorruptedError]:
         after = ""
@@ -367,7 +376,7 @@ class Store:
             found = queries.key_page(connection, kind.value, after)
             return [(row.key_id, self._keys.opened(row)) for row in found]
 
-        while outcomes := await self._read(page):
+        while outcomes := await self._worker.read(page):
             for _, outcome in outcomes:
                 yield outcome
             after = outcomes[-1][0]
@@ -378,7 +387,7 @@ class Store:
         def key_ids(connection: Connection) -> Sequence[str]:
             return queries.key_ids_of_source(connection, kind.value, source.text)
 
-        remaining = iter(await self._read(key_ids))
+        remaining = iter(await self._worker.read(key_ids))
         while texts := set(itertools.islice(remaining, queries.PAGE)):
 
             def page(
@@ -386,15 +395,5 @@ class Store:
             ) -> list[KeyRecord | RecordCorruptedError]:
                 return list(self._keys.by_key_id(connection, kind, texts).values())
 
-            for outcome in await self._read(page):
+            for outcome in await self._worker.read(page):
                 yield outcome
-
-    async def _read(self, function: Callable[[Connection], _Result]) -> _Result:
-        return await self._worker.submit(_call_each, function)
-
-    async def _write(self, function: Callable[[Connection], _Result]) -> _Result:
-        return await self._worker.submit(_call_each, function, write=True)
-
-
-def _call_each(connection: Connection, functions: Sequence[Callable[[Connection], _Result]]) -> list[_Result]:
-    return [function(connection) for function in functions]

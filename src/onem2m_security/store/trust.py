@@ -7,22 +7,21 @@ Ke) leaves a tombstone under the identifier that leads to it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Final, TypeVar
+from typing import Final
 
 from sqlalchemy import Connection
 
 from ..identifiers import KeyIdentifier
-from . import queries, revocations, rows
+from . import queries, revocations
+from .columns import microseconds, moment, optional
 from .key_jobs import PARENTS, Addition, KeyJobs, Revision
 from .records import KeyKind, KeyRecord, Revocation, canonical_key_id
-from .worker import Worker
+from .worker import Worker, result_of
 
 TOMBSTONE_LIFETIME: Final = timedelta(days=366)
 """For a tombstone of a key without an end of its own."""
-
-_Result = TypeVar("_Result")
 
 
 class Trust:
@@ -59,20 +58,15 @@ class Trust:
                 return None
             row = found[0]  # the columns: a record that does not open is removed as well
             if row.alias is not None:
-                ends = row.expires or rows.microseconds(now + TOMBSTONE_LIFETIME)
-                revocations.bury(
-                    connection, kind.value, row.alias, text, ends=ends, now=rows.microseconds(now)
-                )
-            return Revocation(
-                None if row.alias is None else KeyIdentifier.parse(row.alias),
-                None if row.expires is None else rows.moment(row.expires),
-            )
+                ends = row.expires or microseconds(now + TOMBSTONE_LIFETIME)
+                revocations.bury(connection, kind.value, row.alias, text, ends=ends, now=microseconds(now))
+            return Revocation(optional(KeyIdentifier.parse, row.alias), optional(moment, row.expires))
 
-        return await self._write(revoke)
+        return await self._worker.write(revoke)
 
     async def is_revoked(self, kind: KeyKind, key_id: KeyIdentifier) -> bool:
         """Whether a key must not come back under this identifier."""
-        now = rows.microseconds(datetime.now(UTC))
+        now = microseconds(datetime.now(UTC))
         return await self._worker.submit(_lying_under, (kind.value, str(key_id), now))
 
     async def add_unless_revoked(self, record: KeyRecord, *, others: Revision | None = None) -> bool:
@@ -85,30 +79,22 @@ class Trust:
             others: What becomes of the other keys of this kind and source, as for ``Store.add``.
         """
         addition = Addition(record, replace=True, others=others)
-        now = rows.microseconds(datetime.now(UTC))
+        now = microseconds(datetime.now(UTC))
 
         def add(connection: Connection) -> bool:
             alias = str(record.alias)
             if revocations.lies_under(connection, record.kind.value, alias, now=now, hold=True):
                 return False
-            [error] = self._keys.supersede(connection, [addition])
-            if error is not None:
-                raise error
+            [outcome] = self._keys.supersede(connection, [addition])
+            result_of(outcome)
             return True
 
-        return await self._write(add)
+        return await self._worker.write(add)
 
     async def readmit(self, kind: KeyKind, key_id: KeyIdentifier) -> bool:
         """Lift the tombstone under this identifier, or of the key that had it; whether there was one."""
         names = [str(canonical_key_id(kind, key_id)), str(key_id)]
-        return await self._write(lambda connection: revocations.lift(connection, kind.value, names))
-
-    async def _write(self, function: Callable[[Connection], _Result]) -> _Result:
-        return await self._worker.submit(_call_each, function, write=True)
-
-
-def _call_each(connection: Connection, functions: Sequence[Callable[[Connection], _Result]]) -> list[_Result]:
-    return [function(connection) for function in functions]
+        return await self._worker.write(lambda connection: revocations.lift(connection, kind.value, names))
 
 
 def _revisions(connection: Connection, asked: Sequence[None]) -> list[int]:

@@ -5,6 +5,9 @@ one transaction with one commit (group commit), and one call brings all the answ
 So the cost of a sync to disk is shared by everybody who waits for it. A job that fails fails alone: its group
 is rolled back and done again in halves, until the one that fails is by itself; the connection stays, unless
 it may be what failed. The worker knows nothing of keys.
+
+Errors travel in one way: a function that does one job raises what it has to say, and a handler, which does
+many, gives an ``Outcome`` for each.
 """
 
 from __future__ import annotations
@@ -18,11 +21,11 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from sqlalchemy import Connection, Engine
 
-from ..errors import StoreError, StoreUnavailableError
+from ..errors import SecurityFrameworkError, StoreUnavailableError
 from .database import begin_writing, is_locked, is_unavailable, spares_connection, translated
 
 GROUP_MAX = 1000
@@ -34,8 +37,28 @@ GATHERING_SECONDS = 0.003
 _Argument = TypeVar("_Argument")
 _Result = TypeVar("_Result")
 
-Handler = Callable[[Connection, Sequence[_Argument]], Sequence[_Result | StoreError]]
-"""Does several jobs of one sort; gives a result, or the error of that one job, for each in order."""
+Outcome: TypeAlias = _Result | SecurityFrameworkError
+"""What one of several jobs came to: its result, or the error of that job alone."""
+
+Handler = Callable[[Connection, Sequence[_Argument]], Sequence[Outcome[_Result]]]
+"""Does several jobs of one sort; gives the outcome of each in order. What it raises is the error of all."""
+
+
+def outcome_of(function: Callable[..., _Result], *arguments: object) -> Outcome[_Result]:
+    """What a call came to. That the database did not do it is no outcome of one job: it is raised."""
+    try:
+        return function(*arguments)
+    except StoreUnavailableError:
+        raise
+    except SecurityFrameworkError as error:
+        return error
+
+
+def result_of(outcome: Outcome[_Result]) -> _Result:
+    """The result of a job; its error is raised."""
+    if isinstance(outcome, SecurityFrameworkError):
+        raise outcome
+    return outcome
 
 
 @dataclass(slots=True, eq=False)
@@ -87,6 +110,17 @@ class Worker:
         future: asyncio.Future[_Result] = self._loop.create_future()
         self._queue.put(_Job(handler, argument, write, time.monotonic() + self._patience, future))
         return future
+
+    async def read(self, function: Callable[[Connection], _Result]) -> _Result:
+        """Have a function called that only reads; what it raises is raised here."""
+        return await self.submit(_read_each, function)
+
+    async def write(self, function: Callable[[Connection], _Result]) -> _Result:
+        """Have a function called that writes; what it raises is raised here, and undoes all that it did.
+
+        It may be called more than once: what others did in the same transaction is done again without it.
+        """
+        return await self.submit(_write_each, function, write=True)
 
     async def close(self) -> None:
         """Finish what was submitted, close the connections, end the thread."""
@@ -201,7 +235,7 @@ def _perform(connection: Connection, jobs: list[_Job]) -> list[_Outcome]:
         alike = list(group)
         results = handler(connection, [job.argument for job in alike])
         for job, result in zip(alike, results, strict=True):
-            error = result if isinstance(result, StoreError) else None
+            error = result if isinstance(result, SecurityFrameworkError) else None
             outcomes.append((job, result, error))
     return outcomes
 
@@ -214,3 +248,15 @@ def _resolve(outcomes: list[_Outcome]) -> None:
             job.future.set_result(result)
         else:
             job.future.set_exception(error)
+
+
+def _read_each(
+    connection: Connection, functions: Sequence[Callable[[Connection], _Result]]
+) -> list[Outcome[_Result]]:
+    return [outcome_of(function, connection) for function in functions]
+
+
+def _write_each(
+    connection: Connection, functions: Sequence[Callable[[Connection], _Result]]
+) -> list[_Result]:
+    return [function(connection) for function in functions]

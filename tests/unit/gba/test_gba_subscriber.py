@@ -1,16 +1,17 @@
 """Subscribers, their security settings, and the HSS as an interface."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from onem2m_security.credentials import Secret
-from onem2m_security.errors import AuthenticationError, ConfigurationError, CredentialError
+from onem2m_security.errors import AuthenticationError, ConfigurationError, CredentialError, MessageError
 from onem2m_security.gba.aka import SequenceNumber, Success, SynchronisationFailure, Usim, build_auts
-from onem2m_security.gba.keys import Impi, KeyChoice
+from onem2m_security.gba.context import BootstrappedContext
+from onem2m_security.gba.keys import Impi, KeyChoice, ks_of
 from onem2m_security.gba.subscriber import AlgorithmSet, Guss, Hss, NafSettings, Subscriber
-from onem2m_security.identifiers import Fqdn
+from onem2m_security.identifiers import Fqdn, KeyIdentifier
 
 IMPI = Impi.parse("001010000000001@ims.mnc001.mcc001.3gppnetwork.org")
 ALICE = Subscriber(IMPI, Secret(b"k" * 16), Secret(b"o" * 16))
@@ -60,6 +61,33 @@ class TestSubscriber:
         auts = build_auts(ALICE.functions, rand=bytes(16), sqn_ms=SequenceNumber(320))
         with pytest.raises(AuthenticationError, match="barred"):
             barred.resynchronised(rand=bytes(16), auts=auts)
+
+    def test_an_answer_to_auts_goes_on_from_the_number_of_the_usim(self):
+        ahead = SequenceNumber.from_parts(1000, 3)
+        auts = build_auts(ALICE.functions, rand=bytes(16), sqn_ms=ahead)
+        subscriber, vector = ALICE.asked(auts=auts, rand=bytes(16))
+        assert subscriber.sqn == ahead.next()
+        assert isinstance(
+            Usim(ALICE.functions, accepted=(1000,) * 32).authenticate(vector.rand, vector.autn), Success
+        )
+        with pytest.raises(MessageError):
+            ALICE.asked(auts=auts)
+
+    def test_an_answer_without_auts_is_the_next_vector(self):
+        subscriber, _ = ALICE.asked()
+        assert subscriber.sqn == ALICE.sqn.next()
+
+    def test_a_bootstrapping_is_of_the_subscriber_whose_key_made_it(self):
+        rand = bytes(range(16))
+        outputs = ALICE.functions.f2345(rand)
+        b_tid = KeyIdentifier.from_octets(rand, NAF)
+        issued = datetime(2026, 1, 1, tzinfo=UTC)
+        context = BootstrappedContext(b_tid, ks_of(outputs.ck, outputs.ik), IMPI, issued, issued + DAY)
+        ALICE.require_own(context)
+        with pytest.raises(AuthenticationError, match="another key"):
+            replace(ALICE, k=Secret(b"n" * 16)).require_own(context)
+        with pytest.raises(AuthenticationError, match="barred"):
+            replace(ALICE, barred=True).require_own(context)
 
     def test_used_up_numbers_are_an_error_and_no_vector(self):
         last = replace(ALICE, sqn=SequenceNumber(2**48 - 1))

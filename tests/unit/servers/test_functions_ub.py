@@ -61,9 +61,9 @@ def clock():
 
 @pytest.fixture
 async def bsf(store, clock):
-    await store.gba.add_subscriber(a_subscription())
+    await store.subscribers.add(a_subscription())
     made = Bsf(store, BSF, lifetime=timedelta(hours=1))
-    made.ub = Ub(store.gba, store.gba, BSF, lifetime=timedelta(hours=1), clock=clock)
+    made.ub = Ub(store.subscribers, store, BSF, lifetime=timedelta(hours=1), clock=clock)
     return made
 
 
@@ -73,7 +73,7 @@ def card():
 
 
 async def sqn(store, number=1) -> int:
-    return (await store.gba.find_subscriber(an_impi(number))).subscriber.sqn.seq
+    return (await store.subscribers.find(an_impi(number))).subscriber.sqn.seq
 
 
 # --- who is bootstrapped ---
@@ -99,7 +99,7 @@ async def test_a_subscriber_is_challenged_answers_and_shares_ks_with_the_bsf(bsf
 
     told = BootstrappingInfo.parse(response.body)
     assert told.b_tid == b_tid_of(rand, BSF)
-    kept = await store.gba.find_bootstrapping(told.b_tid)
+    kept = await store.bootstrappings.find(told.b_tid)
     assert kept.context.ks == ks_of(outputs.ck, outputs.ik)
     assert kept.context.impi == card.impi
     assert kept.context.expires == told.lifetime
@@ -115,7 +115,7 @@ async def test_both_versions_of_digest_aka_are_offered_over_one_vector(bsf, card
 
 async def test_the_lifetime_is_the_shorter_of_the_bsfs_and_the_subscribers(bsf, store):
     guss = Guss((NafSettings(NAF),), lifetime=timedelta(minutes=5))
-    await store.gba.add_subscriber(a_subscription(2, guss=guss))
+    await store.subscribers.add(a_subscription(2, guss=guss))
     told = BootstrappingInfo.parse((await bootstrap(bsf, Card(a_subscriber(2)))).body)
     assert told.lifetime - datetime.now(UTC) <= timedelta(minutes=5)
 
@@ -123,7 +123,7 @@ async def test_the_lifetime_is_the_shorter_of_the_bsfs_and_the_subscribers(bsf, 
 async def test_tuak_bootstraps_like_milenage(bsf, store):
     keys = {"k": key(32, "k"), "opc": key(32, "topc"), "algorithm": AlgorithmSet.TUAK}
     subscriber = replace(a_subscriber(2), **keys)
-    await store.gba.add_subscriber(a_subscription(2, subscriber=subscriber))
+    await store.subscribers.add(a_subscription(2, subscriber=subscriber))
     assert (await bootstrap(bsf, Card(subscriber))).status == 200
 
 
@@ -134,14 +134,14 @@ def key(octets, name):
 
 
 async def test_gba_u_is_bootstrapped_by_a_card_that_does_it_and_by_no_other(store):
-    await store.gba.add_subscriber(gba_u_subscription())
+    await store.subscribers.add(gba_u_subscription())
     bsf = Bsf(store, BSF)
     challenge = the_challenge(await bsf.ub.handle(first(an_impi())))
     plain = Card(a_subscriber())
     assert plain.authenticate(challenge.aka_nonce.rand, challenge.aka_nonce.autn) == MacFailure()
     response = await bootstrap(bsf, Card(a_subscriber(), gba_u=True))
     assert response.status == 200
-    kept = await store.gba.find_bootstrapping(BootstrappingInfo.parse(response.body).b_tid)
+    kept = await store.bootstrappings.find(BootstrappingInfo.parse(response.body).b_tid)
     assert kept.context.gba_u
 
 
@@ -159,10 +159,10 @@ async def test_a_replayed_challenge_is_refused_by_the_card_and_resynchronised(bs
 
 async def test_a_card_that_is_far_ahead_brings_the_bsf_up(bsf, store, card):
     for _ in range(50):  # vectors of another BSF
-        (vector,) = await store.gba.vectors(card.impi)
+        (vector,) = await store.subscribers.vectors(card.impi)
         card.authenticate(vector.rand, vector.autn)
-    await store.gba.remove_subscriber(card.impi)
-    await store.gba.add_subscriber(a_subscription())
+    await store.subscribers.remove(card.impi)
+    await store.subscribers.add(a_subscription())
     challenge = the_challenge(await bsf.ub.handle(first(card.impi)))
     refused = card.authenticate(challenge.aka_nonce.rand, challenge.aka_nonce.autn)
     assert isinstance(refused, SynchronisationFailure)
@@ -222,7 +222,7 @@ async def test_another_subscribers_key_does_not_answer(bsf, store, card):
 
 
 async def test_somebody_elses_name_on_a_challenge_does_not_use_it_up(bsf, store, card):
-    await store.gba.add_subscriber(a_subscription(2))
+    await store.subscribers.add(a_subscription(2))
     challenge = the_challenge(await bsf.ub.handle(first(card.impi)))
     good = answered(card, challenge)
     stolen = replace(good, username=str(an_impi(2)))
@@ -307,14 +307,14 @@ async def test_whoever_gets_the_challenge_of_others_has_as_long_as_they_to_answe
 async def test_under_a_flood_a_subscriber_whose_settings_changed_gets_a_challenge_that_fits(bsf, store, card):
     for _ in range(PER_SUBSCRIBER):
         before = the_challenge(await bsf.ub.handle(first(card.impi)))
-    await store.gba.add_subscriber(gba_u_subscription(), replace_existing=True)
+    await store.subscribers.add(gba_u_subscription(), replace_existing=True)
     assert the_challenge(await bsf.ub.handle(first(card.impi))) != before
     assert (await bootstrap(bsf, Card(a_subscriber(), gba_u=True))).status == 200
 
 
 async def test_strangers_who_name_many_subscribers_or_none_cost_a_bounded_table(store):
     for number in range(1, 6):
-        await store.gba.add_subscriber(a_subscription(number))
+        await store.subscribers.add(a_subscription(number))
     bsf = Bsf(store, BSF)
     bsf.ub._challenges = Challenges(capacity=3)
     for number in range(1, 50):
@@ -326,8 +326,8 @@ async def test_strangers_who_name_many_subscribers_or_none_cost_a_bounded_table(
 async def test_an_address_that_asks_too_often_is_told_to_wait_and_others_are_served(
     store, clock, card, capsys
 ):
-    await store.gba.add_subscriber(a_subscription())
-    ub = Ub(store.gba, store.gba, BSF, requests_per_second=2.0, clock=clock)
+    await store.subscribers.add(a_subscription())
+    ub = Ub(store.subscribers, store, BSF, requests_per_second=2.0, clock=clock)
     greedy = replace(first(card.impi), network="192.0.2.1")
     assert [(await ub.handle(greedy)).status for _ in range(25)] == [401] * 20 + [429] * 5
     assert dict((await ub.handle(greedy)).headers)["Retry-After"] == "1"
@@ -368,7 +368,7 @@ async def test_weaker_protection_than_was_offered_is_refused(bsf, card):
 
 
 async def test_a_barred_and_an_unknown_subscriber_are_refused_alike(bsf, store):
-    await store.gba.add_subscriber(a_subscription(2, subscriber=a_subscriber(2, barred=True)))
+    await store.subscribers.add(a_subscription(2, subscriber=a_subscriber(2, barred=True)))
     barred = await bsf.ub.handle(first(an_impi(2)))
     unknown = await bsf.ub.handle(first(an_impi(3)))
     assert barred == unknown
@@ -377,7 +377,7 @@ async def test_a_barred_and_an_unknown_subscriber_are_refused_alike(bsf, store):
 
 async def test_a_subscriber_barred_between_challenge_and_answer_is_refused(bsf, store, card):
     good = answered(card, the_challenge(await bsf.ub.handle(first(card.impi))))
-    await store.gba.set_barred(card.impi, barred=True)
+    await store.subscribers.set_barred(card.impi, barred=True)
     assert (await bsf.ub.handle(get(good))).status == 403
 
 
@@ -387,18 +387,18 @@ async def test_a_subscriber_replaced_or_removed_between_challenge_and_answer_get
 ):
     good = get(answered(card, the_challenge(await bsf.ub.handle(first(card.impi)))))
     if status == 403:
-        await store.gba.remove_subscriber(card.impi)
+        await store.subscribers.remove(card.impi)
         assert (await bsf.ub.handle(good)).status == 403
         return
     new = replace(a_subscriber(), k=a_subscriber(2).k)
-    await store.gba.add_subscriber(a_subscription(subscriber=new), replace_existing=True)
+    await store.subscribers.add(a_subscription(subscriber=new), replace_existing=True)
     assert (await bsf.ub.handle(good)).status == 403
     assert (await bootstrap(bsf, Card(new))).status == 200
 
 
 async def test_settings_that_change_the_mode_in_between_need_a_new_challenge(bsf, store, card):
     good = answered(card, the_challenge(await bsf.ub.handle(first(card.impi))))
-    await store.gba.add_subscriber(gba_u_subscription(), replace_existing=True)
+    await store.subscribers.add(gba_u_subscription(), replace_existing=True)
     assert the_challenge(await bsf.ub.handle(get(good))).stale
 
 
@@ -441,7 +441,7 @@ async def test_an_hss_or_a_store_that_fails_is_a_503_without_internals(store, ca
         async def guss(self, impi):
             raise StoreUnavailableError("/var/lib/…")
 
-    response = await Ub(BrokenHss(), store.gba, BSF).handle(first(card.impi))
+    response = await Ub(BrokenHss(), store, BSF).handle(first(card.impi))
     assert (response.status, response.body) == (503, b"")
 
 
@@ -472,7 +472,7 @@ async def store_of(count, data):
     async with await Store.open(data) as store:
         for start in range(0, count, 500):
             numbers = range(start, min(start + 500, count))
-            await asyncio.gather(*(store.gba.add_subscriber(a_subscription(n)) for n in numbers))
+            await asyncio.gather(*(store.subscribers.add(a_subscription(n)) for n in numbers))
         yield store
 
 

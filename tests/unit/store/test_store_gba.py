@@ -28,8 +28,8 @@ from onem2m_security.gba.keys import KeyChoice, ks_of
 from onem2m_security.gba.subscriber import AlgorithmSet, Guss, NafSettings, Subscriber
 from onem2m_security.identifiers import EntityId, KeyIdentifier
 from onem2m_security.store import Store
-from onem2m_security.store.gba import BOOTSTRAPPINGS_PER_SUBSCRIBER
-from onem2m_security.store.gba_rows import Bootstrapping, Subscription
+from onem2m_security.store.bootstrappings import BOOTSTRAPPINGS_PER_SUBSCRIBER
+from onem2m_security.store.records import Bootstrapping, Subscription
 from places import importing_support
 from test_store_faults import sql
 
@@ -91,38 +91,38 @@ def test_every_subscription_comes_back_equal(tmp_path_factory, subscription):
     async def round_trip():
         data = tmp_path_factory.mktemp("data")
         async with await Store.open(data) as store:
-            await store.gba.add_subscriber(subscription)
+            await store.subscribers.add(subscription)
         async with await Store.open(data) as store:
-            assert await store.gba.find_subscriber(subscription.subscriber.impi) == subscription
-            assert await store.gba.subscribers() == [subscription]
+            assert await store.subscribers.find(subscription.subscriber.impi) == subscription
+            assert await store.subscribers.all() == [subscription]
 
     asyncio.run(round_trip())
 
 
 async def test_a_subscriber_is_added_once_and_replaced_only_on_demand(store):
-    await store.gba.add_subscriber(a_subscription())
+    await store.subscribers.add(a_subscription())
     with pytest.raises(RecordExistsError, match="subscriber already"):
-        await store.gba.add_subscriber(a_subscription())
-    await store.gba.add_bootstrapping(a_bootstrapping())
-    await store.gba.vectors(an_impi())
+        await store.subscribers.add(a_subscription())
+    await store.bootstrappings.add(a_bootstrapping())
+    await store.subscribers.vectors(an_impi())
     changed = a_subscription(entity=EntityId("//sp.example/elsewhere"))
-    await store.gba.add_subscriber(changed, replace_existing=True)
-    found = await store.gba.find_subscriber(an_impi())
+    await store.subscribers.add(changed, replace_existing=True)
+    found = await store.subscribers.find(an_impi())
     assert found.entity == changed.entity
     assert found.subscriber.sqn == SequenceNumber.from_parts(1, 1), "a sequence number never goes back"
-    assert await store.gba.find_bootstrapping(a_bootstrapping().context.b_tid, now=NOW) is None
+    assert await store.bootstrappings.find(a_bootstrapping().context.b_tid, now=NOW) is None
 
 
 async def test_all_subscribers_are_listed_page_by_page(store):
     for number in range(1, 504):
-        await store.gba.add_subscriber(a_subscription(number))
-    found = await store.gba.subscribers()
+        await store.subscribers.add(a_subscription(number))
+    found = await store.subscribers.all()
     assert [item.subscriber.impi for item in found] == [an_impi(number) for number in range(1, 504)]
 
 
 async def test_vectors_asked_for_at_once_never_share_a_sequence_number(store):
-    await store.gba.add_subscriber(a_subscription())
-    vectors = await asyncio.gather(*(store.gba.vectors(an_impi()) for _ in range(200)))
+    await store.subscribers.add(a_subscription())
+    vectors = await asyncio.gather(*(store.subscribers.vectors(an_impi()) for _ in range(200)))
     card = Card(a_subscriber())
     functions = card.subscriber.functions
     sqns = set()
@@ -131,7 +131,7 @@ async def test_vectors_asked_for_at_once_never_share_a_sequence_number(store):
         sqns.add(bytes(a ^ b for a, b in zip(vector.autn[:6], ak, strict=True)))
         assert isinstance(card.authenticate(vector.rand, vector.autn), Success)
     assert len(sqns) == 200
-    assert max(map(int.from_bytes, sqns)) == (await store.gba.find_subscriber(an_impi())).subscriber.sqn.value
+    assert max(map(int.from_bytes, sqns)) == (await store.subscribers.find(an_impi())).subscriber.sqn.value
 
 
 async def test_two_processes_worth_of_stores_never_share_a_sequence_number(tmp_path, url):
@@ -139,8 +139,8 @@ async def test_two_processes_worth_of_stores_never_share_a_sequence_number(tmp_p
         await Store.open(tmp_path / "data", url=url) as one,
         await Store.open(tmp_path / "data", url=url, busy_timeout=30) as other,
     ):
-        await one.gba.add_subscriber(a_subscription())
-        asked = [store.gba.vectors(an_impi()) for store in (one, other) for _ in range(50)]
+        await one.subscribers.add(a_subscription())
+        asked = [store.subscribers.vectors(an_impi()) for store in (one, other) for _ in range(50)]
         vectors = [vector for (vector,) in await asyncio.gather(*asked)]
         functions = a_subscriber().functions
         sqns = {
@@ -150,98 +150,98 @@ async def test_two_processes_worth_of_stores_never_share_a_sequence_number(tmp_p
 
 
 async def test_an_unknown_and_a_barred_subscriber_get_no_vector_and_disturb_nobody(store):
-    await store.gba.add_subscriber(a_subscription(1))
-    await store.gba.add_subscriber(a_subscription(2, subscriber=a_subscriber(2, barred=True)))
-    asked = (store.gba.vectors(an_impi(number)) for number in (1, 2, 3))
+    await store.subscribers.add(a_subscription(1))
+    await store.subscribers.add(a_subscription(2, subscriber=a_subscriber(2, barred=True)))
+    asked = (store.subscribers.vectors(an_impi(number)) for number in (1, 2, 3))
     good, barred, unknown = await asyncio.gather(*asked, return_exceptions=True)
     assert len(good) == 1
     assert isinstance(barred, AuthenticationError)
     assert "barred" in str(barred)
     assert isinstance(unknown, AuthenticationError)
-    assert (await store.gba.find_subscriber(an_impi(2))).subscriber.sqn == SequenceNumber()
-    assert await store.gba.guss(an_impi(3)) is None
+    assert (await store.subscribers.find(an_impi(2))).subscriber.sqn == SequenceNumber()
+    assert await store.subscribers.guss(an_impi(3)) is None
 
 
 async def test_auts_moves_the_counter_and_a_wrong_one_does_not(store):
     subscriber = a_subscriber()
-    await store.gba.add_subscriber(a_subscription())
+    await store.subscribers.add(a_subscription())
     rand, ahead = bytes(16), SequenceNumber.from_parts(1000, 7)
     auts = build_auts(subscriber.functions, rand=rand, sqn_ms=ahead)
     with pytest.raises(AuthenticationError, match="MAC-S"):
-        await store.gba.vectors(an_impi(), auts=bytes([auts[0] ^ 1]) + auts[1:], rand=rand)
+        await store.subscribers.vectors(an_impi(), auts=bytes([auts[0] ^ 1]) + auts[1:], rand=rand)
     with pytest.raises(MessageError):
-        await store.gba.vectors(an_impi(), auts=auts, rand=None)
-    assert (await store.gba.find_subscriber(an_impi())).subscriber.sqn == SequenceNumber()
-    await store.gba.vectors(an_impi(), auts=auts, rand=rand)
-    assert (await store.gba.find_subscriber(an_impi())).subscriber.sqn == ahead.next()
+        await store.subscribers.vectors(an_impi(), auts=auts, rand=None)
+    assert (await store.subscribers.find(an_impi())).subscriber.sqn == SequenceNumber()
+    await store.subscribers.vectors(an_impi(), auts=auts, rand=rand)
+    assert (await store.subscribers.find(an_impi())).subscriber.sqn == ahead.next()
 
 
 async def test_barring_ends_bootstrappings_and_stops_one_that_is_under_way(store):
-    await store.gba.add_subscriber(a_subscription())
-    await store.gba.add_bootstrapping(a_bootstrapping(1))
-    assert await store.gba.set_barred(an_impi(), barred=True)
-    assert await store.gba.find_bootstrapping(a_bootstrapping(1).context.b_tid, now=NOW) is None
+    await store.subscribers.add(a_subscription())
+    await store.bootstrappings.add(a_bootstrapping(1))
+    assert await store.subscribers.set_barred(an_impi(), barred=True)
+    assert await store.bootstrappings.find(a_bootstrapping(1).context.b_tid, now=NOW) is None
     with pytest.raises(AuthenticationError, match="barred"):
-        await store.gba.add_bootstrapping(a_bootstrapping(2))
-    assert await store.gba.set_barred(an_impi(), barred=False)
-    await store.gba.add_bootstrapping(a_bootstrapping(2))
-    assert not await store.gba.set_barred(an_impi(9), barred=True)
+        await store.bootstrappings.add(a_bootstrapping(2))
+    assert await store.subscribers.set_barred(an_impi(), barred=False)
+    await store.bootstrappings.add(a_bootstrapping(2))
+    assert not await store.subscribers.set_barred(an_impi(9), barred=True)
 
 
 async def test_a_bootstrapping_under_the_key_that_a_subscriber_had_before_is_refused(store):
-    await store.gba.add_subscriber(a_subscription())
+    await store.subscribers.add(a_subscription())
     new_card = replace(a_subscriber(), k=a_subscriber(2).k)
-    await store.gba.add_subscriber(a_subscription(subscriber=new_card), replace_existing=True)
+    await store.subscribers.add(a_subscription(subscriber=new_card), replace_existing=True)
     with pytest.raises(AuthenticationError, match="another key"):
-        await store.gba.add_bootstrapping(a_bootstrapping())
-    assert await store.gba.find_bootstrapping(a_bootstrapping().context.b_tid, now=NOW) is None
+        await store.bootstrappings.add(a_bootstrapping())
+    assert await store.bootstrappings.find(a_bootstrapping().context.b_tid, now=NOW) is None
 
 
 async def test_of_one_subscriber_a_bounded_number_of_bootstrappings_is_kept_the_newest(store):
-    await store.gba.add_subscriber(a_subscription())
+    await store.subscribers.add(a_subscription())
     count = BOOTSTRAPPINGS_PER_SUBSCRIBER + 3
     made = [a_bootstrapping(n, issued=NOW - HOUR + timedelta(seconds=n)) for n in range(1, count + 1)]
-    await asyncio.gather(*map(store.gba.add_bootstrapping, made[:-1]))
-    await store.gba.add_bootstrapping(made[-1])
-    kept = [await store.gba.find_bootstrapping(one.context.b_tid, now=NOW) for one in made]
+    await asyncio.gather(*map(store.bootstrappings.add, made[:-1]))
+    await store.bootstrappings.add(made[-1])
+    kept = [await store.bootstrappings.find(one.context.b_tid, now=NOW) for one in made]
     assert [one is None for one in kept] == [True] * 3 + [False] * BOOTSTRAPPINGS_PER_SUBSCRIBER
 
 
 async def test_a_bootstrapping_of_a_subscriber_who_was_removed_is_refused_unless_it_is_another_hss_s(store):
     with pytest.raises(AuthenticationError, match="no subscriber any more"):
-        await store.gba.add_bootstrapping(a_bootstrapping(), is_ours=True)
-    await store.gba.add_bootstrapping(a_bootstrapping())
+        await store.bootstrappings.add(a_bootstrapping(), is_ours=True)
+    await store.bootstrappings.add(a_bootstrapping())
 
 
 async def test_removing_a_subscriber_ends_its_bootstrappings(store):
-    await store.gba.add_subscriber(a_subscription())
-    await store.gba.add_bootstrapping(a_bootstrapping())
-    assert await store.gba.remove_subscriber(an_impi())
-    assert await store.gba.find_bootstrapping(a_bootstrapping().context.b_tid, now=NOW) is None
-    assert not await store.gba.remove_subscriber(an_impi())
+    await store.subscribers.add(a_subscription())
+    await store.bootstrappings.add(a_bootstrapping())
+    assert await store.subscribers.remove(an_impi())
+    assert await store.bootstrappings.find(a_bootstrapping().context.b_tid, now=NOW) is None
+    assert not await store.subscribers.remove(an_impi())
 
 
 async def test_a_bootstrapping_comes_back_equal_until_it_ends_and_is_then_purged(store):
     kept = a_bootstrapping(gba_u=True)
-    await store.gba.add_bootstrapping(kept)
+    await store.bootstrappings.add(kept)
     with pytest.raises(RecordExistsError):
-        await store.gba.add_bootstrapping(kept)
+        await store.bootstrappings.add(kept)
     b_tid = kept.context.b_tid
-    assert await store.gba.find_bootstrapping(b_tid, now=NOW + HOUR - timedelta(seconds=1)) == kept
-    assert await store.gba.find_bootstrapping(b_tid, now=NOW + HOUR) is None
+    assert await store.bootstrappings.find(b_tid, now=NOW + HOUR - timedelta(seconds=1)) == kept
+    assert await store.bootstrappings.find(b_tid, now=NOW + HOUR) is None
     assert await store.purge_expired(NOW) == 0
     assert await store.purge_expired(NOW + HOUR) == 1
-    assert not await store.gba.remove_bootstrapping(b_tid)
+    assert not await store.bootstrappings.remove(b_tid)
 
 
 async def test_a_rekey_seals_subscribers_and_bootstrappings_anew(store, tmp_path, url):
     subscription, kept = a_subscription(), a_bootstrapping()
-    await store.gba.add_subscriber(subscription)
-    await store.gba.add_bootstrapping(kept)
+    await store.subscribers.add(subscription)
+    await store.bootstrappings.add(kept)
     assert await store.rekey() == 2
     async with await Store.open(tmp_path / "data", url=url) as again:
-        assert await again.gba.find_subscriber(an_impi()) == subscription
-        assert await again.gba.find_bootstrapping(kept.context.b_tid, now=NOW) == kept
+        assert await again.subscribers.find(an_impi()) == subscription
+        assert await again.bootstrappings.find(kept.context.b_tid, now=NOW) == kept
 
 
 @pytest.mark.parametrize(
@@ -258,30 +258,30 @@ async def test_an_edited_subscriber_does_not_open(tmp_path, change):
     settings_ = Guss((NafSettings(NAF, allowed=False),))
     subscriber = a_subscriber(sqn=SequenceNumber(99), barred=True)
     async with await Store.open(data) as store:
-        await store.gba.add_subscriber(a_subscription(subscriber=subscriber, guss=settings_))
+        await store.subscribers.add(a_subscription(subscriber=subscriber, guss=settings_))
         sql(data, f"UPDATE gba_subscribers SET {change}")
         with pytest.raises(RecordCorruptedError, match=r"001010000000001@"):
-            await store.gba.find_subscriber(an_impi())
+            await store.subscribers.find(an_impi())
         with pytest.raises(RecordCorruptedError):
-            await store.gba.vectors(an_impi())
-        await store.gba.add_subscriber(a_subscription(subscriber=subscriber), replace_existing=True)
-        assert (await store.gba.find_subscriber(an_impi())).subscriber == subscriber
+            await store.subscribers.vectors(an_impi())
+        await store.subscribers.add(a_subscription(subscriber=subscriber), replace_existing=True)
+        assert (await store.subscribers.find(an_impi())).subscriber == subscriber
 
 
 async def test_an_edited_bootstrapping_does_not_open(tmp_path):
     async with await Store.open(tmp_path / "data") as store:
-        await store.gba.add_bootstrapping(a_bootstrapping())
+        await store.bootstrappings.add(a_bootstrapping())
         sql(tmp_path / "data", "UPDATE gba_contexts SET expires = expires * 2")
         with pytest.raises(RecordCorruptedError, match="bootstrap again"):
-            await store.gba.find_bootstrapping(a_bootstrapping().context.b_tid)
+            await store.bootstrappings.find(a_bootstrapping().context.b_tid)
 
 
 async def test_no_key_of_a_subscriber_is_in_the_database_in_the_clear(tmp_path):
     data = tmp_path / "data"
     subscriber = a_subscriber()
     async with await Store.open(data) as store:
-        await store.gba.add_subscriber(a_subscription())
-        await store.gba.add_bootstrapping(a_bootstrapping())
+        await store.subscribers.add(a_subscription())
+        await store.bootstrappings.add(a_bootstrapping())
     kept = b"".join(path.read_bytes() for path in data.iterdir())
     for secret in (subscriber.k, subscriber.opc, a_bootstrapping().context.ks):
         assert secret.reveal() not in kept
@@ -301,7 +301,7 @@ async def main():
     async with await Store.open(Path(sys.argv[1])) as store:
         async def ask():
             while True:
-                (vector,) = await store.gba.vectors(an_impi())
+                (vector,) = await store.subscribers.vectors(an_impi())
                 ak = functions.f2345(vector.rand).ak
                 print(bytes(a ^ b for a, b in zip(vector.autn[:6], ak)).hex(), flush=True)
         await asyncio.gather(*(ask() for _ in range(8)))
@@ -324,7 +324,7 @@ async def test_a_killed_process_never_lets_a_sequence_number_come_twice_or_go_ba
     """kill -9 at any moment: every vector that left has its number on the disk."""
     data = tmp_path / "data"
     async with await Store.open(data) as store:
-        await store.gba.add_subscriber(a_subscription())
+        await store.subscribers.add(a_subscription())
     seen: set[int] = set()
     chance = random.Random(6)
     for _ in range(6):
@@ -335,10 +335,10 @@ async def test_a_killed_process_never_lets_a_sequence_number_come_twice_or_go_ba
         assert min(numbers) > max(seen, default=-1)
         seen.update(numbers)
         async with await Store.open(data) as store:
-            assert (await store.gba.find_subscriber(an_impi())).subscriber.sqn.value >= max(seen)
+            assert (await store.subscribers.find(an_impi())).subscriber.sqn.value >= max(seen)
     card = Card(a_subscriber())
     async with await Store.open(data) as store:
-        (vector,) = await store.gba.vectors(an_impi())
+        (vector,) = await store.subscribers.vectors(an_impi())
         assert isinstance(card.authenticate(vector.rand, vector.autn), Success)
 
 
@@ -347,14 +347,14 @@ async def test_a_database_put_back_is_mended_by_the_card(tmp_path):
     data = tmp_path / "data"
     card = Card(a_subscriber())
     async with await Store.open(data) as store:
-        await store.gba.add_subscriber(a_subscription())
+        await store.subscribers.add(a_subscription())
         for _ in range(40):
-            (vector,) = await store.gba.vectors(an_impi())
+            (vector,) = await store.subscribers.vectors(an_impi())
             assert isinstance(card.authenticate(vector.rand, vector.autn), Success)
-        await store.gba.remove_subscriber(an_impi())
-        await store.gba.add_subscriber(replace(a_subscription(), subscriber=a_subscriber()))
-        (vector,) = await store.gba.vectors(an_impi())
+        await store.subscribers.remove(an_impi())
+        await store.subscribers.add(replace(a_subscription(), subscriber=a_subscriber()))
+        (vector,) = await store.subscribers.vectors(an_impi())
         refused = card.authenticate(vector.rand, vector.autn)
         assert isinstance(refused, SynchronisationFailure)
-        (vector,) = await store.gba.vectors(an_impi(), auts=refused.auts, rand=vector.rand)
+        (vector,) = await store.subscribers.vectors(an_impi(), auts=refused.auts, rand=vector.rand)
         assert isinstance(card.authenticate(vector.rand, vector.autn), Success)

@@ -133,7 +133,7 @@ async def test_a_km_that_does_not_open_is_named(store, tmp_path, url):
     def damage(connection):
         connection.exec_driver_sql("UPDATE key_records SET labels = 'x'")
 
-    await store._write(damage)
+    await store._worker.write(damage)
     with pytest.raises(RecordCorruptedError, match=an_id(1).relative):
         await store.add(a_kc(2), parent_key=KM)
 

@@ -121,12 +121,14 @@ async def test_tombstones_that_are_long_over_do_not_pile_up(store):
         alias = KeyIdentifier(f"{number:032x}", KE_ID.fqdn)
         await store.add(replace(KM, alias=alias, expires=NOW - timedelta(days=2)))
         await store.trust.revoke(KeyKind.KM, KM.key_id)
-    assert await store._read(count) == 1
+    assert await store._worker.read(count) == 1
 
 
 async def test_a_record_that_does_not_open_can_be_revoked(store):
     await store.add(KM)
-    await store._write(lambda connection: connection.execute(text("UPDATE key_records SET labels = 'x'")))
+    await store._worker.write(
+        lambda connection: connection.execute(text("UPDATE key_records SET labels = 'x'"))
+    )
     assert (await store.trust.revoke(KeyKind.KM, KM.key_id)).alias == KE_ID
     assert not await store.trust.add_unless_revoked(KM)
 

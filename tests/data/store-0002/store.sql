@@ -1,0 +1,86 @@
+BEGIN TRANSACTION;
+CREATE TABLE alembic_version (
+	version_num VARCHAR(32) NOT NULL, 
+	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
+);
+INSERT INTO "alembic_version" VALUES('0002');
+CREATE TABLE client_registrations (
+	registration_id TEXT NOT NULL, 
+	client TEXT NOT NULL, 
+	admin_fqdn TEXT NOT NULL, 
+	labels TEXT NOT NULL, 
+	issued BIGINT NOT NULL, 
+	expires BIGINT, 
+	assigned_key_id TEXT, 
+	sealed BLOB NOT NULL, 
+	PRIMARY KEY (registration_id)
+)
+ WITHOUT ROWID
+
+;
+INSERT INTO "client_registrations" VALUES('reg-1','//sp.example/cse/Cae','maf.example.com','["free"]',1767268800123456,4922899200000000,'00000000000000000000000000000001@maf.example.com',X'0110F08420CBDBD746E5F964B464CB467C5E11E642A5D7ED017A5365875BD0F454');
+INSERT INTO "client_registrations" VALUES('reg-2','//sp.example/cse','maf.example.com','',1767268800123456,NULL,NULL,X'0110F08420EF8D76D22DC5926871E14C55D4DCBDA6ACBF42782AF963BF0FEEAF2D');
+CREATE TABLE gba_contexts (
+	b_tid TEXT NOT NULL, 
+	impi TEXT NOT NULL, 
+	issued BIGINT NOT NULL, 
+	expires BIGINT NOT NULL, 
+	gba_u INTEGER NOT NULL, 
+	guss TEXT NOT NULL, 
+	entity TEXT, 
+	sealed BLOB NOT NULL, 
+	PRIMARY KEY (b_tid)
+)
+ WITHOUT ROWID
+
+;
+INSERT INTO "gba_contexts" VALUES('000102030405060708090a0b0c0d0e0f@bsf.example.com','001010000000003@ims.example.com',1767268800123456,4922899200000000,0,'{"gba_u":false,"lifetime":5400.0,"nafs":[{"naf":"naf.example.com","allowed":true,"key":"Ks_NAF","lifetime":3600.0},{"naf":"bsf.example.com","allowed":false,"key":"Ks_NAF","lifetime":null}]}','//sp.example/cse/Cae',X'0110F0842072D0B9E4F77A14C14D6DC55C22003DF106382049BD08368879358019D9A10382C4CC19B0CF3FD56809007BDCDE36C6F54DC81FDC852F32CB8C995034');
+CREATE TABLE gba_subscribers (
+	impi TEXT NOT NULL, 
+	algorithm TEXT NOT NULL, 
+	amf INTEGER NOT NULL, 
+	sqn BIGINT NOT NULL, 
+	barred INTEGER NOT NULL, 
+	guss TEXT NOT NULL, 
+	entity TEXT, 
+	sealed BLOB NOT NULL, 
+	PRIMARY KEY (impi)
+)
+ WITHOUT ROWID
+
+;
+INSERT INTO "gba_subscribers" VALUES('001010000000001@ims.example.com','milenage',32768,78187493520,0,'{"gba_u":false,"lifetime":5400.0,"nafs":[{"naf":"naf.example.com","allowed":true,"key":"Ks_NAF","lifetime":3600.0},{"naf":"bsf.example.com","allowed":false,"key":"Ks_NAF","lifetime":null}]}','//sp.example/cse/Cae',X'0110F0842019C92F293F33517F0008C21BC649B7356994F71FA696C1F4F8F613B4E98CC81DFB4A2681A9F4095862784DFA9B7ECB2C1B2D82F4C23F9C185E4566A3');
+INSERT INTO "gba_subscribers" VALUES('001010000000002@ims.example.com','tuak',0,0,1,'{"gba_u":false,"lifetime":null,"nafs":[]}',NULL,X'0110F08420C3A7CAEF17D10514A6FB9296B34C83C46AEF4BF90603CA9B8B05C11BA1B3489CF614FAE6B1F13F56B1D40E955CF6C41B119E4D72DD68B9F4AAC0431A5CC8E5381514A8C6B17B8E29B0CCFDB555942DA1E687BA0768737794B35306CB');
+CREATE TABLE key_records (
+	kind TEXT NOT NULL, 
+	key_id TEXT NOT NULL, 
+	source TEXT, 
+	targets TEXT NOT NULL, 
+	alias TEXT, 
+	suid INTEGER, 
+	issued BIGINT NOT NULL, 
+	expires BIGINT, 
+	parent TEXT, 
+	admin_fqdn TEXT, 
+	labels TEXT NOT NULL, 
+	sealed BLOB NOT NULL, 
+	PRIMARY KEY (kind, key_id)
+);
+INSERT INTO "key_records" VALUES('km','00000000000000000000000000000001@maf.example.com','//sp.example/cse/Cae','["//sp.example/cse","//sp.example/cse/Cae"]','00000000000000000000000000000002@mef.example.com',11,1767268800123456,4922899200000000,'00000000000000000000000000000002@mef.example.com','mef.example.com','["one","zwei \u2603"]',X'0110F0842031599CDE49EF4D75147E59492D53F5F9709789890A4FE24DC9C68507AD145BF554C27DD07702F822856B4643AD2448BC60ACFDC3C5BAF815EE57026B');
+INSERT INTO "key_records" VALUES('kpsa','00000000000000000000000000000003@naf.example.com',NULL,'',NULL,NULL,1767268800123456,NULL,NULL,NULL,'',X'0110F084208938C3B8988AEF8FF369902DD41D4F06946EF60AAA2446A9D22B915F359B3EBB090DB844C8A620AA81ACAECC54E03083F91BF7F067B4C0EF427702DE');
+INSERT INTO "key_records" VALUES('kpm','00000000000000000000000000000004@mef.example.com','//sp.example/cse/Cae','["maf.example.com","//sp.example/cse"]',NULL,10,1795567337717627,NULL,NULL,NULL,'["enrolment-expiry=3153600000","release=1","mef=192.0.2.7:5684","transport=dtls"]',X'0110F0842052B87223BD8834D4BF52BE3C8F7B82940BB3F65052AD3AFBB587A39CC0DB34147FFE89B40CA3C83A3998D53EA3481C70BB758CB536E92ED7EB9F034B');
+INSERT INTO "key_records" VALUES('ke','00000000000000000000000000000005@mef.example.com','//sp.example/cse/Cae','["maf.example.com","//sp.example/cse"]',NULL,NULL,1767268800123456,4922899200000000,'00000000000000000000000000000004@mef.example.com',NULL,'["enrolment-expiry=3153600000","release=1"]',X'0110F084209F3FC89825042156917542F3D55143BFA010B12A305E4401BB25CCCB818332FC9A8A5664163EB62DF447A43AB46F48728C83381E49401DA1EC31E37F');
+CREATE TABLE sealing_state (
+	only INTEGER NOT NULL, 
+	kek_id BLOB NOT NULL, 
+	PRIMARY KEY (only)
+);
+INSERT INTO "sealing_state" VALUES(1,X'10F08420');
+CREATE INDEX key_records_alias ON key_records (kind, alias) WHERE alias IS NOT NULL;
+CREATE INDEX key_records_parent ON key_records (parent) WHERE parent IS NOT NULL;
+CREATE INDEX key_records_expires ON key_records (expires) WHERE expires IS NOT NULL;
+CREATE INDEX key_records_source ON key_records (kind, source);
+CREATE UNIQUE INDEX client_registrations_client ON client_registrations (client, admin_fqdn);
+CREATE INDEX gba_contexts_impi ON gba_contexts (impi);
+CREATE INDEX gba_contexts_expires ON gba_contexts (expires);
+COMMIT;
