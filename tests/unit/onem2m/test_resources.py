@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import itertools
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -27,6 +26,7 @@ from onem2m_security.onem2m.resources import (
     MefClientRegistration,
     SymmetricKeyRegistration,
 )
+from places import ROOT
 
 NAME = "sec:skr"
 RESOURCES = (SymmetricKeyRegistration, MafClientRegistration, MefClientRegistration, BootstrappingInfo)
@@ -165,7 +165,7 @@ def test_no_two_attributes_share_a_name_or_a_short_name():
 
 def rows(heading: str) -> list[list[str]]:
     """The cells of the first table after a text in the page of our own wire forms."""
-    page = (Path(__file__).parent.parent / "docs" / "ours.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "ours.md").read_text(encoding="utf-8")
     _, *lines = page[page.index(heading) :].partition("|---")[2].splitlines()
     table = itertools.takewhile(lambda line: line.startswith("|"), lines)
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in table]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-_SPEC = importlib.util.spec_from_file_location("fuzz_targets", Path(__file__).parent / "fuzz" / "targets.py")
+from places import TESTS
+
+_SPEC = importlib.util.spec_from_file_location("fuzz_targets", TESTS / "fuzz" / "targets.py")
 fuzz = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(fuzz)
 
