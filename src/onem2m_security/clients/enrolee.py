@@ -10,6 +10,7 @@ Enrolee by ``with_certificate``; one that is loaded without it uses the Ke that 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final, Self
 
@@ -22,7 +23,6 @@ from ..frameworks.instructions import (
     BootstrapInstruction,
     as_credential,
     enrolee_record,
-    label,
 )
 from ..frameworks.saef_maf import initiate_maf_handshake
 from ..frameworks.steps import Initiator
@@ -32,7 +32,7 @@ from ..net.channel import open_channel
 from ..net.limits import Limits
 from ..net.ports import request_client
 from ..release import Release
-from ..store.records import KeyKind, KeyRecord
+from ..store.records import ByCertificate, Enrolment, KeyKind, KeyRecord
 from ..store.store import Store
 from ..telemetry import LOG
 from .maf import MafClient
@@ -44,8 +44,7 @@ RENEWAL_MARGIN: Final = 0.1
 RETRY_INTERVAL: Final = timedelta(seconds=30)
 """Between attempts to bootstrap again while the MEF cannot be reached."""
 
-_MEF: Final = "mef="
-_TRANSPORT: Final = "transport="
+_NOT_CONFIGURED: Final = "no Enrolee is configured here: enrol it first (m2msec enrol)"
 _UNREACHED: Final = (HandshakeError, ResolverUnavailableError, PeerRefusedError)
 
 
@@ -60,7 +59,7 @@ class Enrolee:
         *,
         initiator: Initiator | None,
         mef_id: Fqdn,
-        mef: Address,
+        mef: Address | None,
         ends: datetime | None = None,
         transport: Transport = Transport.TLS,
         limits: Limits | None = None,
@@ -70,7 +69,7 @@ class Enrolee:
         self._instruction = instruction
         self._initiator = initiator
         self._mef_id = mef_id
-        self._ends = ends or datetime.max.replace(tzinfo=UTC)
+        self._ends = ends
         self._address = mef
         self._transport = transport
         self._limits = limits or Limits()
@@ -105,12 +104,9 @@ class Enrolee:
         """
         if not instruction.targets:
             raise ConfigurationError("an Enrolee is bootstrapped for at least one Enrolment Target: name it")
-        labels = (f"{_MEF}{mef}", f"{_TRANSPORT}{transport.value}")
-        record = enrolee_record(kpm_id, kpm, instruction, labels=labels)
-        for older in await store.records(KeyKind.KPM):
-            if older.key_id != kpm_id:
-                await store.remove(KeyKind.KPM, older.key_id, descendants=True)
-        await store.add(record, replace=True)
+        record = replace(enrolee_record(kpm_id, kpm, instruction), labels=())  # the enrolment says it
+        kept = Enrolment(kpm_id.fqdn, str(mef), transport.value, instruction, by=kpm_id)
+        await store.enrolment.put(kept, kpm=record)
         return cls._by_key(store, record, instruction, mef=mef, transport=transport, limits=limits)
 
     @classmethod
@@ -142,9 +138,9 @@ class Enrolee:
         """
         if not instruction.targets:
             raise ConfigurationError("an Enrolee is bootstrapped for at least one Enrolment Target: name it")
-        for older in await store.records(KeyKind.KPM):
-            await store.remove(KeyKind.KPM, older.key_id, descendants=True)
         mef_id = Fqdn.parse(initiator.peer.text)
+        kept = Enrolment(mef_id, str(mef), transport.value, instruction, by=ByCertificate(ends))
+        await store.enrolment.put(kept)
         return cls(
             store,
             None,
@@ -187,24 +183,27 @@ class Enrolee:
         Raises:
             ConfigurationError: There is none.
         """
-        for record in await store.records(KeyKind.KPM):
-            instruction = BootstrapInstruction.of(record)
-            mef = label(record.labels, _MEF)
-            transport = label(record.labels, _TRANSPORT)
-            if instruction is not None and mef is not None and transport is not None:
-                address = Address.parse(mef)
-                return cls._by_key(
-                    store, record, instruction, mef=address, transport=Transport(transport), limits=limits
-                )
-        for record in reversed(await store.records(KeyKind.KE)):
-            instruction = BootstrapInstruction.of(record)
-            if instruction is not None and not record.expired(datetime.now(UTC)):
-                mef_id = record.key_id.fqdn
-                nowhere = Address(str(mef_id), 0)
-                return cls(
-                    store, None, instruction, initiator=None, mef_id=mef_id, mef=nowhere, limits=limits
-                )
-        raise ConfigurationError("no Enrolee is configured here: enrol it first (m2msec enrol)")
+        kept = await store.enrolment.find()
+        if kept is None:
+            raise ConfigurationError(_NOT_CONFIGURED)
+        mef = None if kept.address is None else Address.parse(kept.address)
+        transport = Transport.TLS if kept.transport is None else Transport(kept.transport)
+        if isinstance(kept.by, ByCertificate):
+            return cls(
+                store,
+                None,
+                kept.instruction,
+                initiator=None,
+                mef_id=kept.mef,
+                mef=mef,
+                ends=kept.by.ends,
+                transport=transport,
+                limits=limits,
+            )
+        for kpm in await store.records(KeyKind.KPM):
+            if kpm.key_id == kept.by and mef is not None:
+                return cls._by_key(store, kpm, kept.instruction, mef=mef, transport=transport, limits=limits)
+        raise ConfigurationError(_NOT_CONFIGURED)
 
     @property
     def local(self) -> EntityId:
@@ -286,19 +285,21 @@ class Enrolee:
     async def _enrol(self) -> EnrolmentKey:
         # From before the handshake: our Ke must not seem to live longer than the MEF's.
         issued = datetime.now(UTC)
-        expires = min(issued + self._instruction.enrolment_expiry, self._ends)
-        initiator = self._initiator
-        if initiator is None:
+        expires = issued + self._instruction.enrolment_expiry
+        if self._ends is not None:
+            expires = min(expires, self._ends)
+        initiator, address = self._initiator, self._address
+        if initiator is None or address is None:
             raise ConfigurationError(
                 f"{self.local} has no Ke, and its certificate is not here: enrol it again (m2msec enrol)"
             )
         if self.release is Release.R1:
             async with await open_channel(
-                initiator, self._address, transport=self._transport, limits=self._limits
+                initiator, address, transport=self._transport, limits=self._limits
             ) as channel:
                 exported = export_enrolment_key(channel.established, self.mef, expires=expires)
         else:
-            client = request_client(self._transport, initiator, self._address, limits=self._limits)
+            client = request_client(self._transport, initiator, address, limits=self._limits)
             try:
                 registration = RegistrationClient(client, self.mef, at_maf=False)
                 registered = await registration.register(expires=expires, admin=self.mef)
@@ -315,7 +316,6 @@ class Enrolee:
             targets=self.targets,
             expires=expires,
             parent=self._kpm_id,
-            labels=self._instruction.labels,
         )
         await self._store.add(record, others=lambda _: ())  # until this moment the old one serves
         LOG.info("enrolled", mef=str(self.mef), ke_id=str(record.key_id), fingerprint=record.key.fingerprint)

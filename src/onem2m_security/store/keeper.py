@@ -7,7 +7,7 @@ at any moment the ring holds every KEK that some record is sealed under.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,6 +25,10 @@ UNUSED_RING_FILE: Final = "keyring.unused"
 """What the ring of a new store is called until the database says that it is sealed with it."""
 
 
+Adoption = Callable[[Connection, KeyRing, bytes], None]
+"""What a migration must do that needs the ring, and the KEK that seals new records."""
+
+
 class RingKeeper:
     """The key ring of a data directory, for these tables. Its methods run in the worker's thread.
 
@@ -34,8 +38,9 @@ class RingKeeper:
 
     ring: KeyRing
 
-    def __init__(self, data: Path, sealed: Sequence[SealedTable[Any]]) -> None:
+    def __init__(self, data: Path, sealed: Sequence[SealedTable[Any]], adopt: Adoption) -> None:
         self._sealed = sealed
+        self._adopt = adopt
         self._path = data / KEY_RING_FILE
         self._unused = data / UNUSED_RING_FILE
 
@@ -59,10 +64,13 @@ class RingKeeper:
             ConfigurationError: As for is_ready, a newer release made the database, or it is empty while its
                 ring has been used.
         """
+        is_older = not is_migrated(connection)
         migrate(connection)
         kek_id = queries.kek_id(connection, change=True)
         if kek_id is not None:
             self._load(kek_id)
+            if is_older:
+                self._adopt(connection, self.ring, kek_id)
         elif self._path.exists():
             raise ConfigurationError(
                 f"the key ring {self._path} has been used, but its database is empty: restore the database "

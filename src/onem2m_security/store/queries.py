@@ -32,7 +32,14 @@ from sqlalchemy.dialects.postgresql import psycopg
 
 from . import revocations
 from .database import Insert, insert_into
-from .schema import SEALED_TABLES, client_registrations, gba_contexts, key_records, sealing_state
+from .schema import (
+    SEALED_TABLES,
+    client_registrations,
+    enrolment,
+    gba_contexts,
+    key_records,
+    sealing_state,
+)
 
 PAGE: Final = 500
 """Rows in one read of a long list, and identifiers in one query."""
@@ -115,6 +122,33 @@ def key_ids_of_source(connection: Connection, kind: str, source: str) -> Sequenc
 def keys_of_source(connection: Connection, kind: str, source: str) -> Sequence[Row[Any]]:
     """All keys of a kind that authenticate this entity: for kinds of which an entity has few."""
     return connection.execute(_KEYS_OF_SOURCE, {"kind": kind, "source": source}).all()
+
+
+def key_ids(connection: Connection, kind: str) -> Sequence[str]:
+    """The identifiers of all keys of a kind: for the store of a device, which has few."""
+    return connection.execute(select(_k.key_id).where(_k.kind == kind)).scalars().all()
+
+
+def keys_labelled(connection: Connection, kind: str, name: str) -> Sequence[Row[Any]]:
+    """The keys of a kind with a label that begins with this name, in the order in which they were issued."""
+    labelled = select(key_records).where(_k.kind == kind, _k.labels.contains(f'"{name}', autoescape=True))
+    return connection.execute(labelled.order_by(_k.issued)).all()
+
+
+def sources(connection: Connection, kind: str, most: int) -> Sequence[str | None]:
+    """Whom the keys of a kind authenticate, at most so many of them."""
+    return connection.execute(select(_k.source).where(_k.kind == kind).distinct().limit(most)).scalars().all()
+
+
+def enrolment_row(connection: Connection) -> Row[Any] | None:
+    """The enrolment of the device whose store this is."""
+    return connection.execute(select(enrolment)).first()
+
+
+def put_enrolment(connection: Connection, row: dict[str, Any]) -> None:
+    """Keep the enrolment of the device in place of the one before."""
+    connection.execute(delete(enrolment))
+    connection.execute(insert(enrolment).values(row))
 
 
 def _values(statement: Insert, table: Table) -> dict[str, Any]:

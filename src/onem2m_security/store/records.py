@@ -1,25 +1,31 @@
-"""The records that the store holds: keys, client registrations, subscribers of GBA and their bootstrappings.
+"""The records that the store holds: keys, client registrations, a BSF's subscribers and bootstrappings.
 
 Kpsa, Km, Kpm, Kc and Ke (TS-0003 clauses 8.2.2, 8.3.2, 10.3, 10.5, 10.6) differ in how they come about, not
 in what must be known about them, so they share one record. Client registrations are those of clauses
-8.8.2.3 (MAF) and 8.3.5.2.3 (MEF); subscribers and bootstrappings those of a BSF (8.3.2.3). These are values:
-they never touch a database or a file.
+8.8.2.3 (MAF) and 8.3.5.2.3 (MEF); subscribers and bootstrappings those of a BSF (8.3.2.3). A device keeps its
+enrolment. These are values: they never touch a database or a file.
 """
 
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, Self
 
 from ..credentials import Secret
 from ..errors import CredentialError, IdentifierError
 from ..gba.context import BootstrappedContext
 from ..gba.subscriber import Guss, Subscriber
 from ..identifiers import IDENTITY_MAX_OCTETS, EntityId, Fqdn, KeyIdentifier, Suid, shown
+from ..release import DEFAULT_RELEASE, Release
+
+DEFAULT_ENROLMENT_EXPIRY: Final = timedelta(days=30)
 
 _NO_OFFSET = timedelta(0)
+_EXPIRY: Final = "enrolment-expiry="
+_RELEASE: Final = "release="
 
 
 class KeyKind(enum.Enum):
@@ -183,6 +189,82 @@ class Bootstrapping:
     context: BootstrappedContext
     guss: Guss
     entity: EntityId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BootstrapInstruction:
+    """What an Enrolee may be provisioned for (TS-0003 clause 8.3.2.1).
+
+    Attributes:
+        enrolee: Enrolee-ID: the CSE-ID or AE-ID that Enrolment Targets are to associate with it.
+        targets: The Enrolment Targets: MAF-IDs, CSE-IDs, AE-IDs; at least one at an MEF.
+        enrolment_expiry: How long Ke may be used, and whatever is derived from it.
+        release: Which clauses derive Km and Kpsa: 10.3.2 and 10.3.3, or 10.3.7.
+    """
+
+    enrolee: EntityId
+    targets: tuple[EntityId, ...]
+    enrolment_expiry: timedelta = DEFAULT_ENROLMENT_EXPIRY
+    release: Release = DEFAULT_RELEASE
+
+    @classmethod
+    def of(cls, record: KeyRecord) -> Self | None:
+        """The instruction in the record of a Kpm or a Ke; None in that of an Enrolment Target's own key."""
+        if record.source is None or not record.targets:
+            return None
+        expiry = label(record.labels, _EXPIRY)
+        release = label(record.labels, _RELEASE)
+        return cls(
+            record.source,
+            record.targets,
+            DEFAULT_ENROLMENT_EXPIRY if expiry is None else timedelta(seconds=int(expiry)),
+            DEFAULT_RELEASE if release is None else Release.parse(release),
+        )
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The part of the instruction for which a key record, at an MEF, has no other place."""
+        seconds = int(self.enrolment_expiry.total_seconds())
+        return (f"{_EXPIRY}{seconds}", f"{_RELEASE}{self.release.value}")
+
+
+def label(labels: Iterable[str], name: str) -> str | None:
+    """What follows this name among the labels of a record."""
+    return next((text.removeprefix(name) for text in labels if text.startswith(name)), None)
+
+
+@dataclass(frozen=True, slots=True)
+class ByCertificate:
+    """An Enrolee meets its MEF by a certificate (8.3.2.2), of which nothing else is kept.
+
+    Attributes:
+        ends: When the certificate ends (UTC): Ke does not outlive it.
+    """
+
+    ends: datetime
+
+    def __post_init__(self) -> None:
+        _require_utc("ends", self.ends)
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """What a device knows of its own enrolment; it has one.
+
+    Attributes:
+        mef: The MEF-ID.
+        address: Where the MEF listens, as ``HOST:PORT``. It and transport are None for an Enrolee by
+            certificate whose enrolment is of a release that did not keep them.
+        transport: ``tls`` or ``dtls``.
+        instruction: Who the Enrolee is, for which Enrolment Targets, for how long, by which release.
+        by: How it meets the MEF: the KpmId of a Kpm in the same store, or a certificate.
+    """
+
+    mef: Fqdn
+    address: str | None
+    transport: str | None
+    instruction: BootstrapInstruction
+    by: KeyIdentifier | ByCertificate
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Final
 
 from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, Table, Text
 
-HEAD: Final = "0003"
+HEAD: Final = "0004"
 """The migration that these tables are the result of."""
 
 metadata = MetaData()
@@ -90,6 +90,23 @@ gba_contexts = Table(
 )
 """The bootstrappings of a BSF; ``sealed`` holds Ks."""
 
+enrolment = Table(
+    "enrolment",
+    metadata,
+    Column("only", Integer, primary_key=True, autoincrement=False),
+    Column("mef", Text, nullable=False),
+    Column("address", Text),
+    Column("transport", Text),
+    Column("enrolee", Text, nullable=False),
+    Column("targets", Text, nullable=False),
+    Column("enrolment_expiry", BigInteger, nullable=False),
+    Column("release", Integer, nullable=False),
+    Column("kpm_id", Text),
+    Column("ends", BigInteger),
+    Column("sealed", LargeBinary, nullable=False),
+)
+"""One row at most: the enrolment of the device whose store this is; its seal only binds."""
+
 sealing_state = Table(
     "sealing_state",
     metadata,
@@ -117,5 +134,5 @@ tombstones = Table(
 )
 """Identifiers by which a removed key, ``removed``, must not come back by itself before ``ends``."""
 
-SEALED_TABLES: Final = (key_records, client_registrations, gba_subscribers, gba_contexts)
+SEALED_TABLES: Final = (key_records, client_registrations, gba_subscribers, gba_contexts, enrolment)
 """The tables with a sealed column: those that a rekey goes through."""

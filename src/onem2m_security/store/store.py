@@ -24,6 +24,7 @@ from . import queries
 from .bootstrappings import BOOTSTRAPPINGS, Bootstrappings
 from .columns import microseconds
 from .database import DATABASE_FILE, engine_for, prepare_directory
+from .enrolment import ENROLMENT, OwnEnrolment, adopt
 from .keeper import KEY_RING_FILE, UNUSED_RING_FILE, RingKeeper
 from .key_jobs import Addition, KeyJobs, Revision
 from .keys import KEYS
@@ -38,7 +39,7 @@ BUSY_TIMEOUT: Final = 5.0
 
 _BATCH = 1000
 
-SEALED: Final[tuple[SealedTable[Any], ...]] = (KEYS, REGISTRATIONS, SUBSCRIBERS, BOOTSTRAPPINGS)
+SEALED: Final[tuple[SealedTable[Any], ...]] = (KEYS, REGISTRATIONS, SUBSCRIBERS, BOOTSTRAPPINGS, ENROLMENT)
 """What is sealed under the key ring: every kind of record."""
 
 
@@ -53,6 +54,7 @@ class Store:
     Attributes:
         subscribers: The subscribers of a BSF; an HSS of our own.
         bootstrappings: What they bootstrapped with it.
+        enrolment: The enrolment of a device.
         trust: Revocation: what was removed on purpose, and the number by which others hear of it.
     """
 
@@ -62,6 +64,7 @@ class Store:
         self._worker = worker
         self.subscribers = Subscribers(keeper, worker)
         self.bootstrappings = Bootstrappings(keeper, worker)
+        self.enrolment = OwnEnrolment(keeper, self._keys, worker)
         self.trust = Trust(self._keys, worker)
 
     @classmethod
@@ -92,7 +95,7 @@ class Store:
             raise ConfigurationError(f"there is no store in {data}: is this the right directory?")
         prepare_directory(data, make=not existing)
         engine = engine_for(data, url, busy_timeout, existing=existing)
-        store = cls(RingKeeper(data, SEALED), Worker(engine, busy_timeout))
+        store = cls(RingKeeper(data, SEALED, adopt), Worker(engine, busy_timeout))
         try:
             # Opening an existing store takes no lock, and so succeeds while another process writes.
             if not await store._worker.read(store._keeper.is_ready):
@@ -265,16 +268,13 @@ class Store:
             by_request: Those with an administrating stakeholder; or those without, which come about by
                 themselves.
         """
-        now = microseconds(datetime.now(UTC))
-        return await self._worker.read(
-            lambda connection: queries.count_live(connection, kind.value, source.text, now, by_request)
-        )
+        now, of = microseconds(datetime.now(UTC)), (kind.value, source.text)
+        return await self._worker.read(lambda reading: queries.count_live(reading, *of, now, by_request))
 
     async def keep_newest(self, kind: KeyKind, source: EntityId, keep: int) -> int:
         """Remove the oldest keys without an administrating stakeholder, but for so many; how many went."""
-        return await self._worker.write(
-            lambda connection: queries.delete_oldest(connection, kind.value, source.text, keep)
-        )
+        delete = partial(queries.delete_oldest, kind=kind.value, source=source.text, keep=keep)
+        return await self._worker.write(delete)
 
     # --- client registrations -------------------------------------------------------------------------------
 

@@ -15,11 +15,11 @@ from onem2m_security.frameworks.instructions import (
     BootstrapInstruction,
     as_credential,
     enrolee_record,
-    label,
 )
 from onem2m_security.identifiers import EntityId, Suid
 from onem2m_security.release import Release
 from onem2m_security.store import KeyKind, Store
+from onem2m_security.store.records import label
 
 
 @given(
@@ -30,7 +30,8 @@ from onem2m_security.store import KeyKind, Store
 )
 def test_an_instruction_comes_back_from_its_record(targets, seconds, release, more):
     instruction = BootstrapInstruction(DEVICE.entity, tuple(targets), timedelta(seconds=seconds), release)
-    record = enrolee_record(DEVICE.kpm_id, DEVICE.kpm, instruction, labels=tuple(more))
+    record = enrolee_record(DEVICE.kpm_id, DEVICE.kpm, instruction)
+    record = replace(record, labels=(*record.labels, *more))
     assert BootstrapInstruction.of(record) == instruction
     assert (record.kind, record.suid) == (KeyKind.KPM, Suid.PRE_PROVISIONED_MEF)
 

@@ -13,12 +13,15 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import create_engine, select
 
+from onem2m_security.clients.enrolee import Enrolee
 from onem2m_security.credentials import Secret
+from onem2m_security.errors import ConfigurationError
 from onem2m_security.gba.aka import SequenceNumber
 from onem2m_security.gba.context import BootstrappedContext
 from onem2m_security.gba.keys import Impi, KeyChoice
 from onem2m_security.gba.subscriber import AlgorithmSet, Guss, NafSettings, Subscriber
 from onem2m_security.identifiers import EntityId, Fqdn, KeyIdentifier, Suid
+from onem2m_security.release import Release
 from onem2m_security.store import (
     Bootstrapping,
     ClientRegistration,
@@ -27,6 +30,7 @@ from onem2m_security.store import (
     Store,
     Subscription,
 )
+from onem2m_security.store.records import BootstrapInstruction, ByCertificate, Enrolment
 from onem2m_security.store.schema import client_registrations, gba_contexts, gba_subscribers, key_records
 from store_support import postgres_server
 
@@ -87,6 +91,9 @@ BOOTSTRAPPING = Bootstrapping(
     GUSS,
     AE,
 )
+KPM_ID, KE_ID = (KeyIdentifier(f"{number:032x}", MEF) for number in (4, 5))
+INSTRUCTION = BootstrapInstruction(AE, (EntityId(str(MAF)), CSE), timedelta(days=36500), Release.R1)
+ENROLMENT = Enrolment(MEF, "192.0.2.7:5684", "dtls", INSTRUCTION, by=KPM_ID)
 _names = itertools.count()
 
 
@@ -96,11 +103,11 @@ def postgres():
         yield server
 
 
-def migrate(connection, revision: str) -> None:
+def migrate(connection, revision: str, how=command.upgrade) -> None:
     config = Config()
     config.set_main_option("script_location", "onem2m_security.store:migrations")
     config.attributes["connection"] = connection
-    command.upgrade(config, revision)
+    how(config, revision)
 
 
 def copy_into_postgresql(database: Path, url: str) -> None:
@@ -147,6 +154,7 @@ async def require_everything(store: Store) -> None:
         assert await store.find_registration(registration.registration_id) == registration
     assert await store.subscribers.all() == [Subscription(MILENAGE, GUSS, AE), Subscription(TUAK)]
     assert await store.bootstrappings.find(BOOTSTRAPPING.context.b_tid) == BOOTSTRAPPING
+    assert await store.enrolment.find() == ENROLMENT
 
 
 async def test_every_record_of_an_earlier_release_opens_as_what_was_written(store):
@@ -154,6 +162,65 @@ async def test_every_record_of_an_earlier_release_opens_as_what_was_written(stor
 
 
 async def test_every_record_of_an_earlier_release_survives_a_new_key_in_the_ring(store):
-    # two registrations, two subscribers, one bootstrapping; Km, Kpsa, Kpm, Ke
-    assert await store.rekey() == 9
+    # two registrations, two subscribers, one bootstrapping, one enrolment; Km, Kpsa, Kpm, Ke
+    assert await store.rekey() == 10
     await require_everything(store)
+
+
+async def test_an_enrolee_of_an_earlier_release_is_loaded_with_the_ke_that_it_had(store):
+    enrolee = await Enrolee.load(store)
+    assert (enrolee.local, enrolee.mef, enrolee.targets) == (AE, MEF, INSTRUCTION.targets)
+    assert (await enrolee.enrolment_key()).ke_id == KE_ID
+
+
+async def as_of(data: Path, revision: str, *records: KeyRecord) -> None:
+    """A store of this revision, with these keys in it."""
+    async with await Store.open(data) as store:
+        await store.add_many(records)
+    engine = create_engine(f"sqlite:///{data / 'store.db'}")
+    with engine.begin() as connection:
+        migrate(connection, revision, command.downgrade)
+    engine.dispose()
+
+
+def a_ke(number: int = 1, source: EntityId = AE, **changes) -> KeyRecord:
+    given = {"targets": INSTRUCTION.targets, "expires": END, "labels": INSTRUCTION.labels} | changes
+    return KeyRecord(
+        KeyKind.KE, KeyIdentifier(f"{number:032x}", MEF), Secret.generate(), ISSUED, source=source, **given
+    )
+
+
+async def test_an_enrolee_by_certificate_of_an_earlier_release_goes_on_with_its_ke(tmp_path):
+    ke = a_ke()
+    await as_of(tmp_path, "0003", ke)
+    async with await Store.open(tmp_path) as store:
+        kept = Enrolment(MEF, None, None, INSTRUCTION, by=ByCertificate(END))
+        assert await store.enrolment.find() == kept
+        assert (await (await Enrolee.load(store)).enrolment_key()).ke == ke.key
+        with pytest.raises(ConfigurationError, match="its certificate is not here"):
+            await (await Enrolee.load(store)).enrol()
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        (a_ke(1), a_ke(2, CSE)),
+        (a_ke(parent=KPM_ID),),
+        (
+            a_ke(),
+            KeyRecord(KeyKind.KPM, KPM_ID, Secret.generate(), ISSUED, source=AE, labels=INSTRUCTION.labels),
+        ),
+    ],
+    ids=["two Enrolees", "a Ke that came of a Kpm", "a Kpm without the address of an MEF"],
+)
+async def test_the_store_of_an_mef_is_not_taken_for_that_of_an_enrolee(tmp_path, records):
+    await as_of(tmp_path, "0003", *records)
+    async with await Store.open(tmp_path) as store:
+        assert await store.enrolment.find() is None
+
+
+async def test_labels_are_read_once_and_never_again(tmp_path):
+    async with await Store.open(tmp_path) as store:
+        await store.add(a_ke())
+    async with await Store.open(tmp_path) as store:
+        assert await store.enrolment.find() is None
