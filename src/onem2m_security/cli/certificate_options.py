@@ -19,10 +19,10 @@ from ..certificates.crl import CrlSource
 from ..certificates.files import read_public
 from ..certificates.flavours import Flavour, raw_public_key_error
 from ..certificates.local import LocalCertificate
+from ..certificates.trust import Trust
 from ..clients.maf import MafClient
-from ..credentials import Framework
 from ..errors import ConfigurationError
-from ..frameworks import bootstrap_certificate, saef_certificate
+from ..frameworks import bootstrap_certificate, maf_handshake, saef_certificate
 from ..identifiers import EntityId, Fqdn
 from ..net.address import Address, Transport
 from ..net.limits import Limits
@@ -195,6 +195,22 @@ class CertificateOptions:
         """
         return None if self.crl is None else CrlSource(self.crl)
 
+    def trust(self, peer: EntityId | None, release: Release) -> Trust:
+        """What the one peer's certificate must prove, and by which rules.
+
+        Raises:
+            ConfigurationError: As for ``configuration`` and ``crls``.
+        """
+        return Trust((self.configuration(peer),), release, self.crls(), self.require_crl)
+
+    def trust_in_many(self, peer: EntityId | None, release: Release) -> Trust:
+        """The same for an accepting side.
+
+        Raises:
+            ConfigurationError: As for ``configurations`` and ``crls``.
+        """
+        return Trust(self.configurations(peer), release, self.crls(), self.require_crl)
+
     def accepting_endpoint(
         self, peer: EntityId | None = None, *, release: Release = DEFAULT_RELEASE, psk: bool = True
     ) -> Endpoint | None:
@@ -206,14 +222,7 @@ class CertificateOptions:
         """
         if not self.are_given:
             return None
-        return saef_certificate.accept(
-            self.certificate(),
-            self.configurations(peer),
-            release=release,
-            crls=self.crls(),
-            require_crl=self.require_crl,
-            psk=psk,
-        )
+        return saef_certificate.accept(self.certificate(), self.trust_in_many(peer, release), psk=psk)
 
     def bootstrap_endpoint(self, release: Release) -> Endpoint | None:
         """The same for an MEF, which must know who each of its clients is.
@@ -224,13 +233,7 @@ class CertificateOptions:
         """
         if not self.are_given:
             return None
-        return bootstrap_certificate.accept(
-            self.certificate(),
-            self.configurations(None),
-            release=release,
-            crls=self.crls(),
-            require_crl=self.require_crl,
-        )
+        return bootstrap_certificate.accept(self.certificate(), self.trust_in_many(None, release))
 
     def maf_client(
         self,
@@ -254,14 +257,6 @@ class CertificateOptions:
         configuration = AssociationConfiguration.release3(
             flavour=Flavour.FQDN, trust_anchors=read_public(trust_anchor), peer_id=str(maf_id)
         )
-        initiator = saef_certificate.initiate_with_function(
-            Framework.MAF_HANDSHAKE,
-            local,
-            maf_id,
-            self.certificate(),
-            configuration,
-            release=Release.R3,
-            crls=self.crls(),
-            require_crl=self.require_crl,
-        )
+        trust = Trust((configuration,), Release.R3, self.crls(), self.require_crl)
+        initiator = maf_handshake.initiate_by_certificate(local, maf_id, self.certificate(), trust)
         return MafClient(maf_id, Link(maf, transport, limits), initiator)

@@ -195,10 +195,7 @@ def connect(
                 saef_certificate.initiate(
                     local,
                     certificates.certificate(),
-                    certificates.configuration(peer),
-                    release=release,
-                    crls=certificates.crls(),
-                    require_crl=require_crl,
+                    certificates.trust(peer, release),
                     server_name=server_name,
                 ),
             )

@@ -141,10 +141,7 @@ def enrol(
                     enrolee_id,
                     mef_id,
                     certificate,
-                    certificates.configuration(EntityId(str(mef_id))),
-                    release=release,
-                    crls=certificates.crls(),
-                    require_crl=require_crl,
+                    certificates.trust(EntityId(str(mef_id)), release),
                 )
                 enrolee = await Enrolee.with_certificate(
                     store,

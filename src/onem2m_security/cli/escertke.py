@@ -15,7 +15,6 @@ from typing import Annotated
 import typer
 
 from ..certificates.files import write_new
-from ..certificates.verification import PeerVerifier
 from ..errors import ConfigurationError, HandshakeTimeoutError, KeyEstablishmentError
 from ..escertke.end_points import InitiatingEndPoint, PairwiseE2EKey, acceptor, initiator
 from ..escertke.exchanges import TerminatingExchanges
@@ -91,9 +90,7 @@ def initiate(
         crl=crl,
         require_crl=require_crl,
     )
-    verifier = PeerVerifier(
-        [options.configuration(peer)], release=release, crls=options.crls(), require_crl=require_crl
-    )
+    verifier = options.trust(peer, release).verifier()
     configured = initiator(entity, peer, certificate=options.certificate(), verifier=verifier)
     end_point = InitiatingEndPoint(configured, seconds=timeout)
     files = MessageFiles(directory)
@@ -159,9 +156,7 @@ def respond(
         crl=crl,
         require_crl=require_crl,
     )
-    verifier = PeerVerifier(
-        options.configurations(peer), release=release, crls=options.crls(), require_crl=require_crl
-    )
+    verifier = options.trust_in_many(peer, release).verifier()
     configured = acceptor(entity, certificate=options.certificate(), verifier=verifier)
     responder = _Responder(
         MessageFiles(directory), TerminatingExchanges(configured, seconds=timeout), out=out
