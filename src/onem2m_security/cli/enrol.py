@@ -3,38 +3,23 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from ..certificates.flavours import Flavour
 from ..clients.enrolee import Enrolee
-from ..clients.entity_a import associate
 from ..errors import ConfigurationError
 from ..frameworks import bootstrap_certificate
 from ..frameworks.bootstrap_psk import EnrolmentKey
 from ..frameworks.instructions import DEFAULT_ENROLMENT_EXPIRY, BootstrapInstruction
 from ..identifiers import EntityId, EntityKind, Fqdn, KeyIdentifier
 from ..net.address import Address, Transport
-from ..net.channel import Channel
 from ..net.limits import Limits
 from ..net.link import Link
 from ..release import DEFAULT_RELEASE
 from ..servers.run import run
 from ..tls.framing import DEFAULT_MTU
-from .certificate_options import (
-    CertificateOptions,
-    CertOption,
-    CrlOption,
-    KeyOption,
-    PeerNameOption,
-    RequireCrlOption,
-    RootCertificateOption,
-    RootOfTrustOption,
-    TrustAnchorOption,
-)
 from .common import (
     KEY_FORMAT,
     DataOption,
@@ -51,6 +36,17 @@ from .common import (
     read_key,
 )
 from .mef import ExpiryOption
+from .options.certificates import (
+    CertificateOptions,
+    CertOption,
+    CrlOption,
+    KeyOption,
+    PeerNameOption,
+    RequireCrlOption,
+    RootCertificateOption,
+    RootOfTrustOption,
+    TrustAnchorOption,
+)
 
 
 def enrol(
@@ -207,56 +203,3 @@ def _credential(enrolee: Enrolee, key: EnrolmentKey, target: EntityId, *, reveal
         derived = key.provisioned_key(enrolee.release, target)
         row = {"target": str(target), "fingerprint": derived.key.fingerprint}
     return row | {"key": derived.key.reveal().hex()} if reveal else row
-
-
-CredentialsOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--credentials",
-        metavar="DIR",
-        help="Use what m2msec enrol keeps in this directory: Kpsa if IdB is an Enrolment Target, else Km.",
-    ),
-]
-
-
-def check_alone(*others: object) -> None:
-    """Refuse other options that say who we are, beside --credentials.
-
-    Raises:
-        ConfigurationError: One is given.
-    """
-    if any(others):
-        raise ConfigurationError("--credentials says who we are and by which key: leave out the others")
-
-
-async def associate_enrolled(
-    link: Link,
-    credentials: Path,
-    *,
-    peer: EntityId,
-    maf: Address | None,
-    maf_id: Fqdn | None,
-    server_name: Fqdn | None,
-) -> Channel:
-    """Associate by what an Enrolee keeps; Ke is renewed first if it is about to expire.
-
-    Raises:
-        ConfigurationError: Nobody is enrolled there, or not for this peer nor for a MAF.
-        HandshakeError: The MEF, the MAF or Entity B cannot be reached, or refuses us.
-    """
-    async with await open_store(credentials) as store:
-        enrolee = await Enrolee.load(store, limits=link.limits)
-        if peer in enrolee.targets and maf is None:
-            return await associate(link, enrolee.initiator(peer, server_name=server_name))
-        named = enrolee.maf_ids() if maf_id is None else [maf_id]
-        if maf is None or len(named) != 1:
-            raise ConfigurationError(
-                f"{enrolee.local} is not enrolled for {peer}: give --maf HOST:PORT of a MAF that it is "
-                "enrolled for, and --maf-id if there are several"
-            )
-        client = enrolee.maf_client(named[0], replace(link, address=maf))
-        try:
-            how = client.initiator(peer, release=enrolee.release, server_name=server_name)
-            return await associate(link, how)
-        finally:
-            await client.close()

@@ -21,7 +21,8 @@ from ..escertke.exchanges import TerminatingExchanges
 from ..escertke.files import POLL_SECONDS, REFUSAL, MessageFiles, message
 from ..identifiers import EntityId
 from ..release import DEFAULT_RELEASE
-from .certificate_options import (
+from .common import JsonOption, ReleaseOption, VerboseOption, entity_parser, log_to_stderr, parsed
+from .options.certificates import (
     AssociationsOption,
     CertificateOptions,
     CertOption,
@@ -35,7 +36,6 @@ from .certificate_options import (
     RootOfTrustOption,
     TrustAnchorOption,
 )
-from .common import JsonOption, ReleaseOption, VerboseOption, entity_parser, log_to_stderr, parsed
 
 app = typer.Typer(
     help="Agree on an end-to-end key by certificates: ESCertKE (8.7), over message files.",

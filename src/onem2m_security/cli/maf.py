@@ -18,21 +18,6 @@ from ..servers.maf import DEFAULT_KC_LIFETIME
 from ..servers.run import maf_service
 from ..store.records import KeyKind, KeyRecord, Revocation
 from ..tls.framing import DEFAULT_MTU
-from .bsf_options import (
-    BsfDiameterOption,
-    BsfKeyFilesOption,
-    BsfKeyIdsOption,
-    BsfsOption,
-    naf_clients,
-)
-from .certificate_options import (
-    AssociationsOption,
-    CertificateOptions,
-    CertOption,
-    CrlOption,
-    KeyOption,
-    RequireCrlOption,
-)
 from .common import (
     ALL_TRANSPORTS,
     KEY_FORMAT,
@@ -54,7 +39,22 @@ from .common import (
     parsed,
     run_services,
 )
-from .mef_options import (
+from .options.certificates import (
+    AssociationsOption,
+    CertificateOptions,
+    CertOption,
+    CrlOption,
+    KeyOption,
+    RequireCrlOption,
+)
+from .options.gba import (
+    BsfDiameterOption,
+    BsfKeyFilesOption,
+    BsfKeyIdsOption,
+    BsfsOption,
+    naf_clients,
+)
+from .options.mefs import (
     EnroleeTargetsOption,
     MefKeyFilesOption,
     MefKeyIdsOption,

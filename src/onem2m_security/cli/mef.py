@@ -21,14 +21,6 @@ from ..release import DEFAULT_RELEASE, Release
 from ..servers.run import mef_service
 from ..store.records import KeyKind, KeyRecord
 from ..tls.framing import DEFAULT_MTU
-from .certificate_options import (
-    AssociationsOption,
-    CertificateOptions,
-    CertOption,
-    CrlOption,
-    KeyOption,
-    RequireCrlOption,
-)
 from .common import (
     ALL_TRANSPORTS,
     KEY_FORMAT,
@@ -49,6 +41,14 @@ from .common import (
     open_store,
     parsed,
     run_services,
+)
+from .options.certificates import (
+    AssociationsOption,
+    CertificateOptions,
+    CertOption,
+    CrlOption,
+    KeyOption,
+    RequireCrlOption,
 )
 from .tables import add_record, print_rows, read_records
 

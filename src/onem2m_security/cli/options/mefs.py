@@ -7,15 +7,17 @@ from typing import Annotated, Self
 
 import typer
 
-from ..clients.mef import MefClient
-from ..errors import ConfigurationError
-from ..frameworks import mef_handshake
-from ..identifiers import EntityId, Fqdn, KeyIdentifier
-from ..net.address import Address, Transport
-from ..net.limits import Limits
-from ..net.link import Link
-from ..servers.enrolees import AssociationRule
-from .common import KEY_FORMAT, parsed, read_key
+from ...clients.mef import MefClient
+from ...errors import ConfigurationError
+from ...frameworks import mef_handshake
+from ...identifiers import EntityId, Fqdn, KeyIdentifier
+from ...net.address import Address, Transport
+from ...net.limits import Limits
+from ...net.link import Link
+from ...servers.enrolees import AssociationRule
+from ..common import KEY_FORMAT, parsed, read_key
+from .credentials import Being, Parts
+from .grouping import OptionGroup
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,28 @@ EnroleeTargetsOption = Annotated[
         "with exactly one, each handshake makes Kc.",
     ),
 ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MefOptions(OptionGroup):
+    """The MEFs whose Enrolment Target an Entity B is."""
+
+    mef: MefsOption = None
+    mef_key_id: MefKeyIdsOption = None
+    mef_key_file: MefKeyFilesOption = None
+
+    def parts(self, being: Being) -> Parts:
+        """The MEFs, to be asked for Kpsa of their Enrolees."""
+        link = being.link
+        clients = mef_clients(
+            being.local,
+            self.mef,
+            self.mef_key_id,
+            self.mef_key_file,
+            transport=link.transport,
+            limits=link.limits,
+        )
+        return Parts(mefs=tuple(clients))
 
 
 def mef_clients(
