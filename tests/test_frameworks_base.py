@@ -13,15 +13,14 @@ from onem2m_security.association import Role
 from onem2m_security.credentials import Framework, ResolvedKey, Secret
 from onem2m_security.errors import ResolverUnavailableError
 from onem2m_security.frameworks import saef_maf, saef_psk
-from onem2m_security.frameworks.steps import (
-    Acceptor,
-    Authorities,
+from onem2m_security.frameworks.resolvers import (
     ProvisionedKeys,
     RemoteKeys,
     ResolverChain,
     has_expired,
     parse_identity,
 )
+from onem2m_security.frameworks.steps import Acceptor, Authorities
 from onem2m_security.identifiers import Fqdn, KeyIdentifier
 from onem2m_security.keys import ExportLabel
 from onem2m_security.release import Release

@@ -26,7 +26,8 @@ from onem2m_security.clients.entity_b import EntityB
 from onem2m_security.credentials import ResolvedKey, Secret
 from onem2m_security.errors import HandshakeError
 from onem2m_security.frameworks import saef_certificate, saef_psk
-from onem2m_security.frameworks.steps import Acceptor, Authorities, ProvisionedKeys
+from onem2m_security.frameworks.resolvers import ProvisionedKeys
+from onem2m_security.frameworks.steps import Acceptor, Authorities
 from onem2m_security.identifiers import EntityId, KeyIdentifier
 from onem2m_security.keys import ExportLabel
 from onem2m_security.net.address import Address, Transport

@@ -21,8 +21,8 @@ from onem2m_security.clients.entity_b import EntityB
 from onem2m_security.credentials import ResolvedKey
 from onem2m_security.errors import HandshakeError, PeerRefusedError, ResolverUnavailableError
 from onem2m_security.frameworks import saef_maf, saef_psk
+from onem2m_security.frameworks.resolvers import RemoteKeys
 from onem2m_security.frameworks.saef_maf import initiate
-from onem2m_security.frameworks.steps import RemoteKeys
 from onem2m_security.identifiers import KeyIdentifier
 from onem2m_security.net import open_sessions, standing
 from onem2m_security.net.address import Transport

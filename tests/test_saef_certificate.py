@@ -39,7 +39,8 @@ from onem2m_security.clients.maf import MafClient
 from onem2m_security.credentials import Framework, Secret
 from onem2m_security.errors import ConfigurationError, HandshakeError, PeerRefusedError
 from onem2m_security.frameworks import maf_handshake, saef_certificate, saef_psk
-from onem2m_security.frameworks.steps import Acceptor, Authorities, ProvisionedKeys
+from onem2m_security.frameworks.resolvers import ProvisionedKeys
+from onem2m_security.frameworks.steps import Acceptor, Authorities
 from onem2m_security.identifiers import EntityId, EntityKind, Fqdn, KeyIdentifier
 from onem2m_security.keys import ExportLabel
 from onem2m_security.net.address import Transport

@@ -20,7 +20,8 @@ from ..certificates.verification import VerifiedPeer
 from ..clients.entity_a import associate
 from ..clients.entity_b import EntityB
 from ..errors import ConfigurationError
-from ..frameworks.steps import REMEMBERED, Established
+from ..frameworks.resolvers import REMEMBERED
+from ..frameworks.steps import Established
 from ..identifiers import EntityId, Fqdn
 from ..net.address import Address
 from ..net.channel import Channel

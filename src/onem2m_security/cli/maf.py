@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ..durations import parse_duration
-from ..frameworks.steps import REMEMBERED
+from ..frameworks.resolvers import REMEMBERED
 from ..identifiers import EntityId, KeyIdentifier
 from ..net.limits import Limits
 from ..release import Release

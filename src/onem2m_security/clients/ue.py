@@ -186,7 +186,7 @@ class Ue:
             naf: Which of the keys that a bootstrapping gives.
         """
         return self._source(
-            lambda context: bootstrap_gba.initiate_maf(
+            lambda context: bootstrap_gba.initiate_at_maf(
                 local, maf, context, suite=naf.suite, choice=naf.choice
             )
         )
