@@ -6,13 +6,13 @@ Nothing here performs I/O: a resolver that asks another party is given the funct
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
+from ..clock import CLOCK, Clock
 from ..credentials import ResolvedKey
 from ..errors import IdentifierError, ResolverUnavailableError
 from ..identifiers import Fqdn, KeyIdentifier
@@ -39,7 +39,8 @@ class ResolverChain:
 class ProvisionedKeys:
     """Keys held in memory, by identifier: what a device or a CSE was configured with."""
 
-    def __init__(self, keys: Iterable[ResolvedKey]) -> None:
+    def __init__(self, keys: Iterable[ResolvedKey], *, clock: Clock = CLOCK) -> None:
+        self._clock = clock
         self._keys = {key.key_id: key for key in keys}
 
     async def resolve(self, identity: bytes, suite: Suite) -> ResolvedKey | None:
@@ -47,7 +48,7 @@ class ProvisionedKeys:
         del suite
         key_id = parse_identity(identity)
         found = None if key_id is None else self._keys.get(key_id)
-        return found if found is not None and not has_expired(found) else None
+        return found if found is not None and not has_expired(found, self._clock.now()) else None
 
     def forget(self, key_id: KeyIdentifier) -> None:
         """Trust this key no more."""
@@ -78,7 +79,7 @@ class RemoteKeys:
         remembered: timedelta = REMEMBERED,
         capacity: int = 100_000,
         concurrency: int = 256,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Clock = CLOCK,
     ) -> None:
         """Ask these parties.
 
@@ -88,7 +89,7 @@ class RemoteKeys:
             remembered: How long an answer counts.
             capacity: Keys remembered.
             concurrency: Requests under way at once; further handshakes wait.
-            clock: Seconds, never going back; it ages answers.
+            clock: What ages answers and ends keys.
         """
         self._sources = dict(sources)
         self._timeout = timeout
@@ -109,7 +110,7 @@ class RemoteKeys:
         if key_id is None or key_id.fqdn not in self._sources:
             return None
         kept = self._kept.get(key_id)
-        if kept is not None and not has_expired(kept) and (kept.ask_again or 0.0) > self._clock():
+        if kept is not None and self._counts(kept):
             self._kept.move_to_end(key_id)
             return kept
         task = self._under_way.get(key_id)
@@ -119,8 +120,12 @@ class RemoteKeys:
             task.add_done_callback(lambda _: self._under_way.pop(key_id, None))
         return await asyncio.shield(task)
 
+    def _counts(self, kept: ResolvedKey) -> bool:
+        asked_again_at = kept.ask_again or 0.0
+        return asked_again_at > self._clock.monotonic() and not has_expired(kept, self._clock.now())
+
     async def _ask(self, key_id: KeyIdentifier) -> ResolvedKey | None:
-        function, asked = str(key_id.fqdn), self._clock()
+        function, asked = str(key_id.fqdn), self._clock.monotonic()
         try:
             async with asyncio.timeout(self._timeout), self._places:
                 found = await self._sources[key_id.fqdn](key_id)
@@ -130,7 +135,7 @@ class RemoteKeys:
         except ResolverUnavailableError:
             FETCHES.labels(function, "unavailable").inc()
             raise
-        if found is None or has_expired(found):
+        if found is None or has_expired(found, self._clock.now()):
             FETCHES.labels(function, "unknown").inc()
             self._kept.pop(key_id, None)
             return None
@@ -162,6 +167,6 @@ def parse_identity(
         return None
 
 
-def has_expired(key: ResolvedKey) -> bool:
-    """Has the key's lifetime ended?"""
-    return key.expires is not None and key.expires <= datetime.now(UTC)
+def has_expired(key: ResolvedKey, now: datetime) -> bool:
+    """Has the key's lifetime ended by now (UTC)?"""
+    return key.expires is not None and key.expires <= now
