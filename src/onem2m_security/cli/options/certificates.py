@@ -30,7 +30,7 @@ from ...release import DEFAULT_RELEASE, Release
 from ...tls.endpoint import Endpoint
 from ..common import entity_parser, parsed
 from .credentials import Aim, Being, MafOptions, Parts
-from .grouping import OptionGroup
+from .grouping import OptionGroup, without
 
 _FLAVOURS = "|".join(flavour.value for flavour in Flavour)
 
@@ -260,6 +260,13 @@ class CertificateOptions(OptionGroup):
         trust = Trust((configuration,), Release.R3, self.crls(), self.require_crl)
         how = maf_handshake.initiate_by_certificate(local, maf.maf_id, self.certificate(), trust)
         return MafClient(maf.maf_id, replace(link, address=maf.maf), how)
+
+
+ServerCertificateOptions = Annotated[
+    CertificateOptions,
+    without("peer_name", "root_of_trust", "root_certificate", "flavour", "peer_id", "trust_anchor"),
+]
+"""Of a server, whose clients are described in a file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

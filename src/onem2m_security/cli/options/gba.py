@@ -171,17 +171,26 @@ class NafOptions(OptionGroup):
 
     def parts(self, being: Being) -> Parts:
         """The BSFs, to be asked for their subscribers' keys."""
-        clients = naf_clients(
-            being.local,
+        return Parts(bsfs=tuple(self.clients(being.local, being.link.transport, being.link.limits)))
+
+    def clients(
+        self, local: EntityId, transport: Transport = Transport.TLS, limits: Limits | None = None
+    ) -> list[BsfClient]:
+        """Our clients of the BSFs; the FQDN of a key's identifier says whose it is.
+
+        Raises:
+            ConfigurationError: A BSF without a key, a key without a BSF, one of them twice, or no NAF-FQDN.
+        """
+        return naf_clients(
+            local,
             self.naf,
             self.bsf,
             self.bsf_key_id,
             self.bsf_key_file,
             diameter=self.bsf_diameter,
-            transport=being.link.transport,
-            limits=being.link.limits,
+            transport=transport,
+            limits=limits,
         )
-        return Parts(bsfs=tuple(clients))
 
 
 def naf_clients(

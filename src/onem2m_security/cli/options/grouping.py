@@ -61,12 +61,18 @@ def _fields(annotation: Any) -> list[inspect.Parameter]:  # noqa: ANN401 - any a
         inspect.Parameter(
             field.name,
             inspect.Parameter.KEYWORD_ONLY,
-            default=inspect.Parameter.empty if field.default is dataclasses.MISSING else field.default,
+            default=_default(field),
             annotation=hints[field.name],
         )
         for field in dataclasses.fields(group)  # type: ignore[arg-type]
         if field.name not in hidden
     ]
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:  # noqa: ANN401 - as the field says
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return inspect.Parameter.empty if field.default is dataclasses.MISSING else field.default
 
 
 def _made(parameter: inspect.Parameter, given: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a group or a value

@@ -85,16 +85,19 @@ class MefOptions(OptionGroup):
 
     def parts(self, being: Being) -> Parts:
         """The MEFs, to be asked for Kpsa of their Enrolees."""
-        link = being.link
-        clients = mef_clients(
-            being.local,
-            self.mef,
-            self.mef_key_id,
-            self.mef_key_file,
-            transport=link.transport,
-            limits=link.limits,
+        return Parts(mefs=tuple(self.clients(being.local, being.link.transport, being.link.limits)))
+
+    def clients(
+        self, local: EntityId, transport: Transport = Transport.TLS, limits: Limits | None = None
+    ) -> list[MefClient]:
+        """Our clients of the MEFs; the FQDN of a key's identifier says whose it is.
+
+        Raises:
+            ConfigurationError: An MEF without a key, a key without an MEF, or one of them twice.
+        """
+        return mef_clients(
+            local, self.mef, self.mef_key_id, self.mef_key_file, transport=transport, limits=limits
         )
-        return Parts(mefs=tuple(clients))
 
 
 def mef_clients(
