@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from certs import Authority
 from link import DEADLINE, IDENTITY, Conditions, Link, ServerSide, VirtualClock, fate, psk_link
 from onem2m_security.certificates.configuration import AssociationConfiguration
+from onem2m_security.certificates.trust import Trust
 from onem2m_security.credentials import Secret
-from onem2m_security.frameworks.saef_certificate import accepting_endpoint, initiate
+from onem2m_security.frameworks import saef_certificate
 from onem2m_security.identifiers import EntityId
 from onem2m_security.tls.framing import DatagramFraming
 from onem2m_security.tls.records import (
@@ -138,8 +139,8 @@ def certificate_link(conditions: Conditions, seed: int, authority: Authority, ro
             certificate_name=f"{name}.sp.example", root_of_trust=root.root_of_trust.hex(), peer=peer
         )
 
-    initiator = initiate(EntityId("/a"), a, configuration("b", "/b"))
-    endpoint = accepting_endpoint(b, [configuration("a", "/a")])
+    initiator = saef_certificate.initiate(EntityId("/a"), a, Trust((configuration("b", "/b"),)))
+    endpoint = saef_certificate.accept(b, Trust((configuration("a", "/a"),)))
     return Link(
         initiator.session(framing=DatagramFraming(conditions.mtu)),
         ServerSide(endpoint, None, conditions),

@@ -15,17 +15,19 @@ from certs import Flavour
 from maf_support import LOOPBACK, MAF, eventually
 from mef_support import CSE, DEVICE, MAF_ID, OTHER_CSE, PATIENT, THE_CSE, asking_maf, provision_mef
 from onem2m_security.certificates.crl import CrlSource
+from onem2m_security.certificates.trust import Trust
 from onem2m_security.clients.enrolee import Enrolee
 from onem2m_security.clients.entity_a import associate
 from onem2m_security.clients.entity_b import EntityB
 from onem2m_security.clients.mef import MefClient, resolver
 from onem2m_security.credentials import Framework
 from onem2m_security.errors import ConfigurationError, HandshakeError
-from onem2m_security.frameworks import bootstrap_certificate, saef_certificate
+from onem2m_security.frameworks import bootstrap_certificate, mef_handshake, saef_psk
 from onem2m_security.frameworks.instructions import BootstrapInstruction
 from onem2m_security.identifiers import EntityId, Fqdn, KeyIdentifier
 from onem2m_security.keys import ExportLabel, kpsa_for
 from onem2m_security.net.channel import open_channel
+from onem2m_security.net.link import Link
 from onem2m_security.release import Release
 from onem2m_security.servers.mef import Mef
 from onem2m_security.servers.run import Server
@@ -43,7 +45,7 @@ THE_ENROLEE = AUTHORITY.issue(None, ENROLEE_NAME)
 
 
 def initiator(issued=THE_ENROLEE, configuration=FOR_MEF, **more):
-    return bootstrap_certificate.initiate(ENROLEE, MEF, issued.local(), configuration, **more)
+    return bootstrap_certificate.initiate(ENROLEE, MEF, issued.local(), Trust((configuration,), **more))
 
 
 @contextlib.asynccontextmanager
@@ -51,8 +53,8 @@ async def certificate_mef(data, *clients, release=Release.R1, **more):
     """An MEF with pre-provisioned Enrolees and Enrolment Targets, and these clients with certificates."""
     await provision_mef(data)
     store = await Store.open(data)
-    endpoint = bootstrap_certificate.accepting_endpoint(
-        THE_MEF.local(), clients or [FOR_ENROLEE], release=release, **more
+    endpoint = bootstrap_certificate.accept(
+        THE_MEF.local(), Trust(clients or (FOR_ENROLEE,), release, **more)
     )
     async with Server(store, [Mef(store, MEF, endpoint=endpoint, release=release)]) as server:
         yield await server.start(LOOPBACK), store
@@ -147,7 +149,7 @@ async def test_a_client_without_targets_is_an_enrolment_target_and_gets_no_ke(tm
 def test_an_mef_has_to_know_who_its_clients_are():
     anybody = flavoured(Flavour.DEVICE, name="the lab")
     with pytest.raises(ConfigurationError, match=r"'the lab' has no identity"):
-        bootstrap_certificate.accepting_endpoint(THE_MEF.local(), [anybody])
+        bootstrap_certificate.accept(THE_MEF.local(), Trust((anybody,)))
 
 
 def test_an_enrolee_is_configured_for_its_mef():
@@ -176,10 +178,10 @@ async def test_an_enrolment_target_may_meet_the_mef_by_certificate_and_fetches_w
     ]
 
     def target(name, local):
-        met = saef_certificate.initiate_with_function(
-            Framework.MEF_HANDSHAKE, local, MEF, AUTHORITY.issue(None, name).local(), FOR_MEF
+        met = mef_handshake.initiate_by_certificate(
+            local, MEF, AUTHORITY.issue(None, name).local(), Trust((FOR_MEF,))
         )
-        return MefClient(MEF, address, local=local, initiator=met)
+        return MefClient(MEF, Link(address), met)
 
     async with certificate_mef(tmp_path, *clients) as (address, store):
         exported = await bootstrap(address)
@@ -193,9 +195,12 @@ async def test_an_enrolment_target_may_meet_the_mef_by_certificate_and_fetches_w
         await other.close()
 
 
-def test_an_enrolment_target_needs_some_credential():
-    with pytest.raises(ConfigurationError, match="key or a certificate"):
-        MefClient(MEF, LOOPBACK, local=CSE)
+def test_an_enrolment_target_needs_some_credential_and_one_for_its_mef():
+    with pytest.raises(TypeError, match="how"):
+        MefClient(MEF, Link(LOOPBACK))
+    elsewhere = mef_handshake.initiate(CSE, Fqdn("mef.example.org"), THE_CSE.key)
+    with pytest.raises(ConfigurationError, match=f"for mef.example.org, not for {MEF}"):
+        MefClient(MEF, Link(LOOPBACK), elsewhere)
 
 
 # --- the Enrolee as a device runs it ---
@@ -207,8 +212,7 @@ async def enrolee_at(address, store, release=Release.R1, **more):
         initiator=initiator(release=release),
         instruction=BootstrapInstruction(ENROLEE, (MAF_ID, CSE), release=release),
         ends=THE_ENROLEE.local().expires,
-        mef=address,
-        limits=PATIENT,
+        link=Link(address, limits=PATIENT),
         **more,
     )
 
@@ -222,7 +226,7 @@ async def test_from_a_certificate_to_keys_for_a_maf_and_a_cse(tmp_path, release)
     ):
         enrolee = await enrolee_at(mef, store, release)
         key = await enrolee.enrol()
-        client = await enrolee.maf_client(MAF, maf.address, limits=PATIENT)
+        client = enrolee.maf_client(MAF, Link(maf.address, limits=PATIENT))
         await client.handshake()
         await client.close()
         assert any(r.source == ENROLEE for r in await maf.store.records(KeyKind.KM))
@@ -236,7 +240,7 @@ async def test_from_a_certificate_to_keys_for_a_maf_and_a_cse(tmp_path, release)
         async with EntityB(CSE, resolvers=[resolver([at_mef])]) as b:
             bound = await b.listen(LOOPBACK, handler)
             kpsa = await enrolee.provisioned_key(CSE)
-            async with await associate(bound, local=ENROLEE, peer=CSE, kpsa=kpsa) as channel:
+            async with await associate(Link(bound), saef_psk.initiate(ENROLEE, CSE, kpsa)) as channel:
                 assert channel.association.peer == CSE
                 await eventually(lambda: accepted)
         await at_mef.close()
@@ -264,7 +268,7 @@ async def test_the_enrolee_does_not_believe_ke_to_outlive_its_certificate(tmp_pa
             initiator=initiator(),
             instruction=BootstrapInstruction(ENROLEE, (MAF_ID,)),
             ends=ends,
-            mef=mef,
+            link=Link(mef),
         )
         assert (await enrolee.enrol()).expires == ends
 

@@ -10,9 +10,10 @@ import typer
 
 from ..clients.mef import MefClient
 from ..errors import ConfigurationError
-from ..frameworks.bootstrap_psk import target_key
+from ..frameworks import mef_handshake
 from ..identifiers import EntityId
 from ..net.limits import Limits
+from ..net.link import Link
 from ..peer_quotas import PeerQuotas
 from ..servers.enrolees import AssociationPolicy
 from ..servers.run import Service, maf_service, mef_service
@@ -62,11 +63,12 @@ def _maf(settings: MafSettings, here: Path, limits: Limits) -> Service:
 def _mef_client(settings: MefPeerSettings, local: EntityId, here: Path, limits: Limits) -> MefClient:
     return MefClient(
         settings.fqdn,
-        settings.address,
-        local=local,
-        key=target_key(settings.key_id, read_key(str(here / settings.key_file))),
-        transport=settings.transport,
-        limits=limits,
+        Link(settings.address, settings.transport, limits),
+        mef_handshake.initiate(
+            local,
+            settings.fqdn,
+            mef_handshake.credential(settings.key_id, read_key(str(here / settings.key_file))),
+        ),
     )
 
 

@@ -17,8 +17,8 @@ from ..gba.subscriber import AlgorithmSet, Subscriber
 from ..net.limits import Limits
 from ..servers.run import run
 from .bsf import AlgorithmOption, GbaUOption, ImpiOption, KFileOption, OpcFileOption, read_subscriber
-from .bsf_options import BsfAddress, GbaOptions
 from .common import JsonOption, RevealOption, log_to_stderr, parsed
+from .options.gba import BsfAddress, GbaOptions
 
 app = typer.Typer(help="A software card (USIM) in a file.", no_args_is_help=True)
 
@@ -98,7 +98,7 @@ def bootstrap(
 ) -> None:
     """Bootstrap with a BSF; prints B-TID and lifetime as JSON."""
     log_to_stderr(verbose=False)
-    context = run(GbaOptions(card=card, bsf=bsf).bootstrap(Limits(request_seconds=timeout)))
+    context = run(GbaOptions(card=card, bsf=bsf).ue(Limits(request_seconds=timeout)).bootstrap())
     told = {
         "b_tid": context.b_tid.base64,
         "impi": str(context.impi),

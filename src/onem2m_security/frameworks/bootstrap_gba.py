@@ -16,14 +16,13 @@ from ..gba.context import BootstrappedContext, NafKey
 from ..gba.keys import KeyChoice, ua_security_protocol
 from ..identifiers import EntityId, Fqdn, Suid
 from ..tls.suites import Suite
+from . import maf_handshake, saef_psk
+from .resolvers import REMEMBERED
 from .saef_gba import TLS_SUITE, FetchNafKey, NafKeys, endpoint_for, naf_of
-from .saef_maf import initiate_maf_handshake, master_credential
-from .saef_psk import initiate as initiate_psk
-from .saef_psk import provisioned_key
-from .steps import REMEMBERED, Initiator
+from .steps import Initiator
 
 
-def km_from(
+def credential_at_maf(
     context: BootstrappedContext,
     maf: Fqdn,
     *,
@@ -42,10 +41,10 @@ def km_from(
         CredentialError: The choice does not fit the bootstrapping.
     """
     key = context.naf_key(maf, ua_security_protocol(suite.code), choice)
-    return master_credential(context.b_tid, key, expires=context.expires, suid=Suid.PROVISIONED_MAF)
+    return maf_handshake.credential(context.b_tid, key, expires=context.expires, suid=Suid.PROVISIONED_MAF)
 
 
-def initiate_maf(
+def initiate_at_maf(
     local: EntityId,
     maf: Fqdn,
     context: BootstrappedContext,
@@ -54,12 +53,12 @@ def initiate_maf(
     choice: KeyChoice | None = None,
 ) -> Initiator:
     """The Enrolee's MAF Handshake with a key from GBA: show B-TID, prove Km."""
-    km = km_from(context, maf, suite=suite, choice=choice)
-    initiator = initiate_maf_handshake(local, maf, km, context.b_tid.base64)
+    km = credential_at_maf(context, maf, suite=suite, choice=choice)
+    initiator = maf_handshake.initiate(local, maf, km, context.b_tid.base64)
     return replace(initiator, endpoint=endpoint_for(suite))
 
 
-def maf_resolver(
+def accept_at_maf(
     bsfs: Mapping[Fqdn, FetchNafKey],
     targets: Callable[[EntityId | None], tuple[EntityId, ...]],
     *,
@@ -76,7 +75,7 @@ def maf_resolver(
     """
 
     def as_master_credential(found: NafKey) -> ResolvedKey:
-        return master_credential(
+        return maf_handshake.credential(
             found.b_tid,
             found.key,
             client=found.entity,
@@ -104,17 +103,19 @@ def initiate(
     """
     naf = naf_of(peer, naf)
     key = context.naf_key(naf, ua_security_protocol(suite.code), choice)
-    kpsa = provisioned_key(context.b_tid, key, peer=peer, expires=context.expires, suid=Suid.PROVISIONED_SAEF)
-    initiator = initiate_psk(local, peer, kpsa, server_name=server_name or naf)
+    kpsa = saef_psk.credential(
+        context.b_tid, key, peer=peer, expires=context.expires, suid=Suid.PROVISIONED_SAEF
+    )
+    initiator = saef_psk.initiate(local, peer, kpsa, server_name=server_name or naf)
     return replace(initiator, endpoint=endpoint_for(suite), identity=context.b_tid.base64.encode("ascii"))
 
 
-def cse_resolver(bsfs: Mapping[Fqdn, FetchNafKey], *, timeout: float = 5.0) -> NafKeys:
+def accept(bsfs: Mapping[Fqdn, FetchNafKey], *, timeout: float = 5.0) -> NafKeys:
     """The CSE's side: Kpsa for a B-TID."""
     return NafKeys(bsfs, _as_provisioned_key, timeout=timeout)
 
 
 def _as_provisioned_key(found: NafKey) -> ResolvedKey:
-    return provisioned_key(
+    return saef_psk.credential(
         found.b_tid, found.key, peer=found.entity, expires=found.expires, suid=Suid.PROVISIONED_SAEF
     )

@@ -19,7 +19,8 @@ from ..clients.mef import MefClient
 from ..errors import ConfigurationError
 from ..frameworks import bootstrap_gba
 from ..frameworks.instructions import DEFAULT_ENROLMENT_EXPIRY
-from ..frameworks.steps import REMEMBERED, Authorities, Established
+from ..frameworks.resolvers import REMEMBERED
+from ..frameworks.steps import Authorities, Established
 from ..identifiers import EntityId, Fqdn
 from ..net.address import Address, Transport
 from ..net.descriptors import fitted, raise_open_files
@@ -301,7 +302,7 @@ def maf_service(
     """
     fetches = {client.mef: client.fetch_km for client in mefs}
     policy = policy or AssociationPolicy()
-    by_gba = bootstrap_gba.maf_resolver(
+    by_gba = bootstrap_gba.accept_at_maf(
         {client.bsf: client.fetch for client in bsfs}, policy.targets, remembered=remembered
     )
 

@@ -24,7 +24,7 @@ from ..durations import parse_duration
 from ..errors import ConfigurationError, IdentifierError
 from ..files import read_bounded
 from ..frameworks.instructions import DEFAULT_ENROLMENT_EXPIRY
-from ..frameworks.steps import REMEMBERED
+from ..frameworks.resolvers import REMEMBERED
 from ..identifiers import Fqdn, KeyIdentifier
 from ..net.address import Address, Transport
 from ..net.limits import DATAGRAM_OCTETS_LEAST, DATAGRAM_OCTETS_MOST, Limits

@@ -7,14 +7,17 @@ from typing import Annotated, Self
 
 import typer
 
-from ..clients.mef import MefClient
-from ..errors import ConfigurationError
-from ..frameworks.bootstrap_psk import target_key
-from ..identifiers import EntityId, Fqdn, KeyIdentifier
-from ..net.address import Address, Transport
-from ..net.limits import Limits
-from ..servers.enrolees import AssociationRule
-from .common import KEY_FORMAT, parsed, read_key
+from ...clients.mef import MefClient
+from ...errors import ConfigurationError
+from ...frameworks import mef_handshake
+from ...identifiers import EntityId, Fqdn, KeyIdentifier
+from ...net.address import Address, Transport
+from ...net.limits import Limits
+from ...net.link import Link
+from ...servers.enrolees import AssociationRule
+from ..common import KEY_FORMAT, parsed, read_key
+from .credentials import Being, Parts
+from .grouping import OptionGroup
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,31 @@ EnroleeTargetsOption = Annotated[
 ]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MefOptions(OptionGroup):
+    """The MEFs whose Enrolment Target an Entity B is."""
+
+    mef: MefsOption = None
+    mef_key_id: MefKeyIdsOption = None
+    mef_key_file: MefKeyFilesOption = None
+
+    def parts(self, being: Being) -> Parts:
+        """The MEFs, to be asked for Kpsa of their Enrolees."""
+        return Parts(mefs=tuple(self.clients(being.local, being.link.transport, being.link.limits)))
+
+    def clients(
+        self, local: EntityId, transport: Transport = Transport.TLS, limits: Limits | None = None
+    ) -> list[MefClient]:
+        """Our clients of the MEFs; the FQDN of a key's identifier says whose it is.
+
+        Raises:
+            ConfigurationError: An MEF without a key, a key without an MEF, or one of them twice.
+        """
+        return mef_clients(
+            local, self.mef, self.mef_key_id, self.mef_key_file, transport=transport, limits=limits
+        )
+
+
 def mef_clients(
     local: EntityId,
     mefs: list[MefAddress] | None,
@@ -101,11 +129,8 @@ def mef_clients(
     return [
         MefClient(
             key_id.fqdn,
-            addresses[key_id.fqdn],
-            local=local,
-            key=target_key(key_id, read_key(file)),
-            transport=transport,
-            limits=limits,
+            Link(addresses[key_id.fqdn], transport, limits),
+            mef_handshake.initiate(local, key_id.fqdn, mef_handshake.credential(key_id, read_key(file))),
         )
         for key_id, file in zip(key_ids or (), key_files or (), strict=True)
     ]
