@@ -67,7 +67,7 @@ def refused(server: Server, identity: bytes) -> Answer:
         seconds = time.perf_counter() - begin
         [ended] = session.receive(octets)
         assert isinstance(ended, SessionEnded)
-        return Answer(seconds, None if ended.error is None else ended.error.alert)
+        return Answer(seconds, None if ended.error is None else ended.error.alert and ended.error.alert.name)
 
 
 def signed_rank_z(differences: list[float]) -> float:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from onem2m_security.alerts import Alert
 from onem2m_security.credentials import Secret
 from onem2m_security.tls.cookies import CookieGate
 from onem2m_security.tls.endpoint import Endpoint, PskOffer
@@ -184,9 +185,9 @@ class Link:
 
     def give_up(self) -> None:
         """The owners' limit of time is over."""
-        self.client_events += self.client.abort("internal_error")
+        self.client_events += self.client.abort(Alert.internal_error)
         if self.server.session is not None:
-            self.server.session.abort("internal_error")
+            self.server.session.abort(Alert.internal_error)
 
     @property
     def exports_agree(self) -> bool:

@@ -13,7 +13,7 @@ SOURCE = Path(__file__).parent.parent / "src"
 PACKAGE = "onem2m_security"
 
 FLOORS = (
-    {"errors", "telemetry", "version", "clock", "files", "private_memory"},
+    {"alerts", "errors", "telemetry", "version", "clock", "files", "private_memory"},
     {"identifiers", "release", "durations", "quotas", "peer_quotas"},
     {"credentials", "association", "keys"},
     {"tls", "gba"},

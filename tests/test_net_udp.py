@@ -248,7 +248,7 @@ async def test_whoever_gives_up_first_no_side_blames_a_maf_that_nobody_asked(ide
                     )
                 await eventually(lambda: port.connections == 0)
         at_server = next(e["error"] for e in logged if e.get("local") == str(ID_B) and "error" in e)
-        assert caught.value.alert == "internal_error"
+        assert caught.value.alert.name == "internal_error"
         for told in (str(caught.value), at_server):
             assert may_mean in told
             assert not any(function in told for function in ("MAF", "MEF", "BSF"))

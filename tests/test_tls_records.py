@@ -123,7 +123,7 @@ def test_an_alert_in_the_clear_ends_an_unfinished_handshake_of_the_engine():
     first_flight(client)
     [ended] = client.receive(datagram_alert(80, 0))
     assert isinstance(ended, SessionEnded)
-    assert ended.error.alert == "internal_error"
+    assert ended.error.alert.name == "internal_error"
     assert client.state is State.ENDED
 
 

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, Protocol
 
+from ..alerts import Alert
 from ..association import Association
 from ..credentials import ResolvedKey
 from ..errors import HandshakeError, HandshakeTimeoutError, ResolverUnavailableError, SecurityFrameworkError
@@ -114,7 +115,7 @@ class SecureConnection(Standing):
 
     def drop_half_open(self) -> None:
         """End an unfinished handshake, to make room for another."""
-        self.handle(self.session.abort("internal_error"))
+        self.handle(self.session.abort(Alert.internal_error))
 
     # --- the handshake -------------------------------------------------------------------------------------
 
@@ -127,7 +128,7 @@ class SecureConnection(Standing):
     def _step_done(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and task.exception() is not None:
             LOG.error("handshake step failed", error=repr(task.exception()), peer=self.peer_address)
-            self.handle(self.session.abort("internal_error"))
+            self.handle(self.session.abort(Alert.internal_error))
         self.hold_reading(hold=False)
 
     async def _resolve(self, identity: bytes, suite: Suite) -> None:
@@ -161,7 +162,7 @@ class SecureConnection(Standing):
     def _refuse(self, what: str, error: SecurityFrameworkError, **details: str) -> None:
         unavailable = isinstance(error, ResolverUnavailableError)
         LOG.warning(what, error=str(error), unavailable=unavailable, peer=self.peer_address, **details)
-        self.handle(self.session.abort("internal_error"))
+        self.handle(self.session.abort(Alert.internal_error))
 
     def _established(self, established: Established) -> None:
         self._handshake_over()
@@ -189,10 +190,10 @@ class SecureConnection(Standing):
         if not self.handshake.done():
             seconds = self.limits.handshake_seconds
             message = f"no complete handshake within {seconds:g} s: {self.session.awaits}"
-            self._fail(HandshakeTimeoutError(message, alert="internal_error"))
+            self._fail(HandshakeTimeoutError(message, alert=Alert.internal_error))
         if self._task is not None:
             self._task.cancel()
-        self.handle(self.session.abort("internal_error"))
+        self.handle(self.session.abort(Alert.internal_error))
 
     def _handshake_over(self) -> None:
         if self._timer is not None:
@@ -213,13 +214,13 @@ class SecureConnection(Standing):
             proof = association.peer_proof.value
             LOG.info("associated", peer=str(association.peer), proof=proof, local=local, framework=framework)
         elif failure is not None:
-            HANDSHAKES.labels(local, "", failure.alert or "failed").inc()
+            HANDSHAKES.labels(local, "", failure.outcome).inc()
             LOG.info(
                 "handshake failed",
                 peer=self.peer_address,
                 local=local,
                 error=str(failure),
-                alert=failure.alert,
+                alert=None if failure.alert is None else failure.alert.name,
             )
 
 
@@ -232,7 +233,7 @@ async def completed(connection: SecureConnection, initiator: Initiator, address:
     try:
         return await connection.handshake
     except HandshakeError as error:
-        told = "" if error.alert is None or error.alert in str(error) else f" [{error.alert} was sent]"
+        told = "" if error.alert is None or error.alert.name in str(error) else f" [{error.alert} was sent]"
         raise type(error)(f"{initiator.peer} at {address}: {error}{told}", alert=error.alert) from None
     except asyncio.CancelledError:
         connection.drop_half_open()

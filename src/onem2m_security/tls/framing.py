@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Final, Protocol
 
-from . import alerts
+from ..alerts import Alert
 from .psk_identity import DatagramIdentityReader, PskIdentityReader, StreamIdentityReader
 from .records import (
     CONTENT_ALERT,
@@ -64,10 +64,10 @@ class Framing(Protocol):
     def write(self, octets: bytes) -> None:
         """Octets that the engine made."""
 
-    def alert_instead(self, code: int) -> None:
+    def alert_instead(self, alert: Alert) -> None:
         """Send this alert in the clear, and nothing of what waits to be sent."""
 
-    def alert_sent(self) -> str | None:
+    def alert_sent(self) -> Alert | None:
         """The alert with which the waiting octets end, if they end with one in the clear."""
 
     def collect(self) -> list[bytes]:
@@ -121,11 +121,11 @@ class StreamFraming:
         self.reader.wrote(octets, datagram=False)
         self._outbox += octets
 
-    def alert_instead(self, code: int) -> None:
+    def alert_instead(self, alert: Alert) -> None:
         """Send this alert only."""
-        self._outbox[:] = alert_record(code)
+        self._outbox[:] = alert_record(alert)
 
-    def alert_sent(self) -> str | None:
+    def alert_sent(self) -> Alert | None:
         """The alert at the end of what waits."""
         return _alert_in(bytes(self._outbox[-(RECORD_HEADER_OCTETS + 2) :]), RECORD_HEADER_OCTETS)
 
@@ -215,12 +215,12 @@ class DatagramFraming:
                     continue
             self._outbox += record
 
-    def alert_instead(self, code: int) -> None:
+    def alert_instead(self, alert: Alert) -> None:
         """Send this alert only; its sequence number was never used, so that the peer takes it."""
-        self._outbox[:] = datagram_alert(code, self._next_sequence)
+        self._outbox[:] = datagram_alert(alert, self._next_sequence)
         self._next_sequence += 1
 
-    def alert_sent(self) -> str | None:
+    def alert_sent(self) -> Alert | None:
         """The alert at the end of what waits."""
         octets = DATAGRAM_RECORD_HEADER_OCTETS + 2
         return _alert_in(bytes(self._outbox[-octets:]), DATAGRAM_RECORD_HEADER_OCTETS)
@@ -238,6 +238,6 @@ class DatagramFraming:
         return [*datagrams, current] if current else datagrams
 
 
-def _alert_in(tail: bytes, header: int) -> str | None:
+def _alert_in(tail: bytes, header: int) -> Alert | None:
     is_alert = len(tail) == header + 2 and tail[0] == CONTENT_ALERT and tail[header - 1] == 2
-    return alerts.NAMES.get(tail[-1]) if is_alert else None
+    return Alert.known(tail[-1]) if is_alert else None

@@ -19,7 +19,8 @@ from typing import Any, Final, Protocol
 from cryptography.hazmat.bindings.openssl.binding import Binding
 from OpenSSL import SSL
 
-from ..errors import ConfigurationError
+from ..alerts import Alert
+from ..errors import ConfigurationError, HandshakeError
 
 _binding = Binding()
 _lib: Any = _binding.lib
@@ -45,16 +46,7 @@ SIGNATURE_ALGORITHMS: Final = b"ECDSA+SHA256:ECDSA+SHA384:ECDSA+SHA512"
 _OP_NO_ENCRYPT_THEN_MAC: Final = 1 << 19
 """SSL_OP_NO_ENCRYPT_THEN_MAC; pyOpenSSL has no name for it."""
 
-X509_ERRORS_BY_ALERT: Final = {
-    "bad_certificate": 28,
-    "unknown_ca": 20,
-    "certificate_expired": 10,
-    "certificate_revoked": 23,
-    "unsupported_certificate": 26,
-    "certificate_unknown": 31,
-    "handshake_failure": 50,
-}
-"""The X509_V_ERR_ value that makes the engine send each alert."""
+_X509_UNSPECIFIED: Final = 1
 
 
 class CallbackTarget(Protocol):
@@ -75,7 +67,7 @@ class CallbackTarget(Protocol):
     def server_name_received(self, connection: SSL.Connection) -> None:
         """The client's SNI host name, or its absence, is known: choose the context."""
 
-    def verify_peer(self) -> str | None:
+    def verify_peer(self) -> Alert | None:
         """None when the received certificates are accepted, else the alert to send."""
 
 
@@ -127,11 +119,11 @@ def _verify(preverified: int, store: Any) -> int:
     del preverified
     ssl = _lib.X509_STORE_CTX_get_ex_data(store, _lib.SSL_get_ex_data_X509_STORE_CTX_idx())
     target = _targets.get(_pointer(ssl))
-    alert = "certificate_unknown" if target is None else target.verify_peer()
+    alert = Alert.certificate_unknown if target is None else target.verify_peer()
     if alert is None:
         _lib.X509_STORE_CTX_set_error(store, 0)
         return 1
-    _lib.X509_STORE_CTX_set_error(store, X509_ERRORS_BY_ALERT.get(alert, 1))
+    _lib.X509_STORE_CTX_set_error(store, alert.x509_errors[0] if alert.x509_errors else _X509_UNSPECIFIED)
     return 0
 
 
@@ -239,6 +231,33 @@ def make_context(
         _lib.SSL_CTX_set_verify_depth(raw, 0)
         _lib.SSL_CTX_set_msg_callback(raw, _message)
     return context
+
+
+def failure(reasons: Sequence[str], sent: Alert | None, *, datagram: bool) -> HandshakeError:
+    """What it means that the engine ended a handshake.
+
+    Args:
+        reasons: OpenSSL's reason texts, the first cause first.
+        sent: The alert that the engine has sent, if it has.
+        datagram: Whether this is DTLS.
+    """
+    received = next(filter(None, map(_alert_told, reasons)), None)
+    if received is not None:
+        told = received.described(datagram=datagram)
+        return HandshakeError(f"the peer answered with {told}", alert=received)
+    reason = reasons[0] if reasons else "unknown reason"
+    if sent in {Alert.bad_record_mac, Alert.decrypt_error}:
+        reason = "the peer holds another key for the identity, or the identity is unknown here"
+    return HandshakeError(f"the handshake failed: {reason}", alert=sent)
+
+
+def _alert_told(reason: str) -> Alert | None:
+    """The alert that an OpenSSL reason text such as ``ssl/tls alert bad record mac`` tells of, if any.
+
+    For the alerts of RFC 6066 it leaves the word out: ``tlsv1 unrecognized name``.
+    """
+    _, told, name = reason.partition("alert " if "alert " in reason else "tlsv1 ")
+    return Alert.__members__.get(name.replace(" ", "_").replace("cancelled", "canceled")) if told else None
 
 
 def clear_errors() -> None:

@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 
 from OpenSSL import SSL
 
+from ..alerts import SILENCE, Alert
 from ..credentials import Secret
 from ..errors import CertificateRejectedError, HandshakeError
-from . import alerts
 from . import openssl as binding
 from .endpoint import Endpoint, PskOffer
 from .framing import DatagramFraming, Framing, StreamFraming
@@ -187,11 +187,11 @@ class Session:
         self._framing.drop_repetitions()
         return self._open()
 
-    def abort(self, alert: str) -> list[Event]:
+    def abort(self, alert: Alert) -> list[Event]:
         """End an unfinished handshake with this alert instead of whatever was waiting to be sent."""
         if self.state in {State.OPEN, State.ENDED}:
             return []
-        self._framing.alert_instead(alerts.CODES[alert])
+        self._framing.alert_instead(alert)
         return [self._end(HandshakeError(f"the handshake was ended with {alert}", alert=alert))]
 
     def send(self, data: bytes) -> None:
@@ -279,7 +279,7 @@ class Session:
         if self.state is State.WITHHOLDING:
             return "what was agreed on is not durable yet"
         if self._framing.datagram and (self._answer or (self._offer and self._connection.get_cipher_name())):
-            return f"the peer fell silent: {alerts.SILENCE}"
+            return f"the peer fell silent: {SILENCE}"
         return "the peer has not done its part"
 
     # --- what the engine asks (binding.CallbackTarget) -----------------------------------------------------
@@ -302,13 +302,13 @@ class Session:
         """Keep the peer's Certificate message for the verifier."""
         self._received_chain = chain
 
-    def verify_peer(self) -> str | None:
+    def verify_peer(self) -> Alert | None:
         """Ask the verifier once; its answer holds for every certificate of the chain."""
         if self.endpoint.requires_extended_master_secret and not self._binds_handshake:
             self._failure = HandshakeError(
                 "the peer does not do Extended Master Secret (RFC 7627): without it no key is exported from "
                 "a session by certificate",
-                alert="handshake_failure",
+                alert=Alert.handshake_failure,
             )
             return self._failure.alert
         if self._rejection is None and self.verified_peer is None and self.endpoint.verifier is not None:
@@ -320,14 +320,14 @@ class Session:
                 self._rejection = rejection
         if self._rejection is not None:
             return self._rejection.alert
-        return None if self.verified_peer is not None else "certificate_unknown"
+        return None if self.verified_peer is not None else Alert.certificate_unknown
 
     def server_name_received(self, connection: SSL.Connection) -> None:
         """Choose the endpoint for the client's SNI host name."""
         chosen = self.endpoint if self._select is None else self._select(self.server_name)
         if chosen is None:
             self._failure = HandshakeError(
-                "the client asked for a name not served here", alert="unrecognized_name"
+                "the client asked for a name not served here", alert=Alert.unrecognized_name
             )
         elif chosen is not self.endpoint:
             self.endpoint = chosen
@@ -362,19 +362,22 @@ class Session:
             self._connection.do_handshake()
         except SSL.WantReadError:
             self._drain()
-            return self.abort(self._failure.alert or "") if self._failure else []
+            return self._give_up(self._failure) if self._failure else []
         except SSL.Error as error:
             self._drain()
             return [self._end(self._handshake_error(error))]
         self._drain()
         if self._failure is not None:
-            return self.abort(self._failure.alert or "internal_error")
+            return self._give_up(self._failure)
         if self.verified_peer is None and not self.suite.key_exchange.uses_psk:
-            return self.abort("certificate_unknown")  # cannot be; and if it could, it would not pass
+            return self.abort(Alert.certificate_unknown)  # cannot be; and if it could, it would not pass
         if self.endpoint.server:
             self.state = State.WITHHOLDING
             return [HandshakeCompleted()]
         return [HandshakeCompleted(), *self._open()]
+
+    def _give_up(self, failure: HandshakeError) -> list[Event]:
+        return self.abort(Alert.internal_error if failure.alert is None else failure.alert)
 
     def _open(self) -> list[Event]:
         """The handshake is behind us: whatever came after it is application data."""
@@ -425,4 +428,4 @@ class Session:
         if isinstance(error, SSL.SysCallError):
             return HandshakeError("the peer closed the connection during the handshake")
         reasons = [entry[-1] for entry in (error.args[0] if error.args else ()) if entry[-1]]
-        return alerts.failure(reasons, self._framing.alert_sent(), datagram=self._framing.datagram)
+        return binding.failure(reasons, self._framing.alert_sent(), datagram=self._framing.datagram)

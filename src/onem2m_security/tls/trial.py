@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
+from ..alerts import Alert
 from ..credentials import Secret
 from ..errors import CertificateRejectedError, ConfigurationError
 from .endpoint import Endpoint, PskOffer, Verifier
@@ -90,7 +91,7 @@ def _try_hellos(framing: type[Framing], own: _Credential) -> None:
         ended = _Run(
             Session(client, framing=framing()), Session(server, framing=framing()), altered=(was, becomes)
         )
-        _require(ended.alerts[1] == "handshake_failure", what)
+        _require(ended.alerts[1] is Alert.handshake_failure, what)
 
 
 class _Run:
@@ -142,7 +143,7 @@ class _Run:
         )
 
     @property
-    def alerts(self) -> list[str | None]:
+    def alerts(self) -> list[Alert | None]:
         """With which alert it ended at the client and at the server; None where it did not."""
         return [
             next((e.error.alert for e in events if isinstance(e, SessionEnded) and e.error), None)
@@ -155,7 +156,7 @@ class _Judge:
     """Accepts exactly one chain."""
 
     accepted: tuple[bytes, ...] = field(repr=False)
-    alert = "certificate_revoked"
+    alert = Alert.certificate_revoked
 
     def verify(self, chain: Sequence[bytes], *, server: bool) -> object:
         del server
