@@ -24,7 +24,8 @@ from pathlib import Path
 
 from onem2m_security.credentials import Secret
 from onem2m_security.tls.endpoint import Endpoint, PskOffer
-from onem2m_security.tls.session import Session, SessionEnded
+from onem2m_security.tls.events import SessionEnded
+from onem2m_security.tls.session import Session
 from onem2m_security.tls.suites import BY_OPENSSL_NAME
 
 from .__main__ import hardware

@@ -20,17 +20,17 @@ from onem2m_security.alerts import Alert
 from onem2m_security.credentials import Secret
 from onem2m_security.tls.cookies import CookieGate
 from onem2m_security.tls.endpoint import Endpoint, PskOffer
-from onem2m_security.tls.framing import DatagramFraming
-from onem2m_security.tls.records import client_hello
-from onem2m_security.tls.session import (
+from onem2m_security.tls.events import (
     DataReceived,
     Event,
     HandshakeCompleted,
     PskIdentityOffered,
-    Session,
     SessionEnded,
-    State,
 )
+from onem2m_security.tls.framing import DatagramFraming
+from onem2m_security.tls.records import client_hello
+from onem2m_security.tls.session import Session
+from onem2m_security.tls.states import State
 
 LABEL = b"EXPORTER-oneM2M-Connection"
 CLIENT_ADDRESS = b"192.0.2.1 40000"

@@ -27,7 +27,8 @@ from onem2m_security.net.tcp import Listener
 from onem2m_security.net.ub import UbListener
 from onem2m_security.onem2m.primitives import Response, Rsc
 from onem2m_security.tls.endpoint import Endpoint
-from onem2m_security.tls.session import DataReceived, HandshakeCompleted, Session, SessionEnded
+from onem2m_security.tls.events import DataReceived, HandshakeCompleted, SessionEnded
+from onem2m_security.tls.session import Session
 
 KPSA = provisioned_key(KeyIdentifier.parse("kpsa@m.example"), key_of("kpsa"), peer=ID_A)
 INITIATOR = initiate(ID_A, ID_B, KPSA)

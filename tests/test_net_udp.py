@@ -34,7 +34,7 @@ from onem2m_security.peer_quotas import PeerQuotas
 from onem2m_security.tls.endpoint import Endpoint
 from onem2m_security.tls.framing import DatagramFraming
 from onem2m_security.tls.records import datagram_alert
-from onem2m_security.tls.session import State
+from onem2m_security.tls.states import State
 from onem2m_security.tls.suites import PSK_SUITES, Suite
 from test_tls_records import first_flight, hello_of
 

@@ -48,7 +48,8 @@ from onem2m_security.release import Release
 from onem2m_security.servers.maf import Maf
 from onem2m_security.servers.run import Server
 from onem2m_security.store import KeyKind, Store
-from onem2m_security.tls.session import DataReceived, SessionEnded, State
+from onem2m_security.tls.events import DataReceived, SessionEnded
+from onem2m_security.tls.states import State
 from tls_support import Pair
 
 

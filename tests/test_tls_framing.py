@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from link import Conditions, StillClock, prompt, psk_link
 from onem2m_security.alerts import Alert
+from onem2m_security.tls.events import SessionEnded
 from onem2m_security.tls.framing import DatagramFraming, StreamFraming
 from onem2m_security.tls.records import sequence_of, split_datagram
-from onem2m_security.tls.session import SessionEnded, State
+from onem2m_security.tls.states import State
 
 
 def record(body: bytes, *, epoch: int = 0, sequence: int = 0, content_type: int = 22) -> bytes:

@@ -11,7 +11,8 @@ from onem2m_security.credentials import Secret
 from onem2m_security.errors import ConfigurationError, HandshakeError, IdentifierError
 from onem2m_security.keys import EXPORT_OCTETS, ExportLabel
 from onem2m_security.tls.endpoint import Endpoint, PskOffer
-from onem2m_security.tls.session import DataReceived, PskIdentityOffered, SessionEnded, State
+from onem2m_security.tls.events import DataReceived, PskIdentityOffered, SessionEnded
+from onem2m_security.tls.states import State
 from onem2m_security.tls.suites import CERTIFICATE_SUITES, PSK_SUITES
 from tls_support import IDENTITY, KEY, ONLY_PSK, Pair, client, client_flights, server
 

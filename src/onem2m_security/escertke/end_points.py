@@ -25,12 +25,14 @@ from ..alerts import Alert
 from ..association import Association
 from ..credentials import Framework, Secret
 from ..errors import CertificateRejectedError, CredentialError, HandshakeError, KeyEstablishmentError
-from ..frameworks.steps import Acceptor, Established, Initiator, PeerIdentity, ProvisionedKeys
+from ..frameworks.steps import Acceptor, Established, Initiator, ProvisionedKeys
 from ..identifiers import EntityId
 from ..keys import ExportLabel
 from ..telemetry import HANDSHAKES
-from ..tls.endpoint import Endpoint, LocalCredential, Verifier
-from ..tls.session import Event, HandshakeCompleted, Session, SessionEnded, State
+from ..tls.endpoint import Endpoint, LocalCredential, PeerIdentity, Verifier
+from ..tls.events import Event, HandshakeCompleted, SessionEnded
+from ..tls.session import Party, Session
+from ..tls.states import State
 from ..tls.suites import CERTIFICATE_SUITES
 from .messages import alert_in, begins_exchange, check_message
 
@@ -154,13 +156,13 @@ class InitiatingEndPoint:
         if self._exchange is not None:
             self._exchange.session = None
 
-    def _message_3(self, session: Session, events: Sequence[Event]) -> Step:
+    def _message_3(self, session: Session[Party], events: Sequence[Event]) -> Step:
         _expect(events, [])
         message = session.data_to_send()
         check_message(3, message)
         return Step(message=message)
 
-    def _key(self, session: Session, events: Sequence[Event]) -> Step:
+    def _key(self, session: Session[Party], events: Sequence[Event]) -> Step:
         if events != [HandshakeCompleted()]:
             # Its form was checked: what remains to fail is the Finished, and our alert is encrypted by now.
             raise _proof_fails(_PROOF_ALERTS[0])
@@ -187,7 +189,7 @@ class TerminatingEndPoint:
             clock: Gives seconds that never go back.
         """
         self._configured = configured
-        session = Session(configured.endpoint)
+        session = Session(configured)
         self._exchange = _Exchange(session, configured.local, seconds, clock)
 
     def process(self, message: bytes) -> Step:
@@ -210,13 +212,13 @@ class TerminatingEndPoint:
         """Is its time over?"""
         return self._exchange.expired
 
-    def _message_2(self, session: Session, events: Sequence[Event]) -> Step:
+    def _message_2(self, session: Session[Party], events: Sequence[Event]) -> Step:
         _expect(events, [])
         message = session.data_to_send()
         check_message(2, message)
         return Step(message=message)
 
-    def _message_4(self, session: Session, events: Sequence[Event]) -> Step:
+    def _message_4(self, session: Session[Party], events: Sequence[Event]) -> Step:
         _expect(events, [HandshakeCompleted()])
         key = _export(self._configured.establish(session, None))
         _expect(session.release(), [])
@@ -225,14 +227,16 @@ class TerminatingEndPoint:
         return Step(message=message, key=key)
 
 
-Action = Callable[[Session, Sequence[Event]], Step]
+Action = Callable[[Session[Party], Sequence[Event]], Step]
 
 
 class _Exchange:
     """One end of one exchange: its handshake state, and which message comes next."""
 
-    def __init__(self, session: Session, local: EntityId, seconds: float, clock: Callable[[], float]) -> None:
-        self.session: Session | None = session
+    def __init__(
+        self, session: Session[Party], local: EntityId, seconds: float, clock: Callable[[], float]
+    ) -> None:
+        self.session: Session[Party] | None = session
         self._local = str(local)
         self._clock = clock
         self._deadline = clock() + seconds
@@ -263,7 +267,7 @@ class _Exchange:
             HANDSHAKES.labels(self._local, Framework.ESCERTKE.value, "established").inc()
         return step
 
-    def _look_at(self, session: Session, number: int, message: bytes) -> None:
+    def _look_at(self, session: Session[Party], number: int, message: bytes) -> None:
         if self.expired:
             raise HandshakeError("the exchange took too long: begin a new one", alert=Alert.user_canceled)
         ended_with = alert_in(message)
@@ -309,7 +313,7 @@ def _export(established: Established) -> PairwiseE2EKey:
     return PairwiseE2EKey(exported.relative, exported.key, established.association)
 
 
-def _alert_for_peer(session: Session, error: HandshakeError) -> bytes:
+def _alert_for_peer(session: Session[Party], error: HandshakeError) -> bytes:
     """What the engine says of the failure, or what we say in its place."""
     if session.state is not State.ENDED:
         session.abort(error.alert or Alert.internal_error)
@@ -324,7 +328,7 @@ class _Commanded:
     peer: EntityId
 
     def verify(self, chain: Sequence[bytes], *, server: bool) -> PeerIdentity:
-        verified: PeerIdentity = self.verifier.verify(chain, server=server)  # type: ignore[assignment]
+        verified = self.verifier.verify(chain, server=server)
         if verified.peer != self.peer and self.peer not in verified.allowed_ae_ids:
             proven = verified.peer or verified.credential_id
             raise CertificateRejectedError(

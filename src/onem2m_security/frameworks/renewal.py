@@ -11,8 +11,9 @@ from __future__ import annotations
 from ..alerts import Alert
 from ..credentials import ResolvedKey
 from ..errors import CertificateRejectedError
-from ..tls.session import Session
-from .steps import Acceptor, Established, PeerIdentity
+from ..tls.endpoint import PeerIdentity
+from ..tls.session import Party, Session
+from .steps import Acceptor, Established
 
 _CANNOT_TELL = Alert.certificate_unknown
 """The alert for a certificate of which, for want of a valid list, nobody can say whether it is revoked."""
@@ -40,7 +41,7 @@ async def renewed(acceptor: Acceptor, established: Established) -> Established |
     return now if _is_same_peer(now.credential, was) else None
 
 
-def verify_again(session: Session) -> bool:
+def verify_again(session: Session[Party]) -> bool:
     """Whether the peer's certificates would be accepted at this moment; true for a session without.
 
     Raises:

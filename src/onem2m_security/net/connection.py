@@ -15,20 +15,19 @@ from ..alerts import Alert
 from ..association import Association
 from ..credentials import ResolvedKey
 from ..errors import HandshakeError, HandshakeTimeoutError, ResolverUnavailableError, SecurityFrameworkError
-from ..frameworks.steps import Acceptor, Authorities, Established, Initiator
+from ..frameworks.steps import Acceptor, Established, Initiator
 from ..identifiers import shown
 from ..telemetry import HANDSHAKES, LOG
-from ..tls.session import DataReceived, Event, HandshakeCompleted, PskIdentityOffered, Session, SessionEnded
+from ..tls.events import DataReceived, Event, HandshakeCompleted, PskIdentityOffered, SessionEnded
 from ..tls.suites import Suite
 from .address import Address
 from .limits import HalfOpen, Limits
-from .standing import Sessions, Standing
+from .standing import OwnSession, Sessions, Standing
 
 
 class Port(Protocol):
     """What a connection asks of the port that accepted it."""
 
-    authorities: Authorities
     half_open: HalfOpen
 
     @property
@@ -46,23 +45,19 @@ class SecureConnection(Standing):
 
     def __init__(
         self,
-        session: Session,
+        session: OwnSession,
         limits: Limits,
-        *,
-        initiator: Initiator | None = None,
         port: Port | None = None,
     ) -> None:
         """A connection whose handshake is about to begin.
 
         Args:
-            session: A new session.
+            session: A new session; its owner is who we are.
             limits: Bounds on time.
-            initiator: On the initiating side: who we are and whom we mean to reach.
             port: On the accepting side: where the client came in.
         """
         super().__init__(session, limits, None if port is None else port.open_sessions)
         self.handshake: asyncio.Future[Established] = self.loop.create_future()
-        self._initiator = initiator
         self._port = port
         self._resolved: ResolvedKey | None = None
         self._task: asyncio.Task[None] | None = None
@@ -92,17 +87,17 @@ class SecureConnection(Standing):
     def handle(self, events: list[Event]) -> None:
         """Act on what the session tells, and send what it has to send."""
         for event in events:
-            match event:
-                case PskIdentityOffered(identity, suite):
-                    self._await(self._resolve(identity, suite))
-                case HandshakeCompleted() if self._initiator is not None:
-                    self._established(self._initiator.establish(self.session))
-                case HandshakeCompleted():
-                    self._await(self._commit())
-                case DataReceived(data):
+            match event, self.session.owner:
+                case PskIdentityOffered(identity, suite), Acceptor() as acceptor:
+                    self._await(self._resolve(acceptor, identity, suite))
+                case HandshakeCompleted(), Acceptor() as acceptor:
+                    self._await(self._commit(acceptor))
+                case HandshakeCompleted(), Initiator() as initiator:
+                    self._established(initiator.establish(self.session))
+                case DataReceived(data), _:
                     if not self.is_ending and not self.has_ended():
                         self.deliver(data)
-                case SessionEnded(error):
+                case SessionEnded(error), _:
                     self._ended(error)
         self.flush()
 
@@ -131,23 +126,22 @@ class SecureConnection(Standing):
             self.handle(self.session.abort(Alert.internal_error))
         self.hold_reading(hold=False)
 
-    async def _resolve(self, identity: bytes, suite: Suite) -> None:
+    async def _resolve(self, acceptor: Acceptor, identity: bytes, suite: Suite) -> None:
         try:
-            self._resolved = await self._acceptor.resolver.resolve(identity, suite)
+            self._resolved = await acceptor.resolver.resolve(identity, suite)
         except SecurityFrameworkError as error:
             self._refuse("the key for an identity could not be found", error, identity=shown(identity))
             return
         events = self.session.answer(None if self._resolved is None else self._resolved.key)
         if events and isinstance(events[0], HandshakeCompleted):
-            await self._commit()
+            await self._commit(acceptor)
         else:
             self.handle(events)
         if self._resolved is None:  # said after the answer, which must not take longer than for a wrong key
             LOG.info("unknown identity", identity=shown(identity), peer=self.peer_address)
 
-    async def _commit(self) -> None:
+    async def _commit(self, acceptor: Acceptor) -> None:
         """Make durable what the framework exports; only then may the last flight leave."""
-        acceptor = self._acceptor
         try:
             established = acceptor.establish(self.session, self._resolved)
             await acceptor.established(established)
@@ -201,13 +195,8 @@ class SecureConnection(Standing):
         if self._port is not None:
             self._port.half_open.leave(self)
 
-    @property
-    def _acceptor(self) -> Acceptor:
-        assert self._port is not None  # noqa: S101 - only a port's sessions wait for an acceptor
-        return self._port.authorities.acceptor(self.session)
-
     def _log_result(self, association: Association | None, failure: HandshakeError | None) -> None:
-        local = str(self._initiator.local if self._initiator else self._acceptor.local)
+        local = str(self.session.owner.local)
         if association is not None:
             framework = association.framework.value
             HANDSHAKES.labels(local, framework, "established").inc()

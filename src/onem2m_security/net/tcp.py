@@ -11,12 +11,12 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import HandshakeError, HandshakeTimeoutError
-from ..frameworks.steps import Authorities, Established, Initiator
-from ..tls.session import Session
+from ..frameworks.steps import Acceptor, Authorities, Established, Initiator
 from .address import Address
 from .connection import SecureConnection, completed
 from .limits import Limits
 from .open_sessions import OpenSessions
+from .standing import OwnSession
 from .stream import StreamPort, StreamTransport
 
 ProtocolFactory = Callable[[Established], asyncio.Protocol]
@@ -27,15 +27,13 @@ class SecureTransport(StreamTransport, SecureConnection):
 
     def __init__(
         self,
-        session: Session,
+        session: OwnSession,
         make_upper: ProtocolFactory,
         limits: Limits,
-        *,
-        initiator: Initiator | None = None,
         listener: Listener | None = None,
     ) -> None:
         StreamTransport.__init__(self, limits, listener)
-        SecureConnection.__init__(self, session, limits, initiator=initiator, port=listener)
+        SecureConnection.__init__(self, session, limits, listener)
         self._make_upper = make_upper
         self._reading = True
         self._held = False
@@ -146,7 +144,7 @@ class SecureTransport(StreamTransport, SecureConnection):
     @property
     def has_last_words(self) -> bool:
         """Answers are missed, and alerts; an initiator's close_notify is not, nor what nobody listens to."""
-        if self._initiator is None:
+        if isinstance(self.session.owner, Acceptor):
             return True
         failure = self.handshake.exception() if self.handshake.done() else None
         return failure is not None and not isinstance(failure, HandshakeTimeoutError)
@@ -180,7 +178,7 @@ class Listener(StreamPort):
 
     def accept(self) -> SecureTransport:
         """A transport for the next client."""
-        return SecureTransport(self.authorities.session(), self._make_upper, self._limits, listener=self)
+        return SecureTransport(self.authorities.session(), self._make_upper, self._limits, self)
 
     async def start(self, address: Address) -> Address:
         """Listen; returns the address in use (for port 0 with the port that was chosen).
@@ -212,7 +210,7 @@ async def open_transport(
     try:
         async with asyncio.timeout(limits.handshake_seconds):
             _, transport = await loop.create_connection(
-                lambda: SecureTransport(session, make_upper, limits, initiator=initiator),
+                lambda: SecureTransport(session, make_upper, limits),
                 address.host,
                 address.port,
             )

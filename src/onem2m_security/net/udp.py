@@ -21,11 +21,12 @@ from ..telemetry import LOG
 from ..tls.cookies import CookieGate
 from ..tls.framing import DatagramFraming
 from ..tls.records import DATAGRAM_MAX_OCTETS, ClientHello, client_hello
-from ..tls.session import Session, State
+from ..tls.states import State
 from .address import Address
 from .connection import SecureConnection, completed
 from .limits import HalfOpen, Limits
 from .open_sessions import OpenSessions
+from .standing import OwnSession
 
 _COOKIE_SECRET_SECONDS: Final = 60.0
 _RECEIVE_BUFFER_OCTETS: Final = 4 << 20
@@ -58,18 +59,17 @@ class DatagramConnection(SecureConnection):
 
     def __init__(
         self,
-        session: Session,
+        session: OwnSession,
         limits: Limits,
         address: Address,
         transmit: Callable[[bytes], None],
         make_application: MakeApplication,
         *,
-        initiator: Initiator | None = None,
         listener: DatagramListener | None = None,
         key: tuple[Any, ...] = (),
         random: bytes | None = None,
     ) -> None:
-        super().__init__(session, limits, initiator=initiator, port=listener)
+        super().__init__(session, limits, listener)
         self.address = address
         self.key = key
         self.client_random = random
@@ -263,7 +263,7 @@ class DatagramListener(asyncio.DatagramProtocol):
         elif session is not None:
             self._begin(session, hello, data, addr)
 
-    def _begin(self, session: Session, hello: ClientHello, data: bytes, addr: tuple[Any, ...]) -> None:
+    def _begin(self, session: OwnSession, hello: ClientHello, data: bytes, addr: tuple[Any, ...]) -> None:
         """Begin the handshake of a client whose address is proven; it replaces an unfinished one."""
         connection = DatagramConnection(
             session,
@@ -386,7 +386,6 @@ async def open_datagram_connection(
         address,
         lambda datagram: None if transport.is_closing() else transport.sendto(datagram),
         make_application,
-        initiator=initiator,
     )
     connection.on_shut(transport.close)
     protocol.connection = connection

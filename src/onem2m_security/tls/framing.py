@@ -6,7 +6,7 @@ from collections import deque
 from typing import Final, Protocol
 
 from ..alerts import Alert
-from .psk_identity import DatagramIdentityReader, PskIdentityReader, StreamIdentityReader
+from .openssl import Engine
 from .records import (
     CONTENT_ALERT,
     CONTENT_HANDSHAKE,
@@ -33,6 +33,9 @@ class Framing(Protocol):
 
     datagram: bool
 
+    def configure(self, engine: Engine) -> None:
+        """Let the engine make what can travel so."""
+
     def push(self, data: bytes) -> None:
         """Octets arrived."""
 
@@ -54,13 +57,6 @@ class Framing(Protocol):
     def drop_repetitions(self) -> None:
         """The peer's last flight is complete: what it sent while it waited for ours asks for nothing."""
 
-    @property
-    def reader(self) -> PskIdentityReader:
-        """Knows the chosen suite."""
-
-    def identity(self, unit: bytes) -> bytes | None:
-        """The psk_identity, when this unit completes it."""
-
     def write(self, octets: bytes) -> None:
         """Octets that the engine made."""
 
@@ -80,9 +76,11 @@ class StreamFraming:
     datagram = False
 
     def __init__(self) -> None:
-        self.reader = StreamIdentityReader()
         self._inbox = bytearray()
         self._outbox = bytearray()
+
+    def configure(self, engine: Engine) -> None:
+        """A stream carries everything."""
 
     def push(self, data: bytes) -> None:
         """Octets arrived, cut anywhere."""
@@ -112,13 +110,8 @@ class StreamFraming:
     def drop_repetitions(self) -> None:
         """Nothing is sent twice here."""
 
-    def identity(self, unit: bytes) -> bytes | None:
-        """The psk_identity, when this record completes it."""
-        return self.reader.read(unit)
-
     def write(self, octets: bytes) -> None:
         """Octets that the engine made."""
-        self.reader.wrote(octets, datagram=False)
         self._outbox += octets
 
     def alert_instead(self, alert: Alert) -> None:
@@ -146,13 +139,16 @@ class DatagramFraming:
 
     def __init__(self, mtu: int = DEFAULT_MTU) -> None:
         """Datagrams of at most ``mtu`` octets."""
-        self.reader = DatagramIdentityReader()
         self.mtu = mtu
         self._inbox: deque[bytes] = deque()
         self._queued = 0
         self._outbox = bytearray()
         self._next_sequence = 0
         self._last_flight = False
+
+    def configure(self, engine: Engine) -> None:
+        """Records must fit the datagrams."""
+        engine.limit_datagrams(self.mtu)
 
     def push(self, data: bytes) -> None:
         """A datagram arrived."""
@@ -198,13 +194,8 @@ class DatagramFraming:
         """
         self.discard()
 
-    def identity(self, unit: bytes) -> bytes | None:
-        """The psk_identity, when this datagram completes it."""
-        return self.reader.read(unit)
-
     def write(self, octets: bytes) -> None:
         """Octets that the engine made: whole records."""
-        self.reader.wrote(octets, datagram=True)
         if epoch_of(octets):  # a flight begins in the clear, or has nothing in the clear
             self._outbox += octets
             return
