@@ -127,8 +127,6 @@ async def test_a_handler_that_fails_closes_its_own_channel_and_no_other():
             raise ValueError("a handler's own mistake")
         await echo(channel)
 
-    told = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
     async with listening(fail_first) as (_, address):
         async with await connect(address) as channel:
             assert await channel.read() == b""

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import abc
 import asyncio
-from collections.abc import Coroutine
-from typing import Any, Protocol
+from collections.abc import Callable, Coroutine
+from typing import Any, Generic, Protocol, TypeVar
 
 from ..alerts import Alert
 from ..association import Association
@@ -23,12 +23,14 @@ from ..tls.suites import Suite
 from .address import Address
 from .limits import HalfOpen, Limits
 from .standing import OwnSession, Sessions, Standing
+from .tasks import Tasks
 
 
 class Port(Protocol):
     """What a connection asks of the port that accepted it."""
 
     half_open: HalfOpen
+    tasks: Tasks
 
     @property
     def open_sessions(self) -> Sessions:
@@ -59,6 +61,7 @@ class SecureConnection(Standing):
         super().__init__(session, limits, None if port is None else port.open_sessions)
         self.handshake: asyncio.Future[Established] = self.loop.create_future()
         self._port = port
+        self._tasks = Tasks() if port is None else port.tasks
         self._resolved: ResolvedKey | None = None
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -70,7 +73,7 @@ class SecureConnection(Standing):
         """Stop or go on reading while a step of the handshake takes its time."""
 
     @abc.abstractmethod
-    def begin_application(self, established: Established) -> None:
+    def begin_application(self) -> None:
         """The handshake is over: bring up the application on top."""
 
     @abc.abstractmethod
@@ -101,6 +104,14 @@ class SecureConnection(Standing):
                     self._ended(error)
         self.flush()
 
+    def run(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do this for the application; the port owns it, and a failure is reported with the peer's name."""
+        self._tasks.start(work, self._work_failed)
+
+    def _work_failed(self, error: BaseException) -> None:
+        peer = self.peer_address if self.established is None else self.established.holder
+        LOG.error("handler failed", error=repr(error), peer=peer, address=self.peer_address)
+
     def finish(self) -> None:
         """Nothing carries the connection any more."""
         self._handshake_over()
@@ -117,14 +128,12 @@ class SecureConnection(Standing):
     def _await(self, step: Coroutine[Any, Any, None]) -> None:
         """Do a step of the handshake that takes time; nothing is read meanwhile."""
         self.hold_reading(hold=True)
-        self._task = self.loop.create_task(step)
-        self._task.add_done_callback(self._step_done)
+        self._task = self._tasks.start(step, self._step_failed)
+        self._task.add_done_callback(lambda _: self.hold_reading(hold=False))
 
-    def _step_done(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and task.exception() is not None:
-            LOG.error("handshake step failed", error=repr(task.exception()), peer=self.peer_address)
-            self.handle(self.session.abort(Alert.internal_error))
-        self.hold_reading(hold=False)
+    def _step_failed(self, error: BaseException) -> None:
+        LOG.error("handshake step failed", error=repr(error), peer=self.peer_address)
+        self.handle(self.session.abort(Alert.internal_error))
 
     async def _resolve(self, acceptor: Acceptor, identity: bytes, suite: Suite) -> None:
         try:
@@ -166,7 +175,7 @@ class SecureConnection(Standing):
         if not self.handshake.done():
             self.handshake.set_result(established)
         self.enter(established)
-        self.begin_application(established)
+        self.begin_application()
         self.watch()
 
     def _ended(self, error: HandshakeError | None) -> None:
@@ -211,6 +220,29 @@ class SecureConnection(Standing):
                 error=str(failure),
                 alert=None if failure.alert is None else failure.alert.name,
             )
+
+
+Connection = TypeVar("Connection", bound=SecureConnection)
+App = TypeVar("App")
+
+
+class Made(Generic[Connection, App]):
+    """Makes the application of one connection, and keeps it for whoever opened the connection.
+
+    Attributes:
+        application: What was made, even if the peer has closed the connection since.
+    """
+
+    application: App
+
+    def __init__(self, make: Callable[[Connection], App]) -> None:
+        """Make it so."""
+        self._make = make
+
+    def __call__(self, connection: Connection) -> App:
+        """The handshake is over."""
+        self.application = self._make(connection)
+        return self.application
 
 
 async def completed(connection: SecureConnection, initiator: Initiator, address: Address) -> Established:
