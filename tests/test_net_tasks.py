@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 
 import pytest
 from structlog.testing import capture_logs
 
 from maf_support import ID_A, ID_B, LOOPBACK, eventually, key_of
+from onem2m_security.errors import HandshakeError
 from onem2m_security.frameworks import saef_psk
 from onem2m_security.frameworks.saef_psk import provisioned_key
-from onem2m_security.frameworks.steps import Acceptor, Authorities, ProvisionedKeys
+from onem2m_security.frameworks.steps import Acceptor, Authorities, Established, ProvisionedKeys
 from onem2m_security.identifiers import KeyIdentifier
 from onem2m_security.net import tcp, udp
 from onem2m_security.net.address import Transport
@@ -148,3 +150,25 @@ async def test_what_fails_while_a_port_stops_is_reported_too():
     await begun.wait()
     await tasks.stop(0)
     assert [str(error) for error in reported] == ["on the way out"]
+
+
+@BOTH
+async def test_a_commit_that_heeds_no_cancellation_leaves_nothing_behind_after_the_deadline(transport):
+    handled, committed = [], asyncio.Event()
+
+    async def stubborn(established: Established) -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.get_running_loop().create_future()
+        committed.set()
+
+    async def note(channel: Channel) -> None:
+        handled.append(channel)
+
+    acceptor = Acceptor(ID_B, Endpoint(server=True), ProvisionedKeys([KPSA]), established=stubborn)
+    limits = Limits(handshake_seconds=0.2)
+    async with channel_port(transport, Authorities({}, default=acceptor), note, limits) as opened:
+        with pytest.raises(HandshakeError):
+            await connect(transport, await opened.start(LOOPBACK))
+        await committed.wait()
+        await eventually(lambda: opened.connections == 0)
+    assert handled == []

@@ -1,7 +1,8 @@
 """What a secured connection is, whatever carries it: the asyncio shell around one sans-IO session.
 
-On the accepting side it awaits the resolver in the middle of the handshake, and then what must be durable
-before the last flight leaves. TCP and UDP supply the few operations that differ.
+The rules of the handshake are in ``handshake.py``; here are its timer, and its steps that take time: on the
+accepting side the resolver is awaited in the middle of the handshake, and then what must be durable before
+the last flight leaves. TCP and UDP supply the few operations that differ.
 """
 
 from __future__ import annotations
@@ -11,16 +12,15 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Generic, Protocol, TypeVar
 
-from ..alerts import Alert
 from ..association import Association
-from ..credentials import ResolvedKey
-from ..errors import HandshakeError, HandshakeTimeoutError, ResolverUnavailableError, SecurityFrameworkError
+from ..errors import HandshakeError, ResolverUnavailableError, SecurityFrameworkError
 from ..frameworks.steps import Acceptor, Established, Initiator
 from ..identifiers import shown
 from ..telemetry import HANDSHAKES, LOG
-from ..tls.events import DataReceived, Event, HandshakeCompleted, PskIdentityOffered, SessionEnded
+from ..tls.events import Event
 from ..tls.suites import Suite
 from .address import Address
+from .handshake import Begin, Command, Commit, Deliver, Fail, Handshake, Resolve, Shut
 from .limits import HalfOpen, Limits
 from .standing import OwnSession, Sessions, Standing
 from .tasks import Tasks
@@ -62,7 +62,7 @@ class SecureConnection(Standing):
         self.handshake: asyncio.Future[Established] = self.loop.create_future()
         self._port = port
         self._tasks = Tasks() if port is None else port.tasks
-        self._resolved: ResolvedKey | None = None
+        self._rules = Handshake(session, limits.handshake_seconds)
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -89,19 +89,26 @@ class SecureConnection(Standing):
 
     def handle(self, events: list[Event]) -> None:
         """Act on what the session tells, and send what it has to send."""
-        for event in events:
-            match event, self.session.owner:
-                case PskIdentityOffered(identity, suite), Acceptor() as acceptor:
+        self._do(self._rules.happened(events))
+
+    def _do(self, commands: list[Command]) -> None:
+        for command in commands:
+            match command:
+                case Resolve(acceptor, identity, suite):
                     self._await(self._resolve(acceptor, identity, suite))
-                case HandshakeCompleted(), Acceptor() as acceptor:
-                    self._await(self._commit(acceptor))
-                case HandshakeCompleted(), Initiator() as initiator:
-                    self._established(initiator.establish(self.session))
-                case DataReceived(data), _:
+                case Commit(acceptor, established):
+                    self._await(self._commit(acceptor, established))
+                case Begin(established):
+                    self.flush()
+                    self._established(established)
+                case Deliver(data):
                     if not self.is_ending and not self.has_ended():
                         self.deliver(data)
-                case SessionEnded(error), _:
-                    self._ended(error)
+                case Fail(error):
+                    self._fail(error)
+                case Shut():
+                    self.flush()
+                    self.shut()
         self.flush()
 
     def run(self, work: Coroutine[Any, Any, None]) -> None:
@@ -121,7 +128,7 @@ class SecureConnection(Standing):
 
     def drop_half_open(self) -> None:
         """End an unfinished handshake, to make room for another."""
-        self.handle(self.session.abort(Alert.internal_error))
+        self._do(self._rules.refused())
 
     # --- the handshake -------------------------------------------------------------------------------------
 
@@ -129,43 +136,39 @@ class SecureConnection(Standing):
         """Do a step of the handshake that takes time; nothing is read meanwhile."""
         self.hold_reading(hold=True)
         self._task = self._tasks.start(step, self._step_failed)
-        self._task.add_done_callback(lambda _: self.hold_reading(hold=False))
+        self._task.add_done_callback(self._step_done)
+
+    def _step_done(self, task: asyncio.Task[None]) -> None:
+        if self._task is task:  # and not followed by another
+            self.hold_reading(hold=False)
 
     def _step_failed(self, error: BaseException) -> None:
         LOG.error("handshake step failed", error=repr(error), peer=self.peer_address)
-        self.handle(self.session.abort(Alert.internal_error))
+        self._do(self._rules.refused())
 
     async def _resolve(self, acceptor: Acceptor, identity: bytes, suite: Suite) -> None:
         try:
-            self._resolved = await acceptor.resolver.resolve(identity, suite)
+            key = await acceptor.resolver.resolve(identity, suite)
         except SecurityFrameworkError as error:
             self._refuse("the key for an identity could not be found", error, identity=shown(identity))
             return
-        events = self.session.answer(None if self._resolved is None else self._resolved.key)
-        if events and isinstance(events[0], HandshakeCompleted):
-            await self._commit(acceptor)
-        else:
-            self.handle(events)
-        if self._resolved is None:  # said after the answer, which must not take longer than for a wrong key
+        self._do(self._rules.resolved(key))
+        if key is None:  # said after the answer, which must not take longer than for a wrong key
             LOG.info("unknown identity", identity=shown(identity), peer=self.peer_address)
 
-    async def _commit(self, acceptor: Acceptor) -> None:
+    async def _commit(self, acceptor: Acceptor, established: Established) -> None:
         """Make durable what the framework exports; only then may the last flight leave."""
         try:
-            established = acceptor.establish(self.session, self._resolved)
             await acceptor.established(established)
         except SecurityFrameworkError as error:
             self._refuse("the handshake could not be made durable", error)
             return
-        events = self.session.release()
-        self.flush()
-        self._established(established)
-        self.handle(events)
+        self._do(self._rules.committed())
 
     def _refuse(self, what: str, error: SecurityFrameworkError, **details: str) -> None:
         unavailable = isinstance(error, ResolverUnavailableError)
         LOG.warning(what, error=str(error), unavailable=unavailable, peer=self.peer_address, **details)
-        self.handle(self.session.abort(Alert.internal_error))
+        self._do(self._rules.refused())
 
     def _established(self, established: Established) -> None:
         self._handshake_over()
@@ -178,25 +181,17 @@ class SecureConnection(Standing):
         self.begin_application()
         self.watch()
 
-    def _ended(self, error: HandshakeError | None) -> None:
-        if not self.handshake.done():
-            self._fail(error or HandshakeError("the peer closed the connection during the handshake"))
-        self.flush()
-        self.shut()
-
     def _fail(self, error: HandshakeError) -> None:
+        if self.handshake.cancelled():  # nobody waits any more
+            return
         self._log_result(None, error)
         self.handshake.set_exception(error)
         self.handshake.exception()  # whoever awaits it hears of it; nobody has to
 
     def _handshake_expired(self) -> None:
-        if not self.handshake.done():
-            seconds = self.limits.handshake_seconds
-            message = f"no complete handshake within {seconds:g} s: {self.session.awaits}"
-            self._fail(HandshakeTimeoutError(message, alert=Alert.internal_error))
         if self._task is not None:
             self._task.cancel()
-        self.handle(self.session.abort(Alert.internal_error))
+        self._do(self._rules.expired())
 
     def _handshake_over(self) -> None:
         if self._timer is not None:
