@@ -34,7 +34,8 @@ from onem2m_security.peer_quotas import PeerQuotas
 from onem2m_security.servers.run import run
 from onem2m_security.tls.endpoint import Endpoint, PskOffer
 from onem2m_security.tls.framing import DatagramFraming
-from onem2m_security.tls.session import Session, State
+from onem2m_security.tls.session import Session
+from onem2m_security.tls.states import State
 from onem2m_security.tls.suites import BY_OPENSSL_NAME
 
 from .load import KM, identity_of

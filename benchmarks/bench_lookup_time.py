@@ -24,7 +24,8 @@ from pathlib import Path
 
 from onem2m_security.credentials import Secret
 from onem2m_security.tls.endpoint import Endpoint, PskOffer
-from onem2m_security.tls.session import Session, SessionEnded
+from onem2m_security.tls.events import SessionEnded
+from onem2m_security.tls.session import Session
 from onem2m_security.tls.suites import BY_OPENSSL_NAME
 
 from .__main__ import hardware
@@ -67,7 +68,7 @@ def refused(server: Server, identity: bytes) -> Answer:
         seconds = time.perf_counter() - begin
         [ended] = session.receive(octets)
         assert isinstance(ended, SessionEnded)
-        return Answer(seconds, None if ended.error is None else ended.error.alert)
+        return Answer(seconds, None if ended.error is None else ended.error.alert and ended.error.alert.name)
 
 
 def signed_rank_z(differences: list[float]) -> float:

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from onem2m_security.credentials import Secret
 from onem2m_security.net.address import Address
 from onem2m_security.tls.endpoint import Endpoint, PskOffer
-from onem2m_security.tls.session import HandshakeCompleted, Session, SessionEnded
+from onem2m_security.tls.events import HandshakeCompleted, SessionEnded
+from onem2m_security.tls.session import Session
 from onem2m_security.tls.suites import BY_OPENSSL_NAME
 
 KM = Secret(bytes(range(1, 33)))

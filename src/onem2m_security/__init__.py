@@ -13,6 +13,7 @@ from .version import __version__
 
 if TYPE_CHECKING:
     from . import escertke as escertke
+    from .alerts import Alert as Alert
     from .association import Association as Association
     from .association import Role as Role
     from .certificates.authority import Authority as Authority
@@ -82,6 +83,7 @@ if TYPE_CHECKING:
     from .store.store import Store as Store
 
 _NAMES: Final = {
+    "alerts": ("Alert",),
     "association": ("Association", "Role"),
     "certificates.authority": ("Authority", "permitted_names"),
     "certificates.configuration": ("AssociationConfiguration",),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from .alerts import Alert
+
 
 class SecurityFrameworkError(Exception):
     """Anything this package raises on purpose."""
@@ -55,23 +57,27 @@ class HandshakeError(SecurityFrameworkError):
     """The (D)TLS handshake did not complete.
 
     Attributes:
-        alert: The TLS alert description (RFC 5246 clause 7.2) sent or received, or None.
+        alert: The TLS alert sent or received, or None.
     """
 
-    def __init__(self, message: str, *, alert: str | None = None) -> None:
+    def __init__(self, message: str, *, alert: Alert | None = None) -> None:
         super().__init__(message)
         self.alert = alert
+
+    @property
+    def outcome(self) -> str:
+        """The alert's name, or ``failed``: what the handshake is counted under."""
+        return "failed" if self.alert is None else self.alert.name
 
 
 class CertificateRejectedError(SecurityFrameworkError):
     """The peer's certificate does not prove the identity that was configured for it.
 
     Attributes:
-        alert: The TLS alert to send: ``bad_certificate``, ``unknown_ca``, ``certificate_expired``,
-            ``certificate_revoked``, ``unsupported_certificate`` or ``certificate_unknown``.
+        alert: The TLS alert to send.
     """
 
-    def __init__(self, message: str, *, alert: str) -> None:
+    def __init__(self, message: str, *, alert: Alert) -> None:
         super().__init__(message)
         self.alert = alert
 
@@ -87,7 +93,7 @@ class KeyEstablishmentError(HandshakeError):
         reply: The octets that tell the peer (a TLS alert), for the transport to deliver; may be empty.
     """
 
-    def __init__(self, message: str, *, alert: str | None = None, reply: bytes = b"") -> None:
+    def __init__(self, message: str, *, alert: Alert | None = None, reply: bytes = b"") -> None:
         super().__init__(message, alert=alert)
         self.reply = reply
 

@@ -22,12 +22,12 @@ from maf_support import (
     running_maf,
     the_main_job,
 )
+from onem2m_security.alerts import Alert
 from onem2m_security.credentials import Secret
 from onem2m_security.errors import HandshakeError
 from onem2m_security.net.address import Address
 from onem2m_security.net.channel import open_channel
 from onem2m_security.net.limits import Limits
-from onem2m_security.tls import alerts
 from onem2m_security.tls.endpoint import Endpoint, PskOffer
 from onem2m_security.tls.session import Session
 from requirements import lacks
@@ -75,7 +75,7 @@ async def send_raw(address: Address, *pieces: bytes, end: bool = True) -> bytes:
 def alert_in(received: bytes) -> str | None:
     """The name of the alert in the clear with which the octets end."""
     tail = received[-7:]
-    return alerts.NAMES.get(tail[6]) if len(tail) == 7 and tail[:1] == b"\x15" else None
+    return Alert(tail[6]).name if len(tail) == 7 and tail[:1] == b"\x15" else None
 
 
 def a_client(identity: bytes = str(A.km_id).encode(), km: Secret = A.km) -> Session:
@@ -149,7 +149,7 @@ def key_exchange_records(identity: bytes) -> list[bytes]:
 async def test_an_unknown_identity_is_refused_like_a_wrong_key_and_logged(maf, identity):
     with capture_logs() as logged:
         error = await refusal(maf.address, A.km, identity)
-    assert error.alert == "bad_record_mac"
+    assert error.alert.name == "bad_record_mac"
     assert "does not know the identity, or holds another key" in str(error)
     assert [entry for entry in logged if entry["event"] == "unknown identity"]
     assert await maf.kcs() == {}
@@ -158,7 +158,7 @@ async def test_an_unknown_identity_is_refused_like_a_wrong_key_and_logged(maf, i
 async def test_a_wrong_key_is_refused_and_named_on_both_sides(maf):
     with capture_logs() as logged:
         error = await refusal(maf.address, Secret(b"this is not the right key"), str(A.km_id))
-    assert error.alert == "bad_record_mac"
+    assert error.alert.name == "bad_record_mac"
     [entry] = [
         entry for entry in logged if entry["event"] == "handshake failed" and entry["local"] == str(MAF)
     ]

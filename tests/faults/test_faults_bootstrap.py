@@ -107,7 +107,7 @@ async def test_an_unusable_answer_ends_the_handshake_with_an_alert(tmp_path, rsc
     async with mef.listening(tmp_path / "mef"), asking_maf(tmp_path / "maf", {MEF: mef.address}) as maf:
         with capture_logs() as logs:
             error = await refused(DEVICE.maf_initiator(KEY), maf.address)
-        assert error.alert == "internal_error"
+        assert error.alert.name == "internal_error"
         assert await stored(maf) == []
         for form in (KM.reveal().hex(), base64.b64encode(KM.reveal()).decode()):
             assert form not in str(logs)
@@ -122,7 +122,7 @@ async def test_status_false_looks_like_any_unknown_identity(tmp_path):
     async with mef.listening(tmp_path / "mef"), asking_maf(tmp_path / "maf", {MEF: mef.address}) as maf:
         from_mef = await refused(DEVICE.maf_initiator(KEY), maf.address)
         never_asked = await refused(DEVICE.maf_initiator(KEY, "nobody@elsewhere.example.com"), maf.address)
-        assert from_mef.alert == never_asked.alert == "bad_record_mac"
+        assert from_mef.alert.name == never_asked.alert.name == "bad_record_mac"
         assert len(mef.asked) == 1
         assert await stored(maf) == []
         await others_are_served(maf)
@@ -143,7 +143,7 @@ async def test_an_mef_that_speaks_no_http_ends_the_handshake_with_an_alert(tmp_p
         listening(tmp_path / "mef", answer) as address,
         asking_maf(tmp_path / "maf", {MEF: address}) as maf,
     ):
-        assert (await refused(DEVICE.maf_initiator(KEY), maf.address)).alert == "internal_error"
+        assert (await refused(DEVICE.maf_initiator(KEY), maf.address)).alert.name == "internal_error"
         assert await stored(maf) == []
         await others_are_served(maf)
 
@@ -163,7 +163,7 @@ async def listening(data, handler):
 
 async def test_an_mef_that_is_down_ends_the_handshake_with_an_alert(tmp_path):
     async with asking_maf(tmp_path / "maf", {MEF: Address("127.0.0.1", 1)}) as maf:
-        assert (await refused(DEVICE.maf_initiator(KEY), maf.address)).alert == "internal_error"
+        assert (await refused(DEVICE.maf_initiator(KEY), maf.address)).alert.name == "internal_error"
         assert await stored(maf) == []
         await others_are_served(maf)
 
@@ -196,7 +196,7 @@ async def test_an_mef_that_hangs_makes_only_its_own_handshakes_wait_and_within_a
         await meet(device.maf_initiator(key), maf.address)
         await others_are_served(maf)
         assert not any(task.done() for task in waiting[:1])
-        assert {error.alert for error in await asyncio.gather(*waiting)} == {"internal_error"}
+        assert {error.alert.name for error in await asyncio.gather(*waiting)} == {"internal_error"}
         release.set()
 
 
@@ -215,7 +215,7 @@ async def test_a_cse_refuses_what_its_mef_cannot_answer_for(tmp_path):
         address = await entity_b.listen(LOOPBACK, nothing)
         kpsa = KEY.provisioned_key(Release.R1, CSE)
         error = await refused(saef_psk.initiate(DEVICE.entity, CSE, kpsa), address)
-        assert error.alert == "internal_error"
+        assert error.alert.name == "internal_error"
         assert mef.asked == [("fetchCredentials", KEY.ke_id.base64, "22")]
 
 
@@ -234,7 +234,7 @@ async def test_a_ke_that_expires_between_bootstrap_and_use_is_refused(tmp_path):
         key = await DEVICE.enrol(mef.address)
         record = await mef.store.find(KeyKind.KE, key.ke_id)
         await mef.store.add(dataclasses.replace(record, expires=record.issued), replace=True)
-        assert (await refused(DEVICE.maf_initiator(key), maf.address)).alert == "bad_record_mac"
+        assert (await refused(DEVICE.maf_initiator(key), maf.address)).alert.name == "bad_record_mac"
         assert await stored(maf) == []
 
 
@@ -258,7 +258,7 @@ async def test_an_enrolment_target_that_is_not_allowed_gets_nothing(tmp_path):
         async with asking_maf(tmp_path / "maf", {MEF: mef.address}) as maf:
             key = await only_the_cse.enrol(mef.address)
             error = await refused(only_the_cse.maf_initiator(key), maf.address)
-            assert error.alert == "bad_record_mac"
+            assert error.alert.name == "bad_record_mac"
             assert await stored(maf) == []
         other = OTHER.client(mef.address)
         assert await other.fetch_kpsa(key.ke_id) is None
@@ -271,7 +271,7 @@ async def test_a_maf_whose_own_key_is_wrong_at_the_mef_ends_handshakes_with_an_a
         asking_maf(tmp_path / "maf", {MEF: mef.address}) as maf,
     ):
         key = await DEVICE.enrol(mef.address)
-        assert (await refused(DEVICE.maf_initiator(key), maf.address)).alert == "internal_error"
+        assert (await refused(DEVICE.maf_initiator(key), maf.address)).alert.name == "internal_error"
         await others_are_served(maf)
 
 
@@ -305,7 +305,7 @@ async def test_the_mef_comes_back_and_so_do_its_enrolees(tmp_path):
         key = await DEVICE.enrol(mef.address)
         async with asking_maf(tmp_path / "maf", {MEF: mef.address}) as maf:
             await stack.aclose()
-            assert (await refused(DEVICE.maf_initiator(key), maf.address)).alert == "internal_error"
+            assert (await refused(DEVICE.maf_initiator(key), maf.address)).alert.name == "internal_error"
             store = await Store.open(tmp_path / "mef")
             async with Server(store, [Mef(store, MEF)]) as server:
                 await server.start(mef.address)

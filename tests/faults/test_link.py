@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 import link_trials
 from link import IDENTITY, Conditions, StillClock, fate, prompt, psk_link
-from onem2m_security.tls.session import DataReceived, State
+from onem2m_security.tls.events import DataReceived
+from onem2m_security.tls.states import State
 from places import ROOT
 from programs import PATIENCE
 from requirements import needs

@@ -42,7 +42,8 @@ from onem2m_security.onem2m.resources import (
 from onem2m_security.tls.endpoint import Endpoint
 from onem2m_security.tls.psk_identity import DatagramIdentityReader, StreamIdentityReader
 from onem2m_security.tls.records import datagram_fragments, split_datagram, take_record
-from onem2m_security.tls.session import Session, State
+from onem2m_security.tls.session import Session
+from onem2m_security.tls.states import State
 from onem2m_security.tls.suites import PSK_SUITES
 
 SERVER = Endpoint(server=True)

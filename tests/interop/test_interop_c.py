@@ -23,13 +23,13 @@ from certificate_support import (
 from certs import Authority, Flavour, Issued, permitted_names
 from maf_support import LOOPBACK, running_maf
 from maf_support import A as MAF_CLIENT
+from onem2m_security.alerts import Alert
 from onem2m_security.clients.entity_b import EntityB
 from onem2m_security.credentials import ResolvedKey, Secret
 from onem2m_security.frameworks import saef_psk
 from onem2m_security.identifiers import KeyIdentifier
 from onem2m_security.keys import ExportLabel
 from onem2m_security.net.address import Transport
-from onem2m_security.tls.alerts import CODES
 from test_bootstrap_certificate import THE_ENROLEE, certificate_mef, kes
 from test_extended_master_secret import one_line_of_the_log
 
@@ -118,7 +118,7 @@ async def test_whoever_holds_another_key_sees_the_alert(client, identity):
     """Over TLS: over DTLS a record that does not authenticate is dropped, and nobody is told."""
     async with entity_b(Transport.TLS, keys=[KPSA]) as (port, accepted):
         run = await client.meet(port, Transport.TLS, *client.key(identity, bytes(32)))
-    assert (run.completed, run.alert) == (False, CODES["bad_record_mac"]), run.output
+    assert (run.completed, run.alert) == (False, Alert["bad_record_mac"]), run.output
     assert accepted == []
 
 
@@ -194,7 +194,7 @@ async def test_whoever_is_refused_sees_the_alert(client, transport, issued, aler
     async with entity_b(transport, endpoint=endpoint_b(certificate=SHOWN_BY_B)) as (port, accepted):
         shown = client.certificate(issued, ROOT.trust_anchor_pem)
         run = await client.meet(port, transport, *shown, "say=hello")
-    assert (run.completed, run.alert) == (False, CODES[alert]), run.output
+    assert (run.completed, run.alert) == (False, Alert[alert]), run.output
     assert accepted == []
 
 
@@ -217,7 +217,7 @@ async def test_an_enrolee_without_extended_master_secret_is_told_and_leaves_no_k
         with one_line_of_the_log():
             run = await client.meet(address.port, transport, *shown, BOOTSTRAP, "ems=no")
         assert await kes(store) == {}
-    assert (run.completed, run.alert) == (False, CODES["handshake_failure"]), run.output
+    assert (run.completed, run.alert) == (False, Alert["handshake_failure"]), run.output
 
 
 # --- name constraints: the rest is in test_interop_chains.py ---

@@ -16,20 +16,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from onem2m_security.alerts import Alert
 from onem2m_security.credentials import Secret
 from onem2m_security.tls.cookies import CookieGate
 from onem2m_security.tls.endpoint import Endpoint, PskOffer
-from onem2m_security.tls.framing import DatagramFraming
-from onem2m_security.tls.records import client_hello
-from onem2m_security.tls.session import (
+from onem2m_security.tls.events import (
     DataReceived,
     Event,
     HandshakeCompleted,
     PskIdentityOffered,
-    Session,
     SessionEnded,
-    State,
 )
+from onem2m_security.tls.framing import DatagramFraming
+from onem2m_security.tls.records import client_hello
+from onem2m_security.tls.session import Session
+from onem2m_security.tls.states import State
 
 LABEL = b"EXPORTER-oneM2M-Connection"
 CLIENT_ADDRESS = b"192.0.2.1 40000"
@@ -184,9 +185,9 @@ class Link:
 
     def give_up(self) -> None:
         """The owners' limit of time is over."""
-        self.client_events += self.client.abort("internal_error")
+        self.client_events += self.client.abort(Alert.internal_error)
         if self.server.session is not None:
-            self.server.session.abort("internal_error")
+            self.server.session.abort(Alert.internal_error)
 
     @property
     def exports_agree(self) -> bool:

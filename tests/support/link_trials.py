@@ -16,6 +16,7 @@ from onem2m_security.certificates.trust import Trust
 from onem2m_security.credentials import Secret
 from onem2m_security.frameworks import saef_certificate
 from onem2m_security.identifiers import EntityId
+from onem2m_security.tls.events import HandshakeCompleted, SessionEnded
 from onem2m_security.tls.framing import DatagramFraming
 from onem2m_security.tls.records import (
     CONTENT_CHANGE_CIPHER_SPEC,
@@ -25,7 +26,7 @@ from onem2m_security.tls.records import (
     split_datagram,
 )
 from onem2m_security.tls.records import HANDSHAKE_CLIENT_KEY_EXCHANGE as KEY_EXCHANGE
-from onem2m_security.tls.session import HandshakeCompleted, SessionEnded, State
+from onem2m_security.tls.states import State
 
 MTUS = (576, 1232)
 LONG_IDENTITY = b"a" * 200 + b"@" + b"m" * 40 + b".example.com"

@@ -10,7 +10,7 @@ from onem2m_security.credentials import Secret
 from onem2m_security.frameworks.steps import Authorities, Established
 from onem2m_security.onem2m.primitives import Operation, Request, Response
 from onem2m_security.servers.maf import Maf
-from onem2m_security.tls.session import HandshakeCompleted, PskIdentityOffered
+from onem2m_security.tls.events import HandshakeCompleted, PskIdentityOffered
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,8 @@ from collections.abc import Callable
 
 from onem2m_security.credentials import Secret
 from onem2m_security.tls.endpoint import Endpoint, PskOffer
-from onem2m_security.tls.session import (
-    Event,
-    HandshakeCompleted,
-    PskIdentityOffered,
-    Session,
-)
+from onem2m_security.tls.events import Event, HandshakeCompleted, PskIdentityOffered
+from onem2m_security.tls.session import Session
 from onem2m_security.tls.suites import PSK_SUITES, Suite
 
 KEY = Secret(bytes(range(32)))

@@ -124,7 +124,7 @@ def test_garbage_in_the_directory_is_refused_and_answered(offices):
     responding.communicate(timeout=PATIENCE)
     assert responding.returncode == 0
     for digit in "012":
-        assert alert_in(files.read(digit * 32, "refusal")) == "unexpected_message"
+        assert alert_in(files.read(digit * 32, "refusal")).name == "unexpected_message"
 
 
 def test_an_altered_message_3_gives_neither_a_key(offices):
@@ -137,7 +137,7 @@ def test_an_altered_message_3_gives_neither_a_key(offices):
     files.write(exchange, "message-1", end_point.start())
     message_3 = end_point.process(files.wait(exchange, "message-2", deadline=deadline)).message
     files.write(exchange, "message-3", message_3[:-1] + bytes((message_3[-1] ^ 1,)))
-    assert alert_in(files.wait(exchange, "refusal", deadline=deadline)) == "bad_record_mac"
+    assert alert_in(files.wait(exchange, "refusal", deadline=deadline)).name == "bad_record_mac"
     _, errors = responding.communicate(timeout=PATIENCE)
     assert responding.returncode == 1
     assert "the proof over all messages fails" in errors

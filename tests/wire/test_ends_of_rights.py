@@ -25,7 +25,7 @@ from onem2m_security.net.link import Link
 from onem2m_security.net.ports import request_client
 from onem2m_security.onem2m.primitives import Operation, Response, Rsc
 from onem2m_security.release import Release
-from onem2m_security.tls.session import State
+from onem2m_security.tls.states import State
 from onem2m_security.tls.suites import Suite
 
 KPSA = saef_psk.credential(KeyIdentifier.parse("kpsa@m.example"), key_of("kpsa"), peer=ID_A)

@@ -174,7 +174,7 @@ async def test_a_wrong_kpm_enrols_nobody(tmp_path, store):
         )
         with pytest.raises(HandshakeError) as caught:
             await enrolee.enrol()
-        assert caught.value.alert == "bad_record_mac"
+        assert caught.value.alert.name == "bad_record_mac"
         assert await store.records(KeyKind.KE) == []
         assert await mef.kes() == {}
 

@@ -11,6 +11,7 @@ import pytest
 
 from certificate_support import NAME_A, OTHER_ROOT, endpoint_b, initiator_a
 from maf_support import ID_A, ID_B, LOOPBACK, eventually, key_of
+from onem2m_security.alerts import Alert
 from onem2m_security.clients.entity_b import EntityB
 from onem2m_security.errors import HandshakeError
 from onem2m_security.frameworks import saef_psk
@@ -27,9 +28,9 @@ from onem2m_security.net.stream import DISCARDED_OCTETS, StreamPort
 from onem2m_security.net.tcp import Listener
 from onem2m_security.net.ub import UbListener
 from onem2m_security.onem2m.primitives import Response, Rsc
-from onem2m_security.tls import alerts
 from onem2m_security.tls.endpoint import Endpoint
-from onem2m_security.tls.session import DataReceived, HandshakeCompleted, Session, SessionEnded
+from onem2m_security.tls.events import DataReceived, HandshakeCompleted, SessionEnded
+from onem2m_security.tls.session import Session
 
 KPSA = saef_psk.credential(KeyIdentifier.parse("kpsa@m.example"), key_of("kpsa"), peer=ID_A)
 INITIATOR = initiate(ID_A, ID_B, KPSA)
@@ -98,7 +99,7 @@ class Raw:
 
 
 def fatal(alert: str) -> bytes:
-    return b"\x15\3\3\0\2\2" + bytes([alerts.CODES[alert]])
+    return b"\x15\3\3\0\2\2" + bytes([Alert[alert]])
 
 
 async def send_unread(client: Raw, octets: int) -> None:
@@ -161,7 +162,7 @@ async def test_the_alert_of_an_initiator_arrives_although_the_peer_goes_on_sendi
     async with server:
         with pytest.raises(HandshakeError):
             await open_channel(INITIATOR, Address(*server.sockets[0].getsockname()))
-        await eventually(lambda: seen[-7:] == b"\x15\3\1\0\2\2" + bytes([alerts.CODES["unexpected_message"]]))
+        await eventually(lambda: seen[-7:] == b"\x15\3\1\0\2\2" + bytes([Alert.unexpected_message]))
 
 
 async def test_close_notify_arrives_although_the_client_goes_on_sending():

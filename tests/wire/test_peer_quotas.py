@@ -184,7 +184,7 @@ async def test_a_handshake_of_release_1_beyond_the_rate_fails_with_an_alert(
         await client.handshake()
         with pytest.raises(HandshakeError) as error:
             await client.handshake()
-        assert error.value.alert == "internal_error"
+        assert error.value.alert.name == "internal_error"
         assert len(await maf.store.records(KeyKind.KC)) == 1
         maf.maf.keys._rate._buckets._left.clear()  # as time does
 

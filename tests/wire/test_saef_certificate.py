@@ -50,7 +50,8 @@ from onem2m_security.release import Release
 from onem2m_security.servers.maf import Maf
 from onem2m_security.servers.run import Server
 from onem2m_security.store import KeyKind, Store
-from onem2m_security.tls.session import DataReceived, SessionEnded, State
+from onem2m_security.tls.events import DataReceived, SessionEnded
+from onem2m_security.tls.states import State
 from tls_support import Pair
 
 
@@ -225,7 +226,7 @@ async def test_a_refuses_a_certificate_of_another_entity_of_the_same_authority()
     async with accepting(endpoint_b(certificate=impostor)) as (address, accepted):
         with pytest.raises(HandshakeError, match="refused") as refused:
             await associated(address, A.local())
-        assert refused.value.alert == "bad_certificate"
+        assert refused.value.alert.name == "bad_certificate"
         assert accepted == []
 
 
@@ -234,7 +235,7 @@ async def test_a_refuses_the_right_name_under_another_root():
     async with accepting(endpoint_b(certificate=impostor)) as (address, accepted):
         with pytest.raises(HandshakeError) as refused:
             await associated(address, A.local())
-        assert refused.value.alert == "unknown_ca"
+        assert refused.value.alert.name == "unknown_ca"
         assert accepted == []
 
 
@@ -246,7 +247,7 @@ async def test_b_refuses_and_tells_why_by_the_alert():
         ):
             with pytest.raises(HandshakeError) as refused:
                 await associated(address, issuer.issue(None, name).local())
-            assert refused.value.alert == alert
+            assert refused.value.alert.name == alert
         async with await associated(address, A.local()) as a:
             await talk(a)
         assert len(accepted) == 1
@@ -266,7 +267,7 @@ async def test_a_certificate_revoked_while_b_runs_is_refused_from_then_on(tmp_pa
         publish(A.certificate)
         with pytest.raises(HandshakeError) as refused:
             await associated(address, A.local())
-        assert refused.value.alert == "certificate_revoked"
+        assert refused.value.alert.name == "certificate_revoked"
 
 
 def certificate_sessions(a_shows=None, b_accepts=FOR_A):
@@ -282,8 +283,8 @@ def test_the_verdict_falls_inside_the_handshake_and_no_application_data_ever_pas
     pair = Pair(a, b, chunk=chunk).run()
     assert (a.state, b.state) == (State.ENDED, State.ENDED)
     assert [type(event) for event in pair.b_events] == [SessionEnded]
-    assert pair.b_events[0].error.alert == "bad_certificate"
-    assert pair.a_events[-1].error.alert == "bad_certificate"
+    assert pair.b_events[0].error.alert.name == "bad_certificate"
+    assert pair.a_events[-1].error.alert.name == "bad_certificate"
     assert b.receive(b"\x17\x03\x03\x00\x05later") == []
     assert not any(isinstance(event, DataReceived) for event in pair.b_events)
 
@@ -393,7 +394,7 @@ async def test_a_maf_refuses_a_certificate_that_is_configured_for_nobody(tmp_pat
         with pytest.raises(HandshakeError) as refused:
             await stranger.handshake()
         await stranger.close()
-        assert refused.value.alert == "bad_certificate"
+        assert refused.value.alert.name == "bad_certificate"
         assert await store.records(KeyKind.KC) == []
 
 

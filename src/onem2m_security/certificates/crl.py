@@ -12,6 +12,7 @@ from pathlib import Path
 
 from cryptography import x509
 
+from onem2m_security.alerts import Alert
 from onem2m_security.errors import CertificateRejectedError, ConfigurationError
 
 from .profile import MALFORMED, key_usage
@@ -79,7 +80,9 @@ class CrlSource:
         if newest.next_update_utc is None or not newest.last_update_utc <= now <= newest.next_update_utc:
             raise _unknown("the CRL by the issuer of the certificate is out of date")
         if newest.get_revoked_certificate_by_serial_number(certificate.serial_number) is not None:
-            raise CertificateRejectedError("the certificate has been revoked", alert="certificate_revoked")
+            raise CertificateRejectedError(
+                "the certificate has been revoked", alert=Alert.certificate_revoked
+            )
 
     def _is_signed_by(self, crl: x509.CertificateRevocationList, issuer: x509.Certificate) -> bool:
         """Whether the issuer signed the list and may; the answer for a good signature is kept."""
@@ -154,4 +157,4 @@ def load_crl(path: Path) -> x509.CertificateRevocationList:
 
 
 def _unknown(message: str) -> CertificateRejectedError:
-    return CertificateRejectedError(message, alert="certificate_unknown")
+    return CertificateRejectedError(message, alert=Alert.certificate_unknown)

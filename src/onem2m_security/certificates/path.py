@@ -15,20 +15,15 @@ from typing import Self
 from cryptography import x509
 from OpenSSL import crypto
 
+from onem2m_security.alerts import Alert
 from onem2m_security.errors import CertificateRejectedError
 
 from . import constraints
 from .profile import MALFORMED
 
-# X509_V_ERR_… of openssl/x509_vfy.h (the binding does not name all of them) and the alert for each.
+# X509_V_ERR_… of openssl/x509_vfy.h: what the binding has no names for.
 _UNSUPPORTED_CONSTRAINT_TYPE = 51
-_NAME_CONSTRAINTS = {47, 48, 49, 50, _UNSUPPORTED_CONSTRAINT_TYPE, 52, 53}
-_ALERTS = (
-    dict.fromkeys((2, 18, 19, 20, 21, 22, 24, 25, 27, 79), "unknown_ca")
-    | dict.fromkeys((9, 10), "certificate_expired")  # RFC 5246: "expired or is not currently valid"
-    | dict.fromkeys((26, 32, 34), "unsupported_certificate")
-    | dict.fromkeys((4, 6, 7, 13, 14, *_NAME_CONSTRAINTS), "bad_certificate")
-)
+_NAME_CONSTRAINTS = {47, 48, 49, _UNSUPPORTED_CONSTRAINT_TYPE, 52, 53}
 
 _FLAGS = crypto.X509StoreFlags.PARTIAL_CHAIN
 
@@ -59,10 +54,12 @@ class PresentedCertificate:
             _ = parsed.extensions, parsed.subject, parsed.issuer, parsed.not_valid_after_utc  # lazy in part
             native = crypto.load_certificate(crypto.FILETYPE_ASN1, der)
         except (*MALFORMED, crypto.Error) as error:
-            raise CertificateRejectedError("a certificate is malformed", alert="bad_certificate") from error
+            raise CertificateRejectedError(
+                "a certificate is malformed", alert=Alert.bad_certificate
+            ) from error
         if parsed.serial_number <= 0:  # RFC 5280 clause 4.1.2.2
             raise CertificateRejectedError(
-                "a certificate's serial number is not positive", alert="bad_certificate"
+                "a certificate's serial number is not positive", alert=Alert.bad_certificate
             )
         return cls(der, parsed, native)
 
@@ -129,7 +126,7 @@ class PathValidator:
                 anchor for anchor in self._anchors.values() if anchor.parsed.subject == last.parsed.issuer
             ]
             paths = [[*chain, anchor] for anchor in above]
-        rejection = CertificateRejectedError("the issuer of the chain is not trusted", alert="unknown_ca")
+        rejection = CertificateRejectedError("the issuer of the chain is not trusted", alert=Alert.unknown_ca)
         for path in paths:
             try:
                 for certificate, issuer in pairwise(path):
@@ -143,7 +140,7 @@ class PathValidator:
             if forbidden is None:
                 return parsed
             rejection = CertificateRejectedError(
-                f"the name constraints do not permit {forbidden}", alert="bad_certificate"
+                f"the name constraints do not permit {forbidden}", alert=Alert.bad_certificate
             )
         raise rejection
 
@@ -192,7 +189,7 @@ def _check_path_lengths(path: Sequence[x509.Certificate]) -> None:
             limit = None
         if limit is not None and below > limit:
             raise CertificateRejectedError(
-                "the path is longer than an authority on it allows", alert="unknown_ca"
+                "the path is longer than an authority on it allows", alert=Alert.unknown_ca
             )
         below += authority.subject != authority.issuer
 
@@ -201,12 +198,12 @@ def _rejection(error: crypto.X509StoreContextError) -> CertificateRejectedError:
     code, depth, reason = error.errors
     return CertificateRejectedError(
         f"no valid path to the trust anchor: {reason} (certificate {depth})",
-        alert=_ALERTS.get(code, "certificate_unknown"),
+        alert=Alert.for_x509_error(code),
     )
 
 
 def _foreign() -> CertificateRejectedError:
     return CertificateRejectedError(
         "the chain holds certificates that are no part of the path to the trust anchor",
-        alert="bad_certificate",
+        alert=Alert.bad_certificate,
     )

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
+from onem2m_security.alerts import Alert
 from onem2m_security.errors import CertificateRejectedError, ConfigurationError, IdentifierError
 from onem2m_security.identifiers import Fqdn
 
@@ -101,7 +102,7 @@ class RootsOfTrust:
         """
         if root.parsed.issuer != root.parsed.subject:
             raise CertificateRejectedError(
-                "the Root of Trust is no self-signed certificate", alert="unknown_ca"
+                "the Root of Trust is no self-signed certificate", alert=Alert.unknown_ca
             )
         digest = hashlib.sha256(root.der).digest()
         validator = self._validators.get(digest)
@@ -110,7 +111,7 @@ class RootsOfTrust:
                 root.parsed.verify_directly_issued_by(root.parsed)
             except (InvalidSignature, ValueError, TypeError) as error:
                 raise CertificateRejectedError(
-                    "the root's certificate is not signed with its own key", alert="bad_certificate"
+                    "the root's certificate is not signed with its own key", alert=Alert.bad_certificate
                 ) from error
             validator = self._validators[digest] = PathValidator([root])
             if len(self._validators) > _VALIDATORS_KEPT:

@@ -19,6 +19,7 @@ from itertools import pairwise
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from onem2m_security.alerts import Alert
 from onem2m_security.errors import CertificateRejectedError, ConfigurationError, IdentifierError
 from onem2m_security.identifiers import CredentialId, EntityId, EntityKind
 from onem2m_security.release import Release
@@ -206,7 +207,7 @@ class PeerVerifier:
             raise CertificateRejectedError(
                 "the chain does not end in a certificate whose key is a configured Root of Trust: for a peer "
                 "that leaves its root out, give the association the root_certificate",
-                alert="unknown_ca",
+                alert=Alert.unknown_ca,
             )
         raise _bad("no name field of the certificate holds the Certificate Name configured for its root")
 
@@ -234,7 +235,9 @@ class PeerVerifier:
         configuration, flavour, identifier = candidate.configuration, candidate.flavour, candidate.identifier
         path = paths.by(candidate.validator)
         if len(path) == 1:
-            raise CertificateRejectedError("a trust anchor does not authenticate itself", alert="unknown_ca")
+            raise CertificateRejectedError(
+                "a trust anchor does not authenticate itself", alert=Alert.unknown_ca
+            )
         if names.wildcards:
             raise _bad("a name in the certificate holds a wildcard")
         for certificate in path[:-1]:
@@ -370,9 +373,9 @@ def _verified(
 def _refuse(findings: list[str]) -> None:
     if findings:
         raise CertificateRejectedError(
-            f"a certificate does not meet the profile: {findings[0]}", alert="unsupported_certificate"
+            f"a certificate does not meet the profile: {findings[0]}", alert=Alert.unsupported_certificate
         )
 
 
 def _bad(message: str) -> CertificateRejectedError:
-    return CertificateRejectedError(message, alert="bad_certificate")
+    return CertificateRejectedError(message, alert=Alert.bad_certificate)

@@ -21,24 +21,26 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
+from ..alerts import Alert
 from ..association import Association
 from ..credentials import Framework, Secret
 from ..errors import CertificateRejectedError, CredentialError, HandshakeError, KeyEstablishmentError
 from ..frameworks.resolvers import ProvisionedKeys
-from ..frameworks.steps import Acceptor, Established, Initiator, PeerIdentity
+from ..frameworks.steps import Acceptor, Established, Initiator
 from ..identifiers import EntityId
 from ..keys import ExportLabel
 from ..telemetry import HANDSHAKES
-from ..tls.alerts import describe
-from ..tls.endpoint import Endpoint, LocalCredential, Verifier
-from ..tls.session import Event, HandshakeCompleted, Session, SessionEnded, State
+from ..tls.endpoint import Endpoint, LocalCredential, PeerIdentity, Verifier
+from ..tls.events import Event, HandshakeCompleted, SessionEnded
+from ..tls.session import Party, Session
+from ..tls.states import State
 from ..tls.suites import CERTIFICATE_SUITES
 from .messages import alert_in, begins_exchange, check_message
 
 DEFAULT_SECONDS: Final = 60.0
 """How long a half-finished exchange is kept, in seconds."""
 
-_PROOF_ALERTS: Final = ("bad_record_mac", "decrypt_error")
+_PROOF_ALERTS: Final = (Alert.bad_record_mac, Alert.decrypt_error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,13 +157,13 @@ class InitiatingEndPoint:
         if self._exchange is not None:
             self._exchange.session = None
 
-    def _message_3(self, session: Session, events: Sequence[Event]) -> Step:
+    def _message_3(self, session: Session[Party], events: Sequence[Event]) -> Step:
         _expect(events, [])
         message = session.data_to_send()
         check_message(3, message)
         return Step(message=message)
 
-    def _key(self, session: Session, events: Sequence[Event]) -> Step:
+    def _key(self, session: Session[Party], events: Sequence[Event]) -> Step:
         if events != [HandshakeCompleted()]:
             # Its form was checked: what remains to fail is the Finished, and our alert is encrypted by now.
             raise _proof_fails(_PROOF_ALERTS[0])
@@ -188,7 +190,7 @@ class TerminatingEndPoint:
             clock: Gives seconds that never go back.
         """
         self._configured = configured
-        session = Session(configured.endpoint)
+        session = Session(configured)
         self._exchange = _Exchange(session, configured.local, seconds, clock)
 
     def process(self, message: bytes) -> Step:
@@ -211,13 +213,13 @@ class TerminatingEndPoint:
         """Is its time over?"""
         return self._exchange.expired
 
-    def _message_2(self, session: Session, events: Sequence[Event]) -> Step:
+    def _message_2(self, session: Session[Party], events: Sequence[Event]) -> Step:
         _expect(events, [])
         message = session.data_to_send()
         check_message(2, message)
         return Step(message=message)
 
-    def _message_4(self, session: Session, events: Sequence[Event]) -> Step:
+    def _message_4(self, session: Session[Party], events: Sequence[Event]) -> Step:
         _expect(events, [HandshakeCompleted()])
         key = _export(self._configured.establish(session, None))
         _expect(session.release(), [])
@@ -226,14 +228,16 @@ class TerminatingEndPoint:
         return Step(message=message, key=key)
 
 
-Action = Callable[[Session, Sequence[Event]], Step]
+Action = Callable[[Session[Party], Sequence[Event]], Step]
 
 
 class _Exchange:
     """One end of one exchange: its handshake state, and which message comes next."""
 
-    def __init__(self, session: Session, local: EntityId, seconds: float, clock: Callable[[], float]) -> None:
-        self.session: Session | None = session
+    def __init__(
+        self, session: Session[Party], local: EntityId, seconds: float, clock: Callable[[], float]
+    ) -> None:
+        self.session: Session[Party] | None = session
         self._local = str(local)
         self._clock = clock
         self._deadline = clock() + seconds
@@ -254,7 +258,7 @@ class _Exchange:
             self._look_at(session, number, message)
             step = actions[number](session, session.receive(message))
         except HandshakeError as error:
-            HANDSHAKES.labels(self._local, Framework.ESCERTKE.value, error.alert or "failed").inc()
+            HANDSHAKES.labels(self._local, Framework.ESCERTKE.value, error.outcome).inc()
             raise KeyEstablishmentError(
                 str(error), alert=error.alert, reply=_alert_for_peer(session, error)
             ) from None
@@ -264,18 +268,20 @@ class _Exchange:
             HANDSHAKES.labels(self._local, Framework.ESCERTKE.value, "established").inc()
         return step
 
-    def _look_at(self, session: Session, number: int, message: bytes) -> None:
+    def _look_at(self, session: Session[Party], number: int, message: bytes) -> None:
         if self.expired:
-            raise HandshakeError("the exchange took too long: begin a new one", alert="user_canceled")
+            raise HandshakeError("the exchange took too long: begin a new one", alert=Alert.user_canceled)
         ended_with = alert_in(message)
         if ended_with is not None:
             session.connection_lost()  # so that an alert is not answered with an alert
-            raise HandshakeError(f"the peer ended the exchange with {describe(ended_with)}", alert=ended_with)
+            raise HandshakeError(
+                f"the peer ended the exchange with {ended_with.described()}", alert=ended_with
+            )
         if number > 1 and begins_exchange(message):
             raise HandshakeError(
                 f"message 1 came where message {number} is expected: the exchange under way is over, "
                 "begin again",
-                alert="unexpected_message",
+                alert=Alert.unexpected_message,
             )
         check_message(number, message)
 
@@ -287,10 +293,12 @@ def _expect(events: Sequence[Event], expected: Sequence[Event]) -> None:
             alert = event.error.alert
             raise _proof_fails(alert) if alert in _PROOF_ALERTS else event.error
     if list(events) != list(expected):
-        raise HandshakeError("the handshake does not lead where ESCertKE leads", alert="unexpected_message")
+        raise HandshakeError(
+            "the handshake does not lead where ESCertKE leads", alert=Alert.unexpected_message
+        )
 
 
-def _proof_fails(alert: str) -> HandshakeError:
+def _proof_fails(alert: Alert) -> HandshakeError:
     return HandshakeError(
         "the proof over all messages fails: one was altered on its way or is another exchange's, or the peer "
         "does not hold the key of its certificate",
@@ -302,14 +310,14 @@ def _export(established: Established) -> PairwiseE2EKey:
     try:
         exported = established.export(ExportLabel.ESCERTKE)
     except CredentialError as error:
-        raise HandshakeError(str(error), alert="handshake_failure") from error
+        raise HandshakeError(str(error), alert=Alert.handshake_failure) from error
     return PairwiseE2EKey(exported.relative, exported.key, established.association)
 
 
-def _alert_for_peer(session: Session, error: HandshakeError) -> bytes:
+def _alert_for_peer(session: Session[Party], error: HandshakeError) -> bytes:
     """What the engine says of the failure, or what we say in its place."""
     if session.state is not State.ENDED:
-        session.abort(error.alert or "internal_error")
+        session.abort(error.alert or Alert.internal_error)
     return session.data_to_send() if session.state is State.ENDED else b""
 
 
@@ -321,11 +329,11 @@ class _Commanded:
     peer: EntityId
 
     def verify(self, chain: Sequence[bytes], *, server: bool) -> PeerIdentity:
-        verified: PeerIdentity = self.verifier.verify(chain, server=server)  # type: ignore[assignment]
+        verified = self.verifier.verify(chain, server=server)
         if verified.peer != self.peer and self.peer not in verified.allowed_ae_ids:
             proven = verified.peer or verified.credential_id
             raise CertificateRejectedError(
-                f"it is the certificate of {proven}, not of {self.peer}", alert="bad_certificate"
+                f"it is the certificate of {proven}, not of {self.peer}", alert=Alert.bad_certificate
             )
         return verified
 

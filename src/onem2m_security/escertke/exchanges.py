@@ -17,12 +17,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from ..alerts import Alert
 from ..credentials import Framework
 from ..errors import HandshakeError, KeyEstablishmentError
 from ..frameworks.steps import Acceptor
 from ..identifiers import shown
 from ..telemetry import HALF_OPEN_EVICTED, HANDSHAKES, LOG
-from ..tls.alerts import CODES, describe
 from ..tls.records import alert_record
 from .end_points import DEFAULT_SECONDS, Step, TerminatingEndPoint
 from .messages import alert_in, begins_exchange
@@ -99,7 +99,7 @@ class TerminatingExchanges:
                 "key establishment refused",
                 local=str(self._configured.local),
                 exchange=shown(exchange_id),
-                alert=error.alert,
+                alert=error.outcome,
                 reason=str(error),
             )
             raise
@@ -146,29 +146,27 @@ class TerminatingExchanges:
         told = alert_in(message)
         if told is not None:
             # In the clear, so anybody may have sent it. It is not answered by another alert.
-            raise self._refusal(f"the peer ended the exchange with {describe(told)}", told, is_told=False)
+            raise self._refusal(f"the peer ended the exchange with {told.described()}", told, is_told=False)
         candidates = self._under(exchange_id)
         if not candidates:
             raise self._refusal(
                 f"no exchange is under way under {shown(exchange_id)}: it is over, was lost with a restart "
                 "or took too long; begin a new one with message 1",
-                "unexpected_message",
+                Alert.unexpected_message,
             )
         try:
             proof = ClientProof.parse(message)
         except HandshakeError as error:
-            raise self._refusal(str(error), error.alert or "internal_error") from error
+            raise self._refusal(str(error), error.alert or Alert.internal_error) from error
         for candidate in candidates:
             if proof.belongs_to(candidate.sent):
                 self._half_finished.remove(candidate)
                 return candidate
         raise self._refusal(
             f"this message 3 belongs to no exchange that is under way under {shown(exchange_id)}",
-            "decrypt_error",
+            Alert.decrypt_error,
         )
 
-    def _refusal(self, reason: str, alert: str, *, is_told: bool = True) -> KeyEstablishmentError:
-        HANDSHAKES.labels(str(self._configured.local), Framework.ESCERTKE.value, alert).inc()
-        return KeyEstablishmentError(
-            reason, alert=alert, reply=alert_record(CODES[alert]) if is_told else b""
-        )
+    def _refusal(self, reason: str, alert: Alert, *, is_told: bool = True) -> KeyEstablishmentError:
+        HANDSHAKES.labels(str(self._configured.local), Framework.ESCERTKE.value, alert.name).inc()
+        return KeyEstablishmentError(reason, alert=alert, reply=alert_record(alert) if is_told else b"")

@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from ..alerts import Alert
 from ..errors import HandshakeError
-from ..tls import alerts
 from ..tls.records import (
     CONTENT_ALERT,
     CONTENT_CHANGE_CIPHER_SPEC,
@@ -86,7 +86,7 @@ def check_message(number: int, message: bytes) -> tuple[bytes, ...]:
     form = _FORMS[number]
     if len(message) > form.max_octets:
         raise HandshakeError(
-            f"message {number} is longer than {form.max_octets} octets", alert="decode_error"
+            f"message {number} is longer than {form.max_octets} octets", alert=Alert.decode_error
         )
     records = list(_records(number, message))
     count = next((i for i, (kind, _) in enumerate(records) if kind != CONTENT_HANDSHAKE), len(records))
@@ -103,13 +103,13 @@ def begins_exchange(message: bytes) -> bool:
     )
 
 
-def alert_in(message: bytes) -> str | None:
-    """The alert's name, if the message is the peer's refusal: one alert in the clear (RFC 5246 clause 7.2).
+def alert_in(message: bytes) -> Alert | None:
+    """The alert, if the message is the peer's refusal: one alert in the clear (RFC 5246 clause 7.2).
 
     An alert of a kind unknown here is called ``close_notify``: the exchange has ended all the same.
     """
     is_alert = len(message) == RECORD_HEADER_OCTETS + 2 and message[0] == CONTENT_ALERT
-    return alerts.NAMES.get(message[-1], "close_notify") if is_alert else None
+    return (Alert.known(message[-1]) or Alert.close_notify) if is_alert else None
 
 
 def _records(number: int, message: bytes) -> Iterator[tuple[int, bytes]]:
@@ -124,14 +124,14 @@ def _records(number: int, message: bytes) -> Iterator[tuple[int, bytes]]:
         body = message[position : position + length]
         position += length
         if len(header) < RECORD_HEADER_OCTETS or len(body) < length:
-            raise HandshakeError(f"message {number} ends within a TLS record", alert="decode_error")
+            raise HandshakeError(f"message {number} ends within a TLS record", alert=Alert.decode_error)
         if header[1:3] not in versions:
             raise HandshakeError(
-                f"message {number} holds a record that is not of TLS 1.2", alert="protocol_version"
+                f"message {number} holds a record that is not of TLS 1.2", alert=Alert.protocol_version
             )
         if not 1 <= length <= _FRAGMENT_MAX_OCTETS:
             raise HandshakeError(
-                f"message {number} holds a record of {length} octets", alert="record_overflow"
+                f"message {number} holds a record of {length} octets", alert=Alert.record_overflow
             )
         yield header[0], body
 
@@ -150,7 +150,7 @@ def _check_clear(number: int, form: _Form, handshake: bytes) -> tuple[bytes, ...
         if body > len(handshake) or end > len(handshake):
             raise HandshakeError(
                 f"message {number} ends within its {_name(kind)}: a part of it is missing",
-                alert="decode_error",
+                alert=Alert.decode_error,
             )
         if kind in {HANDSHAKE_CLIENT_HELLO, HANDSHAKE_SERVER_HELLO}:
             _check_hello(kind, handshake[body:end])
@@ -159,7 +159,7 @@ def _check_clear(number: int, form: _Form, handshake: bytes) -> tuple[bytes, ...
     if len(found) < len(form.clear):
         raise HandshakeError(
             f"message {number} ends where {_name(form.clear[len(found)])} is expected",
-            alert="unexpected_message",
+            alert=Alert.unexpected_message,
         )
     return tuple(found)
 
@@ -169,19 +169,19 @@ def _check_finished(number: int, form: _Form, records: list[tuple[int, bytes]]) 
     if not form.finished:
         if records:
             raise HandshakeError(
-                f"message {number} holds more than its handshake messages", alert="unexpected_message"
+                f"message {number} holds more than its handshake messages", alert=Alert.unexpected_message
             )
         return
     kinds = [kind for kind, _ in records]
     if kinds != [CONTENT_CHANGE_CIPHER_SPEC, CONTENT_HANDSHAKE] or records[0][1] != b"\1":
         raise HandshakeError(
             f"message {number} does not end with ChangeCipherSpec and Finished alone",
-            alert="unexpected_message",
+            alert=Alert.unexpected_message,
         )
     if len(records[1][1]) > _FINISHED_MAX_OCTETS:
         raise HandshakeError(
             f"message {number} ends with more than a Finished: a record of {len(records[1][1])} octets",
-            alert="decode_error",
+            alert=Alert.decode_error,
         )
 
 
@@ -193,12 +193,12 @@ def _check_hello(kind: int, body: bytes) -> None:
     if body[:2] != _TLS_1_2 or (versions is not None and versions != b"\2" + _TLS_1_2):
         raise HandshakeError(
             f"{name} speaks of another version than TLS 1.2: ESCertKE is TLS 1.2, offer nothing else",
-            alert="protocol_version",
+            alert=Alert.protocol_version,
         )
     if _EXTENDED_MASTER_SECRET not in extensions:
         raise HandshakeError(
             f"{name} lacks Extended Master Secret (RFC 7627), without which no key is exported",
-            alert="handshake_failure",
+            alert=Alert.handshake_failure,
         )
 
 
@@ -220,7 +220,7 @@ def _extensions(kind: int, body: bytes) -> dict[int, bytes]:
     while listed.left:
         extension = int.from_bytes(listed.take(2), "big")
         if extension in found:
-            raise HandshakeError(f"{_name(kind)} holds an extension twice", alert="decode_error")
+            raise HandshakeError(f"{_name(kind)} holds an extension twice", alert=Alert.decode_error)
         found[extension] = listed.vector(2)
     return found
 
@@ -246,7 +246,7 @@ class Reader:
             HandshakeError: There are fewer.
         """
         if count > self.left:
-            raise HandshakeError(f"{self._name} is malformed", alert="decode_error")
+            raise HandshakeError(f"{self._name} is malformed", alert=Alert.decode_error)
         self._position += count
         return self._octets[self._position - count : self._position]
 
@@ -261,12 +261,12 @@ class Reader:
             HandshakeError: There are.
         """
         if self.left:
-            raise HandshakeError(f"{self._name} is malformed", alert="decode_error")
+            raise HandshakeError(f"{self._name} is malformed", alert=Alert.decode_error)
 
 
 def _unexpected(number: int, kind: int, expected: int | None) -> HandshakeError:
     place = "after its end" if expected is None else f"where {_name(expected)} is expected"
-    return HandshakeError(f"message {number} holds {_name(kind)} {place}", alert="unexpected_message")
+    return HandshakeError(f"message {number} holds {_name(kind)} {place}", alert=Alert.unexpected_message)
 
 
 def _name(kind: int) -> str:

@@ -15,6 +15,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from ..alerts import Alert
 from ..certificates.path import PresentedCertificate
 from ..errors import CertificateRejectedError, HandshakeError
 from .messages import Reader, check_message
@@ -67,7 +68,7 @@ class ClientProof:
         if algorithm is None:
             raise HandshakeError(
                 "message 3 is signed by another algorithm than ECDSA with SHA-256, SHA-384 or SHA-512",
-                alert="illegal_parameter",
+                alert=Alert.illegal_parameter,
             )
         return cls(_key_of(certificate), certificate + key_exchange, algorithm, signature)
 
@@ -84,13 +85,15 @@ def _key_of(certificates: bytes) -> ec.EllipticCurvePublicKey:
     """The key of the first certificate in a Certificate message (RFC 5246 clause 7.4.2)."""
     listed = Reader("Certificate", Reader("Certificate", certificates[4:]).vector(3))
     if not listed.left:
-        raise HandshakeError("message 3 holds no certificate", alert="handshake_failure")
+        raise HandshakeError("message 3 holds no certificate", alert=Alert.handshake_failure)
     try:
         key = PresentedCertificate.parse(listed.vector(3)).parsed.public_key()
     except CertificateRejectedError as rejection:
         raise HandshakeError(f"in message 3, {rejection}", alert=rejection.alert) from rejection
     except (UnsupportedAlgorithm, ValueError) as error:
-        raise HandshakeError("in message 3, a key is malformed", alert="bad_certificate") from error
+        raise HandshakeError("in message 3, a key is malformed", alert=Alert.bad_certificate) from error
     if not isinstance(key, ec.EllipticCurvePublicKey):
-        raise HandshakeError("the certificate in message 3 is not for ECDSA", alert="unsupported_certificate")
+        raise HandshakeError(
+            "the certificate in message 3 is not for ECDSA", alert=Alert.unsupported_certificate
+        )
     return key

@@ -8,12 +8,14 @@ framework, and what a framework supplies for its handshakes serves its open sess
 
 from __future__ import annotations
 
+from ..alerts import Alert
 from ..credentials import ResolvedKey
 from ..errors import CertificateRejectedError
-from ..tls.session import Session
-from .steps import Acceptor, Established, PeerIdentity
+from ..tls.endpoint import PeerIdentity
+from ..tls.session import Party, Session
+from .steps import Acceptor, Established
 
-_CANNOT_TELL = "certificate_unknown"
+_CANNOT_TELL = Alert.certificate_unknown
 """The alert for a certificate of which, for want of a valid list, nobody can say whether it is revoked."""
 
 
@@ -39,7 +41,7 @@ async def renewed(acceptor: Acceptor, established: Established) -> Established |
     return now if _is_same_peer(now.credential, was) else None
 
 
-def verify_again(session: Session) -> bool:
+def verify_again(session: Session[Party]) -> bool:
     """Whether the peer's certificates would be accepted at this moment; true for a session without.
 
     Raises:
@@ -48,7 +50,7 @@ def verify_again(session: Session) -> bool:
     try:
         session.verify_again()
     except CertificateRejectedError as rejection:
-        if rejection.alert == _CANNOT_TELL:
+        if rejection.alert is _CANNOT_TELL:
             raise
         return False
     return True

@@ -12,17 +12,16 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Protocol
 
 from ..association import Association, PeerProof, Role
 from ..credentials import Framework, ResolvedKey
 from ..errors import ConfigurationError, CredentialError, IdentifierError
-from ..identifiers import CredentialId, EntityId, Fqdn
+from ..identifiers import EntityId, Fqdn
 from ..keys import EXPORT_OCTETS, ExportedKey, ExportLabel
-from ..tls.endpoint import Endpoint, PskOffer
+from ..tls.endpoint import Endpoint, PeerIdentity, PskOffer
 from ..tls.framing import Framing
-from ..tls.session import Session
+from ..tls.session import Party, Session
 from ..tls.suites import Suite
 from ..tls.trial import check_engine
 
@@ -43,37 +42,13 @@ class Resolver(Protocol):
         """
 
 
-class PeerIdentity(Protocol):
-    """What a certificate verifier tells of the peer."""
-
-    @property
-    def peer(self) -> EntityId | None:
-        """The authenticated identity."""
-
-    @property
-    def credential_id(self) -> CredentialId | None:
-        """The certificate's Credential-ID."""
-
-    @property
-    def expires(self) -> datetime | None:
-        """When the certificate ends (UTC)."""
-
-    @property
-    def allowed_ae_ids(self) -> tuple[EntityId, ...]:
-        """For a device or Node-ID certificate: the AEs that it may act for."""
-
-    @property
-    def targets(self) -> tuple[EntityId, ...]:
-        """For whom keys derived from the session may be."""
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Established:
     """A finished handshake: the association, what authenticated it, and the session to export from."""
 
     association: Association
     credential: ResolvedKey | PeerIdentity | None
-    session: Session = field(repr=False)
+    session: Session[Party] = field(repr=False)
 
     @property
     def holder(self) -> str:
@@ -96,7 +71,7 @@ class Established:
 
 
 def _association(
-    session: Session,
+    session: Session[Party],
     proven: ResolvedKey | PeerIdentity | None,
     *,
     role: Role,
@@ -146,7 +121,7 @@ class Initiator:
     server_name: Fqdn | None = None
     peer_proof: PeerProof = PeerProof.AUTHENTICATED
 
-    def session(self, host: str | None = None, *, framing: Framing | None = None) -> Session:
+    def session(self, host: str | None = None, *, framing: Framing | None = None) -> Session[Initiator]:
         """A client session that shows our credential; its first flight is ready to send.
 
         Args:
@@ -157,13 +132,11 @@ class Initiator:
         if self.credential is not None and self.identity is not None:
             offer = PskOffer(self.identity, self.credential.key)
         name = self.server_name or self.peer.domain_name or _host_name(host)
-        return Session(
-            self.endpoint, offer=offer, server_name=None if name is None else str(name), framing=framing
-        )
+        return Session(self, offer=offer, server_name=None if name is None else str(name), framing=framing)
 
-    def establish(self, session: Session) -> Established:
+    def establish(self, session: Session[Party]) -> Established:
         """What the finished session means to us."""
-        verified: PeerIdentity | None = session.verified_peer  # type: ignore[assignment]
+        verified = session.verified_peer
         association = _association(
             session,
             verified or self.credential,
@@ -256,9 +229,9 @@ class Acceptor:
     established: Callable[[Established], Awaitable[None]] = _nothing
     revision: Callable[[], Awaitable[object]] = _no_revision
 
-    def establish(self, session: Session, resolved: ResolvedKey | None) -> Established:
+    def establish(self, session: Session[Party], resolved: ResolvedKey | None) -> Established:
         """What the finished session means to us."""
-        verified: PeerIdentity | None = session.verified_peer  # type: ignore[assignment]
+        verified = session.verified_peer
         found = resolved or verified
         association = _association(
             session,
@@ -273,7 +246,11 @@ class Acceptor:
 
 
 class Authorities:
-    """The names served on one port: the client's SNI chooses the acceptor (TS-0003 clause 10.2.1)."""
+    """The names served on one port: the client's SNI chooses the acceptor (TS-0003 clause 10.2.1).
+
+    Attributes:
+        acceptors: All that are served, each once.
+    """
 
     def __init__(self, by_name: Mapping[Fqdn, Acceptor], *, default: Acceptor | None) -> None:
         """Serve these names; a client that sends another name, or none, gets the default.
@@ -286,28 +263,17 @@ class Authorities:
         check_engine()
         self._by_name = {str(name): acceptor for name, acceptor in by_name.items()}
         self._default = default
-        first = default or next(iter(by_name.values()))
-        self._first = first
         everyone = [*by_name.values(), *([default] if default else [])]
-        self._by_endpoint = {id(acceptor.endpoint): acceptor for acceptor in everyone}
+        self._first = default or everyone[0]
+        self.acceptors = tuple(dict.fromkeys(everyone))
 
-    def session(self, framing: Framing | None = None) -> Session:
-        """A server session for a new client, over TLS or over the given framing."""
-        return Session(self._first.endpoint, select=self._select, framing=framing)
+    def session(self, framing: Framing | None = None) -> Session[Acceptor]:
+        """A server session for a new client, over TLS or the given framing; it chooses the owner."""
+        return Session(self._first, select=self._select, framing=framing)
 
-    def acceptor(self, session: Session) -> Acceptor:
-        """The acceptor that the session's client chose."""
-        return self._by_endpoint[id(session.endpoint)]
-
-    @property
-    def acceptors(self) -> list[Acceptor]:
-        """All that are served."""
-        return list(self._by_endpoint.values())
-
-    def _select(self, name: str | None) -> Endpoint | None:
+    def _select(self, name: str | None) -> Acceptor | None:
         try:
             named = None if name is None else self._by_name.get(str(Fqdn.parse(name)))
         except IdentifierError:
             named = None
-        chosen = named or self._default
-        return None if chosen is None else chosen.endpoint
+        return named or self._default

@@ -15,7 +15,7 @@ from ..association import Association
 from ..frameworks.steps import Established, Initiator
 from .address import Address, Transport
 from .limits import Limits
-from .tcp import SecureTransport, open_transport
+from .tcp import ProtocolFactory, SecureTransport, open_transport
 from .udp import DatagramApplication, DatagramConnection, MakeApplication, open_datagram_connection
 
 READ_LIMIT: Final = 1 << 16
@@ -177,21 +177,12 @@ class DatagramChannel(Channel):
 
 
 class _ChannelProtocol(asyncio.StreamReaderProtocol):
-    """Feeds a stream channel's reader, and runs a handler for it on the accepting side."""
+    """Feeds a stream channel's reader."""
 
-    def __init__(self, handler: ChannelHandler | None = None) -> None:
-        self.reader = asyncio.StreamReader(limit=READ_LIMIT)
-        super().__init__(self.reader)
-        self.channel: StreamChannel | None = None
-        self._handler = handler
-        self._running: asyncio.Task[None] | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        assert isinstance(transport, SecureTransport)  # noqa: S101 - nothing else makes this protocol
-        self.channel = StreamChannel(self.reader, transport, self)
-        if self._handler is not None:
-            self._running = asyncio.get_running_loop().create_task(_run(self._handler, self.channel))
+    def __init__(self, transport: SecureTransport) -> None:
+        reader = asyncio.StreamReader(limit=READ_LIMIT)
+        super().__init__(reader)
+        self.channel = StreamChannel(reader, transport, self)
 
 
 async def _run(handler: ChannelHandler, channel: Channel) -> None:
@@ -201,20 +192,23 @@ async def _run(handler: ChannelHandler, channel: Channel) -> None:
         await channel.close()
 
 
-def channel_protocol(handler: ChannelHandler) -> Callable[[Established], asyncio.Protocol]:
+def channel_protocol(handler: ChannelHandler) -> ProtocolFactory:
     """For a TLS listener: each client gets a channel, and the handler runs for it."""
-    return lambda _: _ChannelProtocol(handler)
+
+    def make(transport: SecureTransport) -> asyncio.Protocol:
+        protocol = _ChannelProtocol(transport)
+        transport.run(_run(handler, protocol.channel))
+        return protocol
+
+    return make
 
 
 def datagram_channels(handler: ChannelHandler) -> MakeApplication:
     """For a DTLS listener: each client gets a channel, and the handler runs for it."""
-    running: set[asyncio.Task[None]] = set()
 
     def make(connection: DatagramConnection) -> DatagramApplication:
         channel = DatagramChannel(connection)
-        task = asyncio.get_running_loop().create_task(_run(handler, channel))
-        running.add(task)
-        task.add_done_callback(running.discard)
+        connection.run(_run(handler, channel))
         return channel
 
     return make
@@ -233,16 +227,5 @@ async def open_channel(
         HandshakeError: The peer cannot be reached, or the handshake failed.
     """
     if transport is Transport.DTLS:
-        made: list[DatagramChannel] = []
-
-        def make(connection: DatagramConnection) -> DatagramApplication:
-            made.append(DatagramChannel(connection))
-            return made[0]
-
-        await open_datagram_connection(initiator, address, make, limits=limits)
-        return made[0]
-    secured = await open_transport(initiator, address, lambda _: _ChannelProtocol(), limits=limits)
-    protocol = secured.get_protocol()
-    assert isinstance(protocol, _ChannelProtocol)  # noqa: S101 - made two lines above
-    assert protocol.channel is not None  # noqa: S101 - connection_made came with the handshake
-    return protocol.channel
+        return await open_datagram_connection(initiator, address, DatagramChannel, limits=limits)
+    return (await open_transport(initiator, address, _ChannelProtocol, limits=limits)).channel

@@ -288,18 +288,13 @@ class CoapClient:
                 return self._remote
             if self._interface is None:
                 self._context, self._interface = await coap_context(self._limits)
-            made: list[CoapRemote] = []
             interface = self._interface
 
-            def make(connection: DatagramConnection) -> DatagramApplication:
-                made.append(CoapRemote.of(connection))
-                return CoapApplication(interface, made[0])
+            def make(connection: DatagramConnection) -> CoapApplication:
+                return CoapApplication(interface, CoapRemote.of(connection))
 
-            connection = await open_datagram_connection(
-                self._initiator, self._address, make, limits=self._limits
-            )
-            self._established = connection.handshake.result()
-            self._remote = made[0]
+            opened = await open_datagram_connection(self._initiator, self._address, make, limits=self._limits)
+            self._remote, self._established = opened.remote, opened.remote.established
             return self._remote
 
     @property

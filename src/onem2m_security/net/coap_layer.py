@@ -188,12 +188,12 @@ class CoapApplication:
 
     def __init__(self, interface: CoapInterface, remote: CoapRemote) -> None:
         self._interface = interface
-        self._remote = remote
+        self.remote = remote
 
     def datagram_received(self, data: bytes) -> None:
         """A CoAP message; what is none is dropped (RFC 7252 clause 4.2)."""
         try:
-            message, refusal = read_message(data, self._remote)
+            message, refusal = read_message(data, self.remote)
         except error.UnparsableMessage:
             return
         if message.code.is_request():
@@ -205,22 +205,22 @@ class CoapApplication:
         """A request: one that came before is not done again (RFC 7252 clause 4.5)."""
         if request.mtype not in {CON, NON}:
             return
-        answered = self._interface.repeatable.get(self._remote, request.mid)
+        answered = self._interface.repeatable.get(self.remote, request.mid)
         if answered is not None:
             if request.mtype is CON and answered:
-                self._remote.send(answered)
+                self.remote.send(answered)
             return
         refusal = refusal or self._busy(request.token)
         if refusal is not None:
             self._refuse(request, refusal)
             return
-        self._interface.repeatable.put(self._remote, request.mid, b"", 0)
-        self._remote.unanswered[request.token] = time.monotonic()
+        self._interface.repeatable.put(self.remote, request.mid, b"", 0)
+        self.remote.unanswered[request.token] = time.monotonic()
         self._interface.manager.dispatch_message(request)
 
     def _busy(self, token: bytes) -> Refusal | None:
         """Does the peer wait for as many answers as it may?"""
-        unanswered = self._remote.unanswered
+        unanswered = self.remote.unanswered
         while unanswered and next(iter(unanswered.values())) < time.monotonic() - EXCHANGE_SECONDS:
             unanswered.popitem(last=False)  # its answer was lost, and the peer no longer waits
         if token in unanswered or len(unanswered) < _UNANSWERED:
@@ -230,10 +230,10 @@ class CoapApplication:
     def _refuse(self, request: Any, refusal: Refusal) -> None:
         """Answer without remembering it: a repetition is refused again."""
         answer = refusal.to_message()
-        answer.remote, answer.token, answer.request = self._remote, request.token, request
+        answer.remote, answer.token, answer.request = self.remote, request.token, request
         if request.mtype is CON:
             answer.mtype, answer.mid = ACK, request.mid
-            self._remote.send(answer.encode())
+            self.remote.send(answer.encode())
         else:
             self._interface.manager.send_message(answer, None)  # which gives it a Message ID
 
@@ -242,14 +242,14 @@ class CoapApplication:
         block = answer.opt.block2
         if block is None or block.start + len(answer.payload) <= self._interface.limits.body_octets:
             return True
-        self._interface.manager.dispatch_error(_AnswerTooLongError(), self._remote)
-        self._remote.close()
+        self._interface.manager.dispatch_error(_AnswerTooLongError(), self.remote)
+        self.remote.close()
         return False
 
     def ended(self) -> None:
         """The session is over."""
-        self._interface.left(self._remote)
-        self._remote.ended()
+        self._interface.left(self.remote)
+        self.remote.ended()
 
 
 class _AnswerTooLongError(error.NetworkError):

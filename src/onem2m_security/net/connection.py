@@ -1,34 +1,36 @@
 """What a secured connection is, whatever carries it: the asyncio shell around one sans-IO session.
 
-On the accepting side it awaits the resolver in the middle of the handshake, and then what must be durable
-before the last flight leaves. TCP and UDP supply the few operations that differ.
+The rules of the handshake are in ``handshake.py``; here are its timer, and its steps that take time: on the
+accepting side the resolver is awaited in the middle of the handshake, and then what must be durable before
+the last flight leaves. TCP and UDP supply the few operations that differ.
 """
 
 from __future__ import annotations
 
 import abc
 import asyncio
-from collections.abc import Coroutine
-from typing import Any, Protocol
+from collections.abc import Callable, Coroutine
+from typing import Any, Generic, Protocol, TypeVar
 
 from ..association import Association
-from ..credentials import ResolvedKey
-from ..errors import HandshakeError, HandshakeTimeoutError, ResolverUnavailableError, SecurityFrameworkError
-from ..frameworks.steps import Acceptor, Authorities, Established, Initiator
+from ..errors import HandshakeError, ResolverUnavailableError, SecurityFrameworkError
+from ..frameworks.steps import Acceptor, Established, Initiator
 from ..identifiers import shown
 from ..telemetry import HANDSHAKES, LOG
-from ..tls.session import DataReceived, Event, HandshakeCompleted, PskIdentityOffered, Session, SessionEnded
+from ..tls.events import Event
 from ..tls.suites import Suite
 from .address import Address
+from .handshake import Begin, Command, Commit, Deliver, Fail, Handshake, Resolve, Shut
 from .limits import HalfOpen, Limits
-from .standing import Sessions, Standing
+from .standing import OwnSession, Sessions, Standing
+from .tasks import Tasks
 
 
 class Port(Protocol):
     """What a connection asks of the port that accepted it."""
 
-    authorities: Authorities
     half_open: HalfOpen
+    tasks: Tasks
 
     @property
     def open_sessions(self) -> Sessions:
@@ -45,25 +47,22 @@ class SecureConnection(Standing):
 
     def __init__(
         self,
-        session: Session,
+        session: OwnSession,
         limits: Limits,
-        *,
-        initiator: Initiator | None = None,
         port: Port | None = None,
     ) -> None:
         """A connection whose handshake is about to begin.
 
         Args:
-            session: A new session.
+            session: A new session; its owner is who we are.
             limits: Bounds on time.
-            initiator: On the initiating side: who we are and whom we mean to reach.
             port: On the accepting side: where the client came in.
         """
         super().__init__(session, limits, None if port is None else port.open_sessions)
         self.handshake: asyncio.Future[Established] = self.loop.create_future()
-        self._initiator = initiator
         self._port = port
-        self._resolved: ResolvedKey | None = None
+        self._tasks = Tasks() if port is None else port.tasks
+        self._rules = Handshake(session, limits.handshake_seconds)
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -74,7 +73,7 @@ class SecureConnection(Standing):
         """Stop or go on reading while a step of the handshake takes its time."""
 
     @abc.abstractmethod
-    def begin_application(self, established: Established) -> None:
+    def begin_application(self) -> None:
         """The handshake is over: bring up the application on top."""
 
     @abc.abstractmethod
@@ -90,20 +89,35 @@ class SecureConnection(Standing):
 
     def handle(self, events: list[Event]) -> None:
         """Act on what the session tells, and send what it has to send."""
-        for event in events:
-            match event:
-                case PskIdentityOffered(identity, suite):
-                    self._await(self._resolve(identity, suite))
-                case HandshakeCompleted() if self._initiator is not None:
-                    self._established(self._initiator.establish(self.session))
-                case HandshakeCompleted():
-                    self._await(self._commit())
-                case DataReceived(data):
+        self._do(self._rules.happened(events))
+
+    def _do(self, commands: list[Command]) -> None:
+        for command in commands:
+            match command:
+                case Resolve(acceptor, identity, suite):
+                    self._await(self._resolve(acceptor, identity, suite))
+                case Commit(acceptor, established):
+                    self._await(self._commit(acceptor, established))
+                case Begin(established):
+                    self.flush()
+                    self._established(established)
+                case Deliver(data):
                     if not self.is_ending and not self.has_ended():
                         self.deliver(data)
-                case SessionEnded(error):
-                    self._ended(error)
+                case Fail(error):
+                    self._fail(error)
+                case Shut():
+                    self.flush()
+                    self.shut()
         self.flush()
+
+    def run(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do this for the application; the port owns it, and a failure is reported with the peer's name."""
+        self._tasks.start(work, self._work_failed)
+
+    def _work_failed(self, error: BaseException) -> None:
+        peer = self.peer_address if self.established is None else self.established.holder
+        LOG.error("handler failed", error=repr(error), peer=peer, address=self.peer_address)
 
     def finish(self) -> None:
         """Nothing carries the connection any more."""
@@ -114,54 +128,47 @@ class SecureConnection(Standing):
 
     def drop_half_open(self) -> None:
         """End an unfinished handshake, to make room for another."""
-        self.handle(self.session.abort("internal_error"))
+        self._do(self._rules.refused())
 
     # --- the handshake -------------------------------------------------------------------------------------
 
     def _await(self, step: Coroutine[Any, Any, None]) -> None:
         """Do a step of the handshake that takes time; nothing is read meanwhile."""
         self.hold_reading(hold=True)
-        self._task = self.loop.create_task(step)
+        self._task = self._tasks.start(step, self._step_failed)
         self._task.add_done_callback(self._step_done)
 
     def _step_done(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and task.exception() is not None:
-            LOG.error("handshake step failed", error=repr(task.exception()), peer=self.peer_address)
-            self.handle(self.session.abort("internal_error"))
-        self.hold_reading(hold=False)
+        if self._task is task:  # and not followed by another
+            self.hold_reading(hold=False)
 
-    async def _resolve(self, identity: bytes, suite: Suite) -> None:
+    def _step_failed(self, error: BaseException) -> None:
+        LOG.error("handshake step failed", error=repr(error), peer=self.peer_address)
+        self._do(self._rules.refused())
+
+    async def _resolve(self, acceptor: Acceptor, identity: bytes, suite: Suite) -> None:
         try:
-            self._resolved = await self._acceptor.resolver.resolve(identity, suite)
+            key = await acceptor.resolver.resolve(identity, suite)
         except SecurityFrameworkError as error:
             self._refuse("the key for an identity could not be found", error, identity=shown(identity))
             return
-        events = self.session.answer(None if self._resolved is None else self._resolved.key)
-        if events and isinstance(events[0], HandshakeCompleted):
-            await self._commit()
-        else:
-            self.handle(events)
-        if self._resolved is None:  # said after the answer, which must not take longer than for a wrong key
+        self._do(self._rules.resolved(key))
+        if key is None:  # said after the answer, which must not take longer than for a wrong key
             LOG.info("unknown identity", identity=shown(identity), peer=self.peer_address)
 
-    async def _commit(self) -> None:
+    async def _commit(self, acceptor: Acceptor, established: Established) -> None:
         """Make durable what the framework exports; only then may the last flight leave."""
-        acceptor = self._acceptor
         try:
-            established = acceptor.establish(self.session, self._resolved)
             await acceptor.established(established)
         except SecurityFrameworkError as error:
             self._refuse("the handshake could not be made durable", error)
             return
-        events = self.session.release()
-        self.flush()
-        self._established(established)
-        self.handle(events)
+        self._do(self._rules.committed())
 
     def _refuse(self, what: str, error: SecurityFrameworkError, **details: str) -> None:
         unavailable = isinstance(error, ResolverUnavailableError)
         LOG.warning(what, error=str(error), unavailable=unavailable, peer=self.peer_address, **details)
-        self.handle(self.session.abort("internal_error"))
+        self._do(self._rules.refused())
 
     def _established(self, established: Established) -> None:
         self._handshake_over()
@@ -171,28 +178,20 @@ class SecureConnection(Standing):
         if not self.handshake.done():
             self.handshake.set_result(established)
         self.enter(established)
-        self.begin_application(established)
+        self.begin_application()
         self.watch()
 
-    def _ended(self, error: HandshakeError | None) -> None:
-        if not self.handshake.done():
-            self._fail(error or HandshakeError("the peer closed the connection during the handshake"))
-        self.flush()
-        self.shut()
-
     def _fail(self, error: HandshakeError) -> None:
+        if self.handshake.cancelled():  # nobody waits any more
+            return
         self._log_result(None, error)
         self.handshake.set_exception(error)
         self.handshake.exception()  # whoever awaits it hears of it; nobody has to
 
     def _handshake_expired(self) -> None:
-        if not self.handshake.done():
-            seconds = self.limits.handshake_seconds
-            message = f"no complete handshake within {seconds:g} s: {self.session.awaits}"
-            self._fail(HandshakeTimeoutError(message, alert="internal_error"))
         if self._task is not None:
             self._task.cancel()
-        self.handle(self.session.abort("internal_error"))
+        self._do(self._rules.expired())
 
     def _handshake_over(self) -> None:
         if self._timer is not None:
@@ -200,27 +199,45 @@ class SecureConnection(Standing):
         if self._port is not None:
             self._port.half_open.leave(self)
 
-    @property
-    def _acceptor(self) -> Acceptor:
-        assert self._port is not None  # noqa: S101 - only a port's sessions wait for an acceptor
-        return self._port.authorities.acceptor(self.session)
-
     def _log_result(self, association: Association | None, failure: HandshakeError | None) -> None:
-        local = str(self._initiator.local if self._initiator else self._acceptor.local)
+        local = str(self.session.owner.local)
         if association is not None:
             framework = association.framework.value
             HANDSHAKES.labels(local, framework, "established").inc()
             proof = association.peer_proof.value
             LOG.info("associated", peer=str(association.peer), proof=proof, local=local, framework=framework)
         elif failure is not None:
-            HANDSHAKES.labels(local, "", failure.alert or "failed").inc()
+            HANDSHAKES.labels(local, "", failure.outcome).inc()
             LOG.info(
                 "handshake failed",
                 peer=self.peer_address,
                 local=local,
                 error=str(failure),
-                alert=failure.alert,
+                alert=None if failure.alert is None else failure.alert.name,
             )
+
+
+Connection = TypeVar("Connection", bound=SecureConnection)
+App = TypeVar("App")
+
+
+class Made(Generic[Connection, App]):
+    """Makes the application of one connection, and keeps it for whoever opened the connection.
+
+    Attributes:
+        application: What was made, even if the peer has closed the connection since.
+    """
+
+    application: App
+
+    def __init__(self, make: Callable[[Connection], App]) -> None:
+        """Make it so."""
+        self._make = make
+
+    def __call__(self, connection: Connection) -> App:
+        """The handshake is over."""
+        self.application = self._make(connection)
+        return self.application
 
 
 async def completed(connection: SecureConnection, initiator: Initiator, address: Address) -> Established:
@@ -232,7 +249,7 @@ async def completed(connection: SecureConnection, initiator: Initiator, address:
     try:
         return await connection.handshake
     except HandshakeError as error:
-        told = "" if error.alert is None or error.alert in str(error) else f" [{error.alert} was sent]"
+        told = "" if error.alert is None or error.alert.name in str(error) else f" [{error.alert} was sent]"
         raise type(error)(f"{initiator.peer} at {address}: {error}{told}", alert=error.alert) from None
     except asyncio.CancelledError:
         connection.drop_half_open()

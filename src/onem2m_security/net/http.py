@@ -30,7 +30,7 @@ from .binding import (
 )
 from .http_server import BoundedHttpProtocol, check_bounds, http_config
 from .limits import Limits, at_most
-from .tcp import ProtocolFactory
+from .tcp import ProtocolFactory, SecureTransport
 
 METHODS: Final = {
     Operation.CREATE: "POST",
@@ -111,10 +111,9 @@ def http_protocol(handler: RequestHandler, limits: Limits) -> ProtocolFactory:
     config = http_config(app, limits)
     state = ServerState()
 
-    def make(established: Established) -> asyncio.Protocol:
-        return _AwaitingHttp(
-            lambda: BoundedHttpProtocol(config, state, {"established": established}, limits=limits)
-        )
+    def make(connection: SecureTransport) -> asyncio.Protocol:
+        session = {"established": connection.handshake.result()}
+        return _AwaitingHttp(lambda: BoundedHttpProtocol(config, state, session, limits=limits))
 
     return make
 

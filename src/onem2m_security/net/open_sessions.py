@@ -26,7 +26,8 @@ from ..frameworks.steps import Acceptor, Authorities, Established
 from ..onem2m.primitives import RefusedError, Request, Response, Rsc
 from ..peer_quotas import Ceiling, PeerQuotas, Rate
 from ..telemetry import LOG
-from ..tls.session import Session, State
+from ..tls.session import Party, Session
+from ..tls.states import State
 from .binding import RequestHandler
 from .standing import CROWDED_OUT, REVOKED, Standing
 
@@ -51,7 +52,7 @@ class OpenSessions:
         self._authorities = authorities
         self._requests = Rate("requests", quotas.requests_per_second)
         self._ceiling = Ceiling("connections", quotas.connections)
-        self._connections: dict[Session, Standing] = {}
+        self._connections: dict[Session[Party], Standing] = {}
         self._by_peer: dict[str, set[Standing]] = {}
         self._new: set[Standing] = set()
         self._due: set[Standing] = set()
@@ -145,11 +146,15 @@ class OpenSessions:
             CertificateRejectedError: Nobody can say whether the peer's certificate is revoked.
         """
         established = connection.established
-        loop = connection.loop
-        if established is None or loop.time() < connection.undecided_until:
+        acceptor, loop = connection.session.owner, connection.loop
+        if (
+            established is None
+            or not isinstance(acceptor, Acceptor)
+            or loop.time() < connection.undecided_until
+        ):
             return established
         try:
-            now = await renewed(self._authorities.acceptor(connection.session), established)
+            now = await renewed(acceptor, established)
         except (ResolverUnavailableError, HandshakeError, PeerRefusedError) as error:
             LOG.warning(
                 "a key cannot be asked about: its session goes on until the key ends",
@@ -197,7 +202,7 @@ class OpenSessions:
             self._revisions |= changed
 
     def _of(self, acceptor: Acceptor, connections: Iterable[Standing]) -> set[Standing]:
-        return {one for one in connections if self._authorities.acceptor(one.session) is acceptor}
+        return {one for one in connections if one.session.owner is acceptor}
 
     async def _look_at(self, due: Iterable[Standing]) -> set[Standing]:
         """Look at sessions, many at once; those of which nobody could say whether they stand."""

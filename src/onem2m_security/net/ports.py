@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from types import TracebackType
+from typing import Any, Protocol, Self
 
 from ..errors import HandshakeError, PeerRefusedError
 from ..frameworks.steps import Authorities, Established, How, Initiator, initiator_of
@@ -17,6 +18,7 @@ from .http_client import HttpClient
 from .limits import Limits
 from .link import Link
 from .open_sessions import OpenSessions
+from .tasks import GRACE_SECONDS
 from .tcp import Listener
 from .udp import DatagramListener
 
@@ -33,8 +35,16 @@ class Port(Protocol):
     async def start(self, address: Address) -> Address:
         """Listen; returns the address in use."""
 
-    async def stop(self) -> None:
-        """Let what is under way finish, and close."""
+    async def stop(self, *, grace: float = GRACE_SECONDS) -> None:
+        """Let what is under way finish within the grace period (seconds), and close."""
+
+    async def __aenter__(self) -> Self:
+        """The port, which is stopped in the end."""
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop."""
 
 
 class RequestClient(Protocol):
@@ -67,9 +77,9 @@ class _CoapPort(DatagramListener):
         super().__init__(authorities, server.application, limits, open_sessions=open_sessions)
         self._server = server
 
-    async def stop(self) -> None:
-        """Stop the server, then the port."""
-        await super().stop()
+    async def stop(self, *, grace: float = GRACE_SECONDS) -> None:
+        """Stop the port, then the server."""
+        await super().stop(grace=grace)
         await self._server.stop()
 
 

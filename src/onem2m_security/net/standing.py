@@ -10,14 +10,15 @@ import abc
 import asyncio
 import math
 import time
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 from ..credentials import ResolvedKey
 from ..errors import CertificateRejectedError
 from ..frameworks.renewal import verify_again
-from ..frameworks.steps import Established
+from ..frameworks.steps import Acceptor, Established, Initiator
 from ..telemetry import LOG, SESSIONS_ENDED
-from ..tls.session import Session, State
+from ..tls.session import Session
+from ..tls.states import State
 from .limits import Limits
 
 LOOK_SECONDS = 60.0
@@ -34,6 +35,10 @@ EXPIRED: Final = "expired"
 REVOKED: Final = "revoked"
 IDLE: Final = "idle"
 CROWDED_OUT: Final = "over the quota of its peer"
+
+
+OwnSession: TypeAlias = Session[Initiator | Acceptor]
+"""A session that knows on which side we are, and as whom."""
 
 
 class Sessions(Protocol):
@@ -70,7 +75,7 @@ class Standing(abc.ABC):
             could not be asked.
     """
 
-    def __init__(self, session: Session, limits: Limits, sessions: Sessions | None) -> None:
+    def __init__(self, session: OwnSession, limits: Limits, sessions: Sessions | None) -> None:
         """A session whose handshake is about to begin.
 
         Args:

@@ -16,6 +16,7 @@ from typing import Any, Final, cast
 from ..errors import ConfigurationError
 from .address import Address
 from .limits import HalfOpen, Limits
+from .tasks import GRACE_SECONDS, Stopped, Tasks
 
 DISCARDED_OCTETS: Final = 1 << 18
 """How much of what a peer sends after our end is read and thrown away."""
@@ -238,16 +239,18 @@ class StreamTransport(asyncio.Protocol, asyncio.Transport):
         return Address(peer[0], peer[1]) if peer else Address("unknown", 0)
 
 
-class StreamPort(abc.ABC):
+class StreamPort(Stopped):
     """A TCP port.
 
     Attributes:
         half_open: The connections that have no session: not yet, or not any more.
+        tasks: What runs for the peers.
     """
 
     def __init__(self, limits: Limits) -> None:
         """A port with these bounds on number and time."""
         self.half_open = HalfOpen(limits)
+        self.tasks = Tasks()
         self._limits = limits
         self._connections: set[StreamTransport] = set()
         self._server: asyncio.Server | None = None
@@ -300,11 +303,13 @@ class StreamPort(abc.ABC):
         """Peers connected now."""
         return len(self._connections)
 
-    async def stop(self, *, grace: float = 5.0) -> None:
-        """Accept nobody more, let what is under way finish within the grace period (seconds), then close."""
+    async def stop(self, *, grace: float = GRACE_SECONDS) -> None:
+        """Accept nobody more, let what is under way finish within the grace period (seconds), then end it."""
         if self._server is None:
             return
         self._server.close()
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + grace
         for connection in list(self._connections):
             connection.wind_up()
         with contextlib.suppress(TimeoutError):
@@ -312,3 +317,4 @@ class StreamPort(abc.ABC):
                 await self._empty.wait()
         for connection in list(self._connections):
             connection.abort()
+        await self.tasks.stop(deadline - loop.time())

@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from ..errors import HandshakeError, HandshakeTimeoutError
-from ..frameworks.steps import Authorities, Established, Initiator
-from ..tls.session import Session
+from ..frameworks.steps import Acceptor, Authorities, Initiator
 from .address import Address
-from .connection import SecureConnection, completed
+from .connection import Made, SecureConnection, completed
 from .limits import Limits
 from .open_sessions import OpenSessions
+from .standing import OwnSession
 from .stream import StreamPort, StreamTransport
+from .tasks import GRACE_SECONDS
 
-ProtocolFactory = Callable[[Established], asyncio.Protocol]
+ProtocolFactory = Callable[["SecureTransport"], asyncio.Protocol]
+"""Makes the application's protocol once the handshake is over."""
+
+Upper = TypeVar("Upper", bound=asyncio.Protocol)
 
 
 class SecureTransport(StreamTransport, SecureConnection):
@@ -27,15 +31,13 @@ class SecureTransport(StreamTransport, SecureConnection):
 
     def __init__(
         self,
-        session: Session,
+        session: OwnSession,
         make_upper: ProtocolFactory,
         limits: Limits,
-        *,
-        initiator: Initiator | None = None,
         listener: Listener | None = None,
     ) -> None:
         StreamTransport.__init__(self, limits, listener)
-        SecureConnection.__init__(self, session, limits, initiator=initiator, port=listener)
+        SecureConnection.__init__(self, session, limits, listener)
         self._make_upper = make_upper
         self._reading = True
         self._held = False
@@ -116,9 +118,9 @@ class SecureTransport(StreamTransport, SecureConnection):
         else:
             super().pause_reading()
 
-    def begin_application(self, established: Established) -> None:
+    def begin_application(self) -> None:
         """Bring up the application's protocol."""
-        self._upper = self._make_upper(established)
+        self._upper = self._make_upper(self)
         self._upper.connection_made(self)
         if self._writing_paused:
             self._upper.pause_writing()
@@ -146,7 +148,7 @@ class SecureTransport(StreamTransport, SecureConnection):
     @property
     def has_last_words(self) -> bool:
         """Answers are missed, and alerts; an initiator's close_notify is not, nor what nobody listens to."""
-        if self._initiator is None:
+        if isinstance(self.session.owner, Acceptor):
             return True
         failure = self.handshake.exception() if self.handshake.done() else None
         return failure is not None and not isinstance(failure, HandshakeTimeoutError)
@@ -180,7 +182,7 @@ class Listener(StreamPort):
 
     def accept(self) -> SecureTransport:
         """A transport for the next client."""
-        return SecureTransport(self.authorities.session(), self._make_upper, self._limits, listener=self)
+        return SecureTransport(self.authorities.session(), self._make_upper, self._limits, self)
 
     async def start(self, address: Address) -> Address:
         """Listen; returns the address in use (for port 0 with the port that was chosen).
@@ -192,16 +194,20 @@ class Listener(StreamPort):
         self.open_sessions.start()
         return address
 
-    async def stop(self, *, grace: float = 5.0) -> None:
-        """Accept nobody more, let what is under way finish within the grace period (seconds), then close."""
+    async def stop(self, *, grace: float = GRACE_SECONDS) -> None:
+        """Accept nobody more, let what is under way finish within the grace period (seconds), then end it."""
         await self.open_sessions.stop()
         await super().stop(grace=grace)
 
 
 async def open_transport(
-    initiator: Initiator, address: Address, make_upper: ProtocolFactory, *, limits: Limits | None = None
-) -> SecureTransport:
-    """Connect and complete the handshake as an initiator.
+    initiator: Initiator,
+    address: Address,
+    make_upper: Callable[[SecureTransport], Upper],
+    *,
+    limits: Limits | None = None,
+) -> Upper:
+    """Connect and complete the handshake as an initiator; returns the application's protocol.
 
     Raises:
         HandshakeError: The peer cannot be reached, or the handshake failed.
@@ -209,10 +215,11 @@ async def open_transport(
     limits = limits or Limits()
     loop = asyncio.get_running_loop()
     session = initiator.session(address.host)
+    made = Made(make_upper)
     try:
         async with asyncio.timeout(limits.handshake_seconds):
             _, transport = await loop.create_connection(
-                lambda: SecureTransport(session, make_upper, limits, initiator=initiator),
+                lambda: SecureTransport(session, made, limits),
                 address.host,
                 address.port,
             )
@@ -227,4 +234,4 @@ async def open_transport(
     except HandshakeError:
         await transport.wait_gone()
         raise
-    return transport
+    return made.application

@@ -13,19 +13,21 @@ import contextlib
 import socket
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, Protocol, TypeVar, cast
 
 from ..errors import ConfigurationError, HandshakeError
-from ..frameworks.steps import Authorities, Established, Initiator
+from ..frameworks.steps import Authorities, Initiator
 from ..telemetry import LOG
 from ..tls.cookies import CookieGate
 from ..tls.framing import DatagramFraming
 from ..tls.records import DATAGRAM_MAX_OCTETS, ClientHello, client_hello
-from ..tls.session import Session, State
+from ..tls.states import State
 from .address import Address
-from .connection import SecureConnection, completed
+from .connection import Made, SecureConnection, completed
 from .limits import HalfOpen, Limits
 from .open_sessions import OpenSessions
+from .standing import OwnSession
+from .tasks import GRACE_SECONDS, Stopped, Tasks
 
 _COOKIE_SECRET_SECONDS: Final = 60.0
 _RECEIVE_BUFFER_OCTETS: Final = 4 << 20
@@ -44,6 +46,9 @@ class DatagramApplication(Protocol):
 
 
 MakeApplication = Callable[["DatagramConnection"], DatagramApplication]
+"""Makes the application once the handshake is over."""
+
+App = TypeVar("App", bound=DatagramApplication)
 
 
 class DatagramConnection(SecureConnection):
@@ -58,18 +63,17 @@ class DatagramConnection(SecureConnection):
 
     def __init__(
         self,
-        session: Session,
+        session: OwnSession,
         limits: Limits,
         address: Address,
         transmit: Callable[[bytes], None],
         make_application: MakeApplication,
         *,
-        initiator: Initiator | None = None,
         listener: DatagramListener | None = None,
         key: tuple[Any, ...] = (),
         random: bytes | None = None,
     ) -> None:
-        super().__init__(session, limits, initiator=initiator, port=listener)
+        super().__init__(session, limits, listener)
         self.address = address
         self.key = key
         self.client_random = random
@@ -160,9 +164,8 @@ class DatagramConnection(SecureConnection):
         if application is not None:
             application.ended()
 
-    def begin_application(self, established: Established) -> None:
+    def begin_application(self) -> None:
         """Bring up the application."""
-        del established
         if self._listener is not None:
             self._listener.associated(self)
         self._application = self._make_application(self)
@@ -181,13 +184,14 @@ class DatagramConnection(SecureConnection):
         return str(self.address)
 
 
-class DatagramListener(asyncio.DatagramProtocol):
+class DatagramListener(Stopped, asyncio.DatagramProtocol):
     """A UDP port on which DTLS clients are accepted.
 
     Attributes:
         authorities: Who is served here.
         half_open: The unfinished handshakes.
         open_sessions: The established sessions.
+        tasks: What runs for the peers.
     """
 
     def __init__(
@@ -200,6 +204,7 @@ class DatagramListener(asyncio.DatagramProtocol):
     ) -> None:
         self.authorities = authorities
         self.half_open = HalfOpen(limits)
+        self.tasks = Tasks()
         self.open_sessions = open_sessions or OpenSessions(authorities, limits.quotas)
         self._make_application = make_application
         self._limits = limits
@@ -263,7 +268,7 @@ class DatagramListener(asyncio.DatagramProtocol):
         elif session is not None:
             self._begin(session, hello, data, addr)
 
-    def _begin(self, session: Session, hello: ClientHello, data: bytes, addr: tuple[Any, ...]) -> None:
+    def _begin(self, session: OwnSession, hello: ClientHello, data: bytes, addr: tuple[Any, ...]) -> None:
         """Begin the handshake of a client whose address is proven; it replaces an unfinished one."""
         connection = DatagramConnection(
             session,
@@ -322,8 +327,8 @@ class DatagramListener(asyncio.DatagramProtocol):
         self._gate.rotate()
         self._rotation = asyncio.get_running_loop().call_later(_COOKIE_SECRET_SECONDS, self._rotate)
 
-    async def stop(self) -> None:
-        """Say close_notify to every peer and close the socket."""
+    async def stop(self, *, grace: float = GRACE_SECONDS) -> None:
+        """Say close_notify to every peer, close the socket, and let handlers end within the grace period."""
         if self._rotation is not None:
             self._rotation.cancel()
         await self.open_sessions.stop()
@@ -332,6 +337,7 @@ class DatagramListener(asyncio.DatagramProtocol):
         if self._transport is not None:
             self._transport.close()
         await asyncio.sleep(0)
+        await self.tasks.stop(grace)
 
 
 def _is_known(random: bytes, *connections: DatagramConnection | None) -> bool:
@@ -358,11 +364,11 @@ class _ClientProtocol(asyncio.DatagramProtocol):
 async def open_datagram_connection(
     initiator: Initiator,
     address: Address,
-    make_application: MakeApplication,
+    make_application: Callable[[DatagramConnection], App],
     *,
     limits: Limits | None = None,
-) -> DatagramConnection:
-    """Complete a DTLS handshake as an initiator.
+) -> App:
+    """Complete a DTLS handshake as an initiator; returns the application.
 
     Raises:
         HandshakeError: The peer cannot be reached, or the handshake failed.
@@ -380,13 +386,13 @@ async def open_datagram_connection(
     except BaseException:
         transport.close()
         raise
+    made = Made(make_application)
     connection = DatagramConnection(
         session,
         limits,
         address,
         lambda datagram: None if transport.is_closing() else transport.sendto(datagram),
-        make_application,
-        initiator=initiator,
+        made,
     )
     connection.on_shut(transport.close)
     protocol.connection = connection
@@ -398,4 +404,4 @@ async def open_datagram_connection(
         if connection.network_error is not None and connection.session.state is State.ENDED:
             raise type(error)(f"{error} ({connection.network_error.strerror})", alert=error.alert) from None
         raise
-    return connection
+    return made.application

@@ -11,18 +11,18 @@ from __future__ import annotations
 import hmac
 import secrets
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Generic
 
 from .records import ClientHello, hello_verify_request
-from .session import Session
+from .session import Owner_co, Session
 
 COOKIE_OCTETS: Final = 32
 
 
-class CookieGate:
+class CookieGate(Generic[Owner_co]):
     """Stands before the sessions of one DTLS port."""
 
-    def __init__(self, make_session: Callable[[], Session]) -> None:
+    def __init__(self, make_session: Callable[[], Session[Owner_co]]) -> None:
         """Guard sessions that this function makes (server side, over DatagramFraming)."""
         self._make_session = make_session
         self._secrets = (secrets.token_bytes(32), secrets.token_bytes(32))
@@ -31,7 +31,9 @@ class CookieGate:
         """Change the secret; cookies under the one before are still taken, older ones are not."""
         self._secrets = (secrets.token_bytes(32), self._secrets[0])
 
-    def receive(self, hello: ClientHello, datagram: bytes, address: bytes) -> Session | bytes | None:
+    def receive(
+        self, hello: ClientHello, datagram: bytes, address: bytes
+    ) -> Session[Owner_co] | bytes | None:
         """A ClientHello of an unknown client.
 
         Args:

@@ -4,21 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Protocol
-
-from OpenSSL import SSL
 
 from ..credentials import Secret
 from ..errors import ConfigurationError, IdentifierError
-from ..identifiers import IDENTITY_MAX_OCTETS, shown
-from . import openssl as binding
+from ..identifiers import IDENTITY_MAX_OCTETS, CredentialId, EntityId, shown
+from .openssl import Context, make_context
 from .suites import CERTIFICATE_SUITES, PSK_SUITES, Suite
+
+
+class PeerIdentity(Protocol):
+    """What a certificate verifier tells of the peer."""
+
+    @property
+    def peer(self) -> EntityId | None:
+        """The authenticated identity."""
+
+    @property
+    def credential_id(self) -> CredentialId | None:
+        """The certificate's Credential-ID."""
+
+    @property
+    def expires(self) -> datetime | None:
+        """When the certificate ends (UTC)."""
+
+    @property
+    def allowed_ae_ids(self) -> tuple[EntityId, ...]:
+        """For a device or Node-ID certificate: the AEs that it may act for."""
+
+    @property
+    def targets(self) -> tuple[EntityId, ...]:
+        """For whom keys derived from the session may be."""
 
 
 class Verifier(Protocol):
     """Decides on the peer's certificates, in the middle of the handshake."""
 
-    def verify(self, chain: Sequence[bytes], *, server: bool) -> object:
+    def verify(self, chain: Sequence[bytes], *, server: bool) -> PeerIdentity:
         """Accept the DER certificates (leaf first, as received) and say who it is.
 
         Args:
@@ -85,7 +108,7 @@ class Endpoint:
     hide_unknown_identities: bool = True
     suites: tuple[Suite, ...] | None = None
     requires_extended_master_secret: bool = False
-    _contexts: dict[bool, SSL.Context] = field(default_factory=dict, repr=False)
+    _contexts: dict[bool, Context] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         if (self.certificate is None) != (self.verifier is None):
@@ -96,15 +119,20 @@ class Endpoint:
             raise ConfigurationError("no cipher suite is left: give a pre-shared key, a certificate, or both")
 
     @property
+    def endpoint(self) -> Endpoint:
+        """Itself: a session may belong to nobody but its configuration."""
+        return self
+
+    @property
     def allowed_suites(self) -> tuple[Suite, ...]:
         """The suites that this endpoint negotiates, in order of preference."""
         possible = (PSK_SUITES if self.psk else ()) + (CERTIFICATE_SUITES if self.certificate else ())
         return possible if self.suites is None else tuple(suite for suite in self.suites if suite in possible)
 
-    def context(self, *, datagram: bool) -> SSL.Context:
+    def context(self, *, datagram: bool) -> Context:
         """The engine's context for TLS or DTLS, made once."""
         if datagram not in self._contexts:
-            self._contexts[datagram] = binding.make_context(
+            self._contexts[datagram] = make_context(
                 server=self.server,
                 datagram=datagram,
                 cipher_list=":".join(suite.openssl_name for suite in self.allowed_suites),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import Final, Protocol
 
-from . import alerts
-from .psk_identity import DatagramIdentityReader, PskIdentityReader, StreamIdentityReader
+from ..alerts import Alert
+from .openssl import Engine
 from .records import (
     CONTENT_ALERT,
     CONTENT_HANDSHAKE,
@@ -33,6 +33,9 @@ class Framing(Protocol):
 
     datagram: bool
 
+    def configure(self, engine: Engine) -> None:
+        """Let the engine make what can travel so."""
+
     def push(self, data: bytes) -> None:
         """Octets arrived."""
 
@@ -54,20 +57,13 @@ class Framing(Protocol):
     def drop_repetitions(self) -> None:
         """The peer's last flight is complete: what it sent while it waited for ours asks for nothing."""
 
-    @property
-    def reader(self) -> PskIdentityReader:
-        """Knows the chosen suite."""
-
-    def identity(self, unit: bytes) -> bytes | None:
-        """The psk_identity, when this unit completes it."""
-
     def write(self, octets: bytes) -> None:
         """Octets that the engine made."""
 
-    def alert_instead(self, code: int) -> None:
+    def alert_instead(self, alert: Alert) -> None:
         """Send this alert in the clear, and nothing of what waits to be sent."""
 
-    def alert_sent(self) -> str | None:
+    def alert_sent(self) -> Alert | None:
         """The alert with which the waiting octets end, if they end with one in the clear."""
 
     def collect(self) -> list[bytes]:
@@ -80,9 +76,11 @@ class StreamFraming:
     datagram = False
 
     def __init__(self) -> None:
-        self.reader = StreamIdentityReader()
         self._inbox = bytearray()
         self._outbox = bytearray()
+
+    def configure(self, engine: Engine) -> None:
+        """A stream carries everything."""
 
     def push(self, data: bytes) -> None:
         """Octets arrived, cut anywhere."""
@@ -112,20 +110,15 @@ class StreamFraming:
     def drop_repetitions(self) -> None:
         """Nothing is sent twice here."""
 
-    def identity(self, unit: bytes) -> bytes | None:
-        """The psk_identity, when this record completes it."""
-        return self.reader.read(unit)
-
     def write(self, octets: bytes) -> None:
         """Octets that the engine made."""
-        self.reader.wrote(octets, datagram=False)
         self._outbox += octets
 
-    def alert_instead(self, code: int) -> None:
+    def alert_instead(self, alert: Alert) -> None:
         """Send this alert only."""
-        self._outbox[:] = alert_record(code)
+        self._outbox[:] = alert_record(alert)
 
-    def alert_sent(self) -> str | None:
+    def alert_sent(self) -> Alert | None:
         """The alert at the end of what waits."""
         return _alert_in(bytes(self._outbox[-(RECORD_HEADER_OCTETS + 2) :]), RECORD_HEADER_OCTETS)
 
@@ -146,13 +139,16 @@ class DatagramFraming:
 
     def __init__(self, mtu: int = DEFAULT_MTU) -> None:
         """Datagrams of at most ``mtu`` octets."""
-        self.reader = DatagramIdentityReader()
         self.mtu = mtu
         self._inbox: deque[bytes] = deque()
         self._queued = 0
         self._outbox = bytearray()
         self._next_sequence = 0
         self._last_flight = False
+
+    def configure(self, engine: Engine) -> None:
+        """Records must fit the datagrams."""
+        engine.limit_datagrams(self.mtu)
 
     def push(self, data: bytes) -> None:
         """A datagram arrived."""
@@ -198,13 +194,8 @@ class DatagramFraming:
         """
         self.discard()
 
-    def identity(self, unit: bytes) -> bytes | None:
-        """The psk_identity, when this datagram completes it."""
-        return self.reader.read(unit)
-
     def write(self, octets: bytes) -> None:
         """Octets that the engine made: whole records."""
-        self.reader.wrote(octets, datagram=True)
         if epoch_of(octets):  # a flight begins in the clear, or has nothing in the clear
             self._outbox += octets
             return
@@ -215,12 +206,12 @@ class DatagramFraming:
                     continue
             self._outbox += record
 
-    def alert_instead(self, code: int) -> None:
+    def alert_instead(self, alert: Alert) -> None:
         """Send this alert only; its sequence number was never used, so that the peer takes it."""
-        self._outbox[:] = datagram_alert(code, self._next_sequence)
+        self._outbox[:] = datagram_alert(alert, self._next_sequence)
         self._next_sequence += 1
 
-    def alert_sent(self) -> str | None:
+    def alert_sent(self) -> Alert | None:
         """The alert at the end of what waits."""
         octets = DATAGRAM_RECORD_HEADER_OCTETS + 2
         return _alert_in(bytes(self._outbox[-octets:]), DATAGRAM_RECORD_HEADER_OCTETS)
@@ -238,6 +229,6 @@ class DatagramFraming:
         return [*datagrams, current] if current else datagrams
 
 
-def _alert_in(tail: bytes, header: int) -> str | None:
+def _alert_in(tail: bytes, header: int) -> Alert | None:
     is_alert = len(tail) == header + 2 and tail[0] == CONTENT_ALERT and tail[header - 1] == 2
-    return alerts.NAMES.get(tail[-1]) if is_alert else None
+    return Alert.known(tail[-1]) if is_alert else None

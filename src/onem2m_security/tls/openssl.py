@@ -1,4 +1,7 @@
-"""The only module that knows the TLS library: pyOpenSSL, plus what it lacks, from cryptography's OpenSSL.
+"""The TLS engine: pyOpenSSL, plus what it lacks, from cryptography's OpenSSL.
+
+No other module of this floor knows the library. ``Engine`` is one end of one session: octets are fed and
+drained, and what goes wrong is an ``EngineError`` that speaks in alerts.
 
 pyOpenSSL has no pre-shared keys, and its verify callback cannot choose an alert. Both come from symbols that
 the cryptography package keeps in its binding for this purpose. They are looked for before a context is made,
@@ -13,13 +16,17 @@ from __future__ import annotations
 
 import hmac
 import weakref
-from collections.abc import Sequence
-from typing import Any, Final, Protocol
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, Protocol, TypeAlias
 
+import cryptography
+import OpenSSL
 from cryptography.hazmat.bindings.openssl.binding import Binding
 from OpenSSL import SSL
 
+from ..alerts import Alert
 from ..errors import ConfigurationError
+from .records import HANDSHAKE_CERTIFICATE, HANDSHAKE_SERVER_HELLO, certificate_list
 
 _binding = Binding()
 _lib: Any = _binding.lib
@@ -34,6 +41,9 @@ _NEEDED = (
     "SSL_get_extms_support",
 )
 
+LIBRARIES: Final = f"pyOpenSSL {OpenSSL.__version__} with cryptography {cryptography.__version__}"
+"""What is installed, for a message."""
+
 OPENSSL_VERSION: Final = SSL.SSLeay_version(SSL.SSLEAY_VERSION).decode("ascii")
 
 GROUPS: Final = b"P-256"
@@ -45,16 +55,12 @@ SIGNATURE_ALGORITHMS: Final = b"ECDSA+SHA256:ECDSA+SHA384:ECDSA+SHA512"
 _OP_NO_ENCRYPT_THEN_MAC: Final = 1 << 19
 """SSL_OP_NO_ENCRYPT_THEN_MAC; pyOpenSSL has no name for it."""
 
-X509_ERRORS_BY_ALERT: Final = {
-    "bad_certificate": 28,
-    "unknown_ca": 20,
-    "certificate_expired": 10,
-    "certificate_revoked": 23,
-    "unsupported_certificate": 26,
-    "certificate_unknown": 31,
-    "handshake_failure": 50,
-}
-"""The X509_V_ERR_ value that makes the engine send each alert."""
+_X509_UNSPECIFIED: Final = 1
+
+_CHUNK: Final = 1 << 16
+
+Context: TypeAlias = SSL.Context
+"""What all sessions of an endpoint share."""
 
 
 class CallbackTarget(Protocol):
@@ -72,10 +78,10 @@ class CallbackTarget(Protocol):
     def peer_certificates_received(self, chain: Sequence[bytes]) -> None:
         """The peer's Certificate message: DER certificates in the order received."""
 
-    def server_name_received(self, connection: SSL.Connection) -> None:
+    def server_name_received(self) -> None:
         """The client's SNI host name, or its absence, is known: choose the context."""
 
-    def verify_peer(self) -> str | None:
+    def verify_peer(self) -> Alert | None:
         """None when the received certificates are accepted, else the alert to send."""
 
 
@@ -86,15 +92,10 @@ def _pointer(ssl: Any) -> int:
     return int(_ffi.cast("uintptr_t", ssl))
 
 
-def register(connection: SSL.Connection, target: CallbackTarget) -> None:
-    """Let the callbacks of this connection reach the target, for as long as it lives."""
-    _targets[_pointer(connection._ssl)] = target
-
-
 def _server_name(connection: SSL.Connection) -> None:
     target = _targets.get(_pointer(connection._ssl))
     if target is not None:
-        target.server_name_received(connection)
+        target.server_name_received()
 
 
 @_ffi.callback("unsigned int(SSL *, const char *, unsigned char *, unsigned int)", error=0)  # type: ignore[untyped-decorator]
@@ -127,15 +128,12 @@ def _verify(preverified: int, store: Any) -> int:
     del preverified
     ssl = _lib.X509_STORE_CTX_get_ex_data(store, _lib.SSL_get_ex_data_X509_STORE_CTX_idx())
     target = _targets.get(_pointer(ssl))
-    alert = "certificate_unknown" if target is None else target.verify_peer()
+    alert = Alert.certificate_unknown if target is None else target.verify_peer()
     if alert is None:
         _lib.X509_STORE_CTX_set_error(store, 0)
         return 1
-    _lib.X509_STORE_CTX_set_error(store, X509_ERRORS_BY_ALERT.get(alert, 1))
+    _lib.X509_STORE_CTX_set_error(store, alert.x509_errors[0] if alert.x509_errors else _X509_UNSPECIFIED)
     return 0
-
-
-_HANDSHAKE_SERVER_HELLO, _HANDSHAKE_CERTIFICATE = 2, 11
 
 
 @_ffi.callback("void(int, int, int, const void *, size_t, SSL *, void *)")  # type: ignore[untyped-decorator]
@@ -146,7 +144,7 @@ def _message(
     if content_type != 22 or length < 8:
         return
     kind = int(_ffi.cast("unsigned char *", buffer)[0])
-    is_hello, is_theirs = kind == _HANDSHAKE_SERVER_HELLO, kind == _HANDSHAKE_CERTIFICATE and not written
+    is_hello, is_theirs = kind == HANDSHAKE_SERVER_HELLO, kind == HANDSHAKE_CERTIFICATE and not written
     target = _targets.get(_pointer(ssl)) if is_hello or is_theirs else None
     if target is None:
         return
@@ -154,17 +152,7 @@ def _message(
     if is_hello:
         target.server_hello_seen(body)
     else:
-        target.peer_certificates_received(_split_certificates(body))
-
-
-def _split_certificates(body: bytes) -> list[bytes]:
-    """The ASN.1Cert vectors of a Certificate message (RFC 5246 clause 7.4.2); the engine checks its form."""
-    chain, position = [], 3
-    while position + 3 <= len(body):
-        length = int.from_bytes(body[position : position + 3], "big")
-        chain.append(body[position + 3 : position + 3 + length])
-        position += 3 + length
-    return chain
+        target.peer_certificates_received(certificate_list(body))
 
 
 def make_context(
@@ -175,7 +163,7 @@ def make_context(
     certificate_chain: Sequence[bytes],
     private_key: Any,
     verifies: bool,
-) -> SSL.Context:
+) -> Context:
     """An engine context: (D)TLS 1.2 only; no tickets, resumption, renegotiation or compression.
 
     Security level 0 is needed for CCM_8, which the standard makes mandatory; exact lists of suites, groups
@@ -241,14 +229,9 @@ def make_context(
     return context
 
 
-def clear_errors() -> None:
+def _clear_errors() -> None:
     """Empty the thread's error queue, lest an old entry be taken for the next operation's."""
     _lib.ERR_clear_error()
-
-
-def has_extended_master_secret(connection: SSL.Connection) -> bool:
-    """Was Extended Master Secret (RFC 7627) negotiated?"""
-    return bool(_lib.SSL_get_extms_support(connection._ssl) == 1)
 
 
 def _generate_cookie(connection: SSL.Connection) -> bytes:
@@ -260,22 +243,187 @@ def _verify_cookie(connection: SSL.Connection, cookie: bytes) -> bool:
     return hmac.compare_digest(cookie, connection.get_app_data())
 
 
-def listen_once(connection: SSL.Connection, datagram: bytes, cookie: bytes) -> bool:
-    """Let a DTLS server's new connection begin with the ClientHello of a client that has proven its address.
+class EngineError(Exception):
+    """The engine has ended a session.
 
-    Args:
-        connection: A DTLS server's connection that has no client yet.
-        datagram: The ClientHello with this cookie; the connection must be given it again.
-        cookie: The client's cookie (RFC 6347 clause 4.2.1).
-
-    Returns:
-        Whether the engine could make sense of it.
+    Attributes:
+        alert: The alert that the peer answered with; None when it is the engine that refuses.
+        reason: The first cause, in OpenSSL's words; empty when the peer closed without a word.
     """
-    clear_errors()
-    connection.set_app_data(cookie)
-    connection.bio_write(datagram)
-    try:
-        connection.DTLSv1_listen()
-    except SSL.Error:  # WantReadError included: the engine would ask for another cookie
-        return False
-    return True
+
+    def __init__(self, reasons: Sequence[str]) -> None:
+        """From OpenSSL's reason texts, the first cause first."""
+        self.reason = reasons[0] if reasons else ""
+        self.alert = next(filter(None, map(_alert_told, reasons)), None)
+        super().__init__(self.reason)
+
+    @classmethod
+    def of(cls, error: SSL.Error) -> EngineError:
+        """What pyOpenSSL raised."""
+        if isinstance(error, SSL.SysCallError):
+            return cls([])
+        entries = error.args[0] if error.args else ()
+        return cls([entry[-1] for entry in entries if entry[-1]] or ["unknown reason"])
+
+
+def _alert_told(reason: str) -> Alert | None:
+    """The alert that an OpenSSL reason text such as ``ssl/tls alert bad record mac`` tells of, if any.
+
+    For the alerts of RFC 6066 it leaves the word out: ``tlsv1 unrecognized name``.
+    """
+    _, told, name = reason.partition("alert " if "alert " in reason else "tlsv1 ")
+    return Alert.__members__.get(name.replace(" ", "_").replace("cancelled", "canceled")) if told else None
+
+
+class Engine:
+    """One end of one TLS 1.2 or DTLS 1.2 session, between two queues of octets."""
+
+    def __init__(
+        self, context: Context, target: CallbackTarget, *, server: bool, server_name: str | None = None
+    ) -> None:
+        """An engine whose handshake is about to begin.
+
+        Args:
+            context: What ``make_context`` made for this side.
+            target: Asked in the middle of the handshake; the engine does not keep it alive.
+            server: Which side it is.
+            server_name: Client only: the SNI host name (an FQDN in A-labels).
+        """
+        self._connection = SSL.Connection(context, None)
+        _targets[_pointer(self._connection._ssl)] = target
+        if server:
+            self._connection.set_accept_state()
+        else:
+            self._connection.set_connect_state()
+            if server_name is not None:
+                self._connection.set_tlsext_host_name(server_name.encode("ascii"))
+
+    def use(self, context: Context) -> None:
+        """Go on with this context: for ``server_name_received``."""
+        self._connection.set_context(context)
+
+    # --- octets -------------------------------------------------------------------------------------------
+
+    def feed(self, octets: bytes) -> None:
+        """Octets of the peer: over TLS cut anywhere, over DTLS one datagram."""
+        self._connection.bio_write(octets)
+
+    def drain(self) -> Iterator[bytes]:
+        """Octets for the peer; over DTLS whole records."""
+        while True:
+            try:
+                yield self._connection.bio_read(_CHUNK)
+            except SSL.WantReadError:
+                return
+
+    def handshake(self) -> bool:
+        """Go on with the handshake as far as what was fed allows; whether it is complete.
+
+        Raises:
+            EngineError: It has failed.
+        """
+        _clear_errors()
+        try:
+            self._connection.do_handshake()
+        except SSL.WantReadError:
+            return False
+        except SSL.Error as error:
+            raise EngineError.of(error) from None
+        return True
+
+    def read(self) -> bytes | None:
+        """Application data; empty after the peer's close_notify; None when there is nothing yet.
+
+        Raises:
+            EngineError: The session has failed.
+        """
+        _clear_errors()
+        try:
+            return self._connection.recv(_CHUNK)
+        except SSL.WantReadError:
+            return None
+        except SSL.ZeroReturnError:
+            return b""
+        except SSL.Error as error:
+            raise EngineError.of(error) from None
+
+    def write(self, data: bytes) -> None:
+        """Protect application data."""
+        view = memoryview(data)
+        while view:
+            sent = self._connection.send(view[:_CHUNK])
+            view = view[sent:]
+
+    def close(self) -> None:
+        """Say close_notify, if that can still be said."""
+        try:
+            self._connection.shutdown()
+        except SSL.Error:
+            _clear_errors()
+
+    # --- DTLS ---------------------------------------------------------------------------------------------
+
+    def limit_datagrams(self, octets: int) -> None:
+        """Make no record that is longer than a datagram of so many octets."""
+        self._connection.set_ciphertext_mtu(octets)
+
+    def listen(self, datagram: bytes, cookie: bytes) -> bool:
+        """Begin with the ClientHello of a client that has proven its address; a server without one yet.
+
+        Args:
+            datagram: The ClientHello with this cookie; it must be fed again.
+            cookie: The client's cookie (RFC 6347 clause 4.2.1).
+
+        Returns:
+            Whether the engine could make sense of it.
+        """
+        _clear_errors()
+        self._connection.set_app_data(cookie)
+        self._connection.bio_write(datagram)
+        try:
+            self._connection.DTLSv1_listen()
+        except SSL.Error:  # WantReadError included: the engine would ask for another cookie
+            return False
+        return True
+
+    def retransmit_in(self) -> float | None:
+        """After how many seconds ``retransmit`` is due; None when nothing waits for an answer."""
+        return self._connection.DTLSv1_get_timeout()
+
+    def retransmit(self) -> None:
+        """Make the last flight again.
+
+        Raises:
+            EngineError: It was made too often already.
+        """
+        _clear_errors()
+        try:
+            self._connection.DTLSv1_handle_timeout()
+        except SSL.Error as error:
+            raise EngineError.of(error) from None
+
+    # --- what is known ------------------------------------------------------------------------------------
+
+    @property
+    def suite_name(self) -> str | None:
+        """OpenSSL's name of the suite that was agreed on; None before."""
+        return self._connection.get_cipher_name()
+
+    @property
+    def protocol(self) -> str:
+        """``TLSv1.2`` or ``DTLSv1.2``."""
+        return self._connection.get_protocol_version_name()
+
+    @property
+    def server_name(self) -> bytes | None:
+        """The SNI host name that the client sent."""
+        return self._connection.get_servername()
+
+    @property
+    def has_extended_master_secret(self) -> bool:
+        """Was Extended Master Secret (RFC 7627) negotiated? Known after the handshake."""
+        return bool(_lib.SSL_get_extms_support(self._connection._ssl) == 1)
+
+    def export(self, label: bytes, length: int) -> bytes:
+        """Keying material (RFC 5705), without a context value."""
+        return self._connection.export_keying_material(label, length)

@@ -10,6 +10,7 @@ The readers are told the chosen suite by the ServerHello that our own side has w
 
 from __future__ import annotations
 
+import abc
 from typing import Final
 
 from ..identifiers import IDENTITY_MAX_OCTETS
@@ -29,7 +30,7 @@ _KEY_EXCHANGE_MAX_OCTETS: Final = _LENGTH_OCTETS + IDENTITY_MAX_OCTETS + 1 + 255
 """The longest ClientKeyExchange that is looked at: an identity, and an ECDH public key."""
 
 
-class PskIdentityReader:
+class PskIdentityReader(abc.ABC):
     """Watches one server-side handshake for the client's psk_identity.
 
     Attributes:
@@ -40,6 +41,19 @@ class PskIdentityReader:
     def __init__(self) -> None:
         self.suite: Suite | None = None
         self.finished = False
+
+    @staticmethod
+    def over(*, datagram: bool) -> PskIdentityReader:
+        """The reader for DTLS, or for TLS."""
+        return DatagramIdentityReader() if datagram else StreamIdentityReader()
+
+    @abc.abstractmethod
+    def read(self, unit: bytes) -> bytes | None:
+        """Look at one unit of the client: a whole record, or a datagram.
+
+        Returns:
+            The psk_identity, once it is complete.
+        """
 
     def wrote(self, octets: bytes, *, datagram: bool) -> None:
         """Take note of a flight of our own side."""
@@ -58,13 +72,13 @@ class StreamIdentityReader(PskIdentityReader):
         super().__init__()
         self._handshake = bytearray()
 
-    def read(self, record: bytes) -> bytes | None:
+    def read(self, unit: bytes) -> bytes | None:
         """Look at one whole record of the client; return the psk_identity once it is complete."""
         if self.suite is None or self.finished:
             return None
-        self._handshake += handshake_body(record)
+        self._handshake += handshake_body(unit)
         message = self._handshake
-        if record[0] != CONTENT_HANDSHAKE or (message and message[0] != HANDSHAKE_CLIENT_KEY_EXCHANGE):
+        if unit[0] != CONTENT_HANDSHAKE or (message and message[0] != HANDSHAKE_CLIENT_KEY_EXCHANGE):
             self.finished = True
             return None
         if len(message) < _MESSAGE_HEADER_OCTETS:
@@ -94,11 +108,11 @@ class DatagramIdentityReader(PskIdentityReader):
         self._body = bytearray()
         self._present = bytearray()
 
-    def read(self, datagram: bytes) -> bytes | None:
+    def read(self, unit: bytes) -> bytes | None:
         """Look at one datagram of the client; return the psk_identity once it is complete."""
         if self.suite is None or self.finished:
             return None
-        for fragment in datagram_fragments(datagram):
+        for fragment in datagram_fragments(unit):
             if fragment.message_type == HANDSHAKE_CLIENT_KEY_EXCHANGE:
                 self._add(fragment)
         return self._identity()

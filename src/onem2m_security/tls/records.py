@@ -19,6 +19,7 @@ CONTENT_APPLICATION_DATA: Final = 23
 HANDSHAKE_CLIENT_HELLO: Final = 1
 HANDSHAKE_SERVER_HELLO: Final = 2
 HANDSHAKE_HELLO_VERIFY_REQUEST: Final = 3
+HANDSHAKE_CERTIFICATE: Final = 11
 HANDSHAKE_CLIENT_KEY_EXCHANGE: Final = 16
 
 RECORD_HEADER_OCTETS: Final = 5
@@ -206,6 +207,16 @@ def server_hello_extensions(body: bytes) -> frozenset[int]:
         found.add(int.from_bytes(body[position : position + 2], "big"))
         position += 4 + int.from_bytes(body[position + 2 : position + 4], "big")
     return frozenset(found)
+
+
+def certificate_list(body: bytes) -> list[bytes]:
+    """The certificates in a Certificate message without its header (RFC 5246 clause 7.4.2)."""
+    chain, position = [], 3
+    while position + 3 <= len(body):
+        length = int.from_bytes(body[position : position + 3], "big")
+        chain.append(body[position + 3 : position + 3 + length])
+        position += 3 + length
+    return chain
 
 
 def _octets(length: bytes) -> int:

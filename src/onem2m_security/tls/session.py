@@ -12,94 +12,63 @@ points and waits for its owner:
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
 
-from OpenSSL import SSL
-
+from ..alerts import SILENCE, Alert
 from ..credentials import Secret
 from ..errors import CertificateRejectedError, HandshakeError
-from . import alerts
-from . import openssl as binding
-from .endpoint import Endpoint, PskOffer
-from .framing import DatagramFraming, Framing, StreamFraming
+from .endpoint import Endpoint, PeerIdentity, PskOffer
+from .events import DataReceived, Event, HandshakeCompleted, PskIdentityOffered, SessionEnded
+from .framing import Framing, StreamFraming
+from .openssl import Engine, EngineError
+from .psk_identity import PskIdentityReader
 from .records import EXTENSION_EXTENDED_MASTER_SECRET, server_hello_extensions
+from .states import TRANSITIONS, Cause, State
 from .suites import BY_OPENSSL_NAME, Suite
 
-_CHUNK = 1 << 16
+
+class Party(Protocol):
+    """Whom a session belongs to: whoever has an endpoint, such as an acceptor; or an endpoint by itself."""
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The configuration of the session."""
 
 
-@dataclass(frozen=True, slots=True)
-class PskIdentityOffered:
-    """The client showed this psk_identity, under this suite; the session waits for ``answer``."""
-
-    identity: bytes
-    suite: Suite
+Owner_co = TypeVar("Owner_co", bound=Party, covariant=True)
 
 
-@dataclass(frozen=True, slots=True)
-class HandshakeCompleted:
-    """Both sides have proven themselves; a server session waits for ``release``."""
-
-
-@dataclass(frozen=True, slots=True)
-class DataReceived:
-    """Application data."""
-
-    data: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class SessionEnded:
-    """Nothing more will come. ``error`` is None after an orderly close."""
-
-    error: HandshakeError | None
-
-
-Event = PskIdentityOffered | HandshakeCompleted | DataReceived | SessionEnded
-
-
-class State(enum.Enum):
-    """Where a session stands."""
-
-    HANDSHAKE = "handshake"
-    RESOLVING = "resolving"
-    WITHHOLDING = "withholding"
-    OPEN = "open"
-    ENDED = "ended"
-
-
-class Session:
+class Session(Generic[Owner_co]):
     """One end of a TLS 1.2 or DTLS 1.2 session.
 
     Attributes:
+        owner: Whom it belongs to; on a server the one that the client's SNI chose.
         state: Where it stands.
-        endpoint: The configuration in force; on a server the one that the client's SNI chose.
         verified_peer: What the verifier said of the peer's certificate, or None.
     """
 
     def __init__(
         self,
-        endpoint: Endpoint,
+        owner: Owner_co,
         *,
         offer: PskOffer | None = None,
         server_name: str | None = None,
-        select: Callable[[str | None], Endpoint | None] | None = None,
+        select: Callable[[str | None], Owner_co | None] | None = None,
         framing: Framing | None = None,
     ) -> None:
         """A new session; a client's first flight is at once ready to send.
 
         Args:
-            endpoint: Our configuration; its ``server`` decides the role.
+            owner: Whose it is; the ``server`` of its endpoint decides the role.
             offer: Client only: the identity and key to show.
             server_name: Client only: the SNI host name (an FQDN in A-labels).
-            select: Server only: chooses the endpoint for a received SNI host name; None refuses the name.
+            select: Server only: chooses the owner for a received SNI host name; None refuses the name.
             framing: How octets travel: StreamFraming (TLS, the default) or DatagramFraming (DTLS).
         """
-        self.endpoint = endpoint
+        self.owner = owner
         self.state = State.HANDSHAKE
-        self.verified_peer: object | None = None
+        self.verified_peer: PeerIdentity | None = None
         self._offer = offer
         self._select = select
         self._answer: tuple[bytes, Secret | None] | None = None
@@ -108,17 +77,17 @@ class Session:
         self._failure: HandshakeError | None = None
         self._binds_handshake = False
         self._framing = framing or StreamFraming()
-        self._connection = SSL.Connection(endpoint.context(datagram=self._framing.datagram), None)
-        if isinstance(self._framing, DatagramFraming):
-            self._connection.set_ciphertext_mtu(self._framing.mtu)
-        binding.register(self._connection, self)
-        if endpoint.server:
-            self._connection.set_accept_state()
-        else:
-            self._connection.set_connect_state()
-            if server_name is not None:
-                self._connection.set_tlsext_host_name(server_name.encode("ascii"))
+        self._reader = PskIdentityReader.over(datagram=self._framing.datagram)
+        context = self.endpoint.context(datagram=self._framing.datagram)
+        self._engine = Engine(context, self, server=self.endpoint.server, server_name=server_name)
+        self._framing.configure(self._engine)
+        if not self.endpoint.server:
             self._handshake()
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The configuration in force: the owner's."""
+        return self.owner.endpoint
 
     # --- octets and events ------------------------------------------------------------------------------
 
@@ -127,7 +96,7 @@ class Session:
         if self.state is State.ENDED or not data:
             return []
         if self.state is State.OPEN:
-            self._connection.bio_write(data)
+            self._engine.feed(data)
             return self._read()
         self._framing.push(data)
         return self._proceed()
@@ -148,69 +117,65 @@ class Session:
         Returns:
             Whether the engine could make sense of it; if not, the session is used up.
         """
-        return binding.listen_once(self._connection, datagram, cookie)
+        return self._engine.listen(datagram, cookie)
 
     def retransmit_in(self) -> float | None:
         """DTLS: after how many seconds of silence ``retransmit`` is due; None when nothing is under way."""
         # After ``answer`` the client has every flight that there was, and it is its turn to repeat.
         if not self._framing.datagram or self.state is not State.HANDSHAKE or self._answer is not None:
             return None
-        return self._connection.DTLSv1_get_timeout()
+        return self._engine.retransmit_in()
 
     def retransmit(self) -> list[Event]:
         """DTLS: the peer was silent for too long: send the last flight again (RFC 6347 clause 4.2.4)."""
         if self.retransmit_in() is None:
             return []
-        binding.clear_errors()
         try:
-            self._connection.DTLSv1_handle_timeout()
-        except SSL.Error:
+            self._engine.retransmit()
+        except EngineError:
             return [self._end(HandshakeError("the peer is silent: the last flight was repeated in vain"))]
         self._drain()
         return []
 
     def answer(self, key: Secret | None) -> list[Event]:
         """Go on after PskIdentityOffered, with the key for the identity; None when there is none."""
-        if self.state is not State.RESOLVING or self._answer is None:
+        if self._answer is None or not self._may(Cause.ANSWERED):
             return []
         if key is None and self.endpoint.hide_unknown_identities:
             key = Secret.generate()
         self._answer = (self._answer[0], key)
         self._framing.begin_last_flight()
-        self.state = State.HANDSHAKE
+        self._move(Cause.ANSWERED)
         return self._proceed()
 
     def release(self) -> list[Event]:
         """Go on after HandshakeCompleted: the last flight may leave, application data may pass."""
-        if self.state is not State.WITHHOLDING:
+        if not self._may(Cause.RELEASED):
             return []
         self._framing.drop_repetitions()
-        return self._open()
+        self._move(Cause.RELEASED)
+        return self._pass_data()
 
-    def abort(self, alert: str) -> list[Event]:
+    def abort(self, alert: Alert) -> list[Event]:
         """End an unfinished handshake with this alert instead of whatever was waiting to be sent."""
-        if self.state in {State.OPEN, State.ENDED}:
+        if not self._may(Cause.ABORTED):
             return []
-        self._framing.alert_instead(alerts.CODES[alert])
-        return [self._end(HandshakeError(f"the handshake was ended with {alert}", alert=alert))]
+        self._framing.alert_instead(alert)
+        error = HandshakeError(f"the handshake was ended with {alert}", alert=alert)
+        return [self._end(error, Cause.ABORTED)]
 
     def send(self, data: bytes) -> None:
         """Protect application data; it comes out of ``data_to_send``."""
-        view = memoryview(data)
-        while view:
-            sent = self._connection.send(view[:_CHUNK])
-            view = view[sent:]
+        self._engine.write(data)
         self._drain()
 
     def close(self) -> None:
         """Say close_notify; nothing can be sent after it."""
         if self.state is State.OPEN:
-            try:
-                self._connection.shutdown()
-            except SSL.Error:
-                binding.clear_errors()
+            self._engine.close()
             self._drain()
-        self.state = State.ENDED
+        if self._may(Cause.OVER):
+            self._move(Cause.OVER)
 
     def verify_again(self) -> None:
         """Have the peer's certificates judged once more: what was accepted may have been revoked since.
@@ -225,7 +190,7 @@ class Session:
 
     def connection_lost(self) -> list[Event]:
         """The transport ended without a close_notify."""
-        if self.state is State.ENDED:
+        if not self._may(Cause.OVER):
             return []
         during = "the session" if self.state is State.OPEN else "the handshake"
         return [self._end(HandshakeError(f"the peer closed the connection during {during}"))]
@@ -235,17 +200,17 @@ class Session:
     @property
     def suite(self) -> Suite:
         """The negotiated cipher suite."""
-        return BY_OPENSSL_NAME[self._connection.get_cipher_name() or ""]
+        return BY_OPENSSL_NAME[self._engine.suite_name or ""]
 
     @property
     def protocol(self) -> str:
         """``TLSv1.2`` or ``DTLSv1.2``."""
-        return self._connection.get_protocol_version_name()
+        return self._engine.protocol
 
     @property
     def server_name(self) -> str | None:
         """The SNI host name that the client sent; None if none, or not ASCII."""
-        name = self._connection.get_servername()
+        name = self._engine.server_name
         return name.decode("ascii") if name is not None and name.isascii() else None
 
     @property
@@ -260,7 +225,7 @@ class Session:
     @property
     def has_extended_master_secret(self) -> bool:
         """Is the master secret bound to the whole handshake (RFC 7627)?"""
-        return binding.has_extended_master_secret(self._connection)
+        return self._engine.has_extended_master_secret
 
     def export(self, label: bytes, length: int) -> bytes:
         """Keying material of this session (RFC 5705), without a context value.
@@ -269,7 +234,7 @@ class Session:
             label: The exporter label, ASCII.
             length: Octets wanted.
         """
-        return self._connection.export_keying_material(label, length)
+        return self._engine.export(label, length)
 
     @property
     def awaits(self) -> str:
@@ -278,11 +243,11 @@ class Session:
             return "the key for the client's identity is still being looked up"
         if self.state is State.WITHHOLDING:
             return "what was agreed on is not durable yet"
-        if self._framing.datagram and (self._answer or (self._offer and self._connection.get_cipher_name())):
-            return f"the peer fell silent: {alerts.SILENCE}"
+        if self._framing.datagram and (self._answer or (self._offer and self._engine.suite_name)):
+            return f"the peer fell silent: {SILENCE}"
         return "the peer has not done its part"
 
-    # --- what the engine asks (binding.CallbackTarget) -----------------------------------------------------
+    # --- what the engine asks (openssl.CallbackTarget) -----------------------------------------------------
 
     def server_psk(self, identity: bytes) -> bytes | None:
         """The answered key, if the engine saw the identity that was resolved."""
@@ -302,13 +267,13 @@ class Session:
         """Keep the peer's Certificate message for the verifier."""
         self._received_chain = chain
 
-    def verify_peer(self) -> str | None:
+    def verify_peer(self) -> Alert | None:
         """Ask the verifier once; its answer holds for every certificate of the chain."""
         if self.endpoint.requires_extended_master_secret and not self._binds_handshake:
             self._failure = HandshakeError(
                 "the peer does not do Extended Master Secret (RFC 7627): without it no key is exported from "
                 "a session by certificate",
-                alert="handshake_failure",
+                alert=Alert.handshake_failure,
             )
             return self._failure.alert
         if self._rejection is None and self.verified_peer is None and self.endpoint.verifier is not None:
@@ -320,18 +285,18 @@ class Session:
                 self._rejection = rejection
         if self._rejection is not None:
             return self._rejection.alert
-        return None if self.verified_peer is not None else "certificate_unknown"
+        return None if self.verified_peer is not None else Alert.certificate_unknown
 
-    def server_name_received(self, connection: SSL.Connection) -> None:
-        """Choose the endpoint for the client's SNI host name."""
-        chosen = self.endpoint if self._select is None else self._select(self.server_name)
+    def server_name_received(self) -> None:
+        """Choose the owner for the client's SNI host name."""
+        chosen = self.owner if self._select is None else self._select(self.server_name)
         if chosen is None:
             self._failure = HandshakeError(
-                "the client asked for a name not served here", alert="unrecognized_name"
+                "the client asked for a name not served here", alert=Alert.unrecognized_name
             )
-        elif chosen is not self.endpoint:
-            self.endpoint = chosen
-            connection.set_context(chosen.context(datagram=self._framing.datagram))
+        elif chosen is not self.owner:
+            self.owner = chosen
+            self._engine.use(self.endpoint.context(datagram=self._framing.datagram))
 
     # --- inside -----------------------------------------------------------------------------------------
 
@@ -346,83 +311,87 @@ class Session:
             unit = self._framing.take() if watching else self._framing.take_available()
             if unit is None:
                 break
-            identity = self._framing.identity(unit) if watching else None
-            if identity is not None and self._framing.reader.suite is not None:
+            identity = self._reader.read(unit) if watching else None
+            if identity is not None and self._reader.suite is not None:
                 self._framing.put_back(unit)
                 self._answer = (identity, None)
-                self.state = State.RESOLVING
-                return [*events, PskIdentityOffered(identity, self._framing.reader.suite)]
-            self._connection.bio_write(unit)
+                self._move(Cause.IDENTITY_OFFERED)
+                return [*events, PskIdentityOffered(identity, self._reader.suite)]
+            self._engine.feed(unit)
             events += self._handshake()
         return events
 
     def _handshake(self) -> list[Event]:
-        binding.clear_errors()
         try:
-            self._connection.do_handshake()
-        except SSL.WantReadError:
-            self._drain()
-            return self.abort(self._failure.alert or "") if self._failure else []
-        except SSL.Error as error:
+            is_complete = self._engine.handshake()
+        except EngineError as error:
             self._drain()
             return [self._end(self._handshake_error(error))]
         self._drain()
         if self._failure is not None:
-            return self.abort(self._failure.alert or "internal_error")
+            return self.abort(self._failure.alert or Alert.internal_error)
+        if not is_complete:
+            return []
         if self.verified_peer is None and not self.suite.key_exchange.uses_psk:
-            return self.abort("certificate_unknown")  # cannot be; and if it could, it would not pass
+            return self.abort(Alert.certificate_unknown)  # cannot be; and if it could, it would not pass
         if self.endpoint.server:
-            self.state = State.WITHHOLDING
+            self._move(Cause.SERVER_DONE)
             return [HandshakeCompleted()]
-        return [HandshakeCompleted(), *self._open()]
+        self._move(Cause.CLIENT_DONE)
+        return [HandshakeCompleted(), *self._pass_data()]
 
-    def _open(self) -> list[Event]:
+    def _pass_data(self) -> list[Event]:
         """The handshake is behind us: whatever came after it is application data."""
-        self.state = State.OPEN
         events = self._read()  # application data may have come in one piece with the last flight
         while self.state is State.OPEN and (unit := self._framing.take_available()) is not None:
-            self._connection.bio_write(unit)
+            self._engine.feed(unit)
             events += self._read()
         return events
 
     def _read(self) -> list[Event]:
         """Everything that the engine can decrypt now."""
         events: list[Event] = []
-        binding.clear_errors()
         try:
-            while True:
-                events.append(DataReceived(self._connection.recv(_CHUNK)))
-        except SSL.WantReadError:
-            pass
-        except SSL.ZeroReturnError:
-            events.append(self._end(None))
-        except SSL.Error as error:
+            while data := self._engine.read():
+                events.append(DataReceived(data))
+            if data is not None:
+                events.append(self._end(None))
+        except EngineError as error:
             events.append(self._end(self._handshake_error(error)))
         self._drain()
         return events
 
     def _drain(self) -> None:
-        while True:
-            try:
-                data = self._connection.bio_read(_CHUNK)
-            except SSL.WantReadError:
-                return
-            self._framing.write(data)
+        for octets in self._engine.drain():
+            self._reader.wrote(octets, datagram=self._framing.datagram)
+            self._framing.write(octets)
 
-    def _end(self, error: HandshakeError | None) -> SessionEnded:
-        self.state = State.ENDED
+    def _may(self, cause: Cause) -> bool:
+        return cause in TRANSITIONS[self.state]
+
+    def _move(self, cause: Cause) -> None:
+        self.state = TRANSITIONS[self.state][cause]
+
+    def _end(self, error: HandshakeError | None, cause: Cause = Cause.OVER) -> SessionEnded:
+        self._move(cause)
         self._answer = None
         self._framing.discard()
         return SessionEnded(error)
 
-    def _handshake_error(self, error: SSL.Error) -> HandshakeError:
+    def _handshake_error(self, error: EngineError) -> HandshakeError:
+        """What it means that the engine ended the session."""
         if self._failure is not None:
             return self._failure
         if self._rejection is not None:
             return HandshakeError(
                 f"the peer's certificate was refused: {self._rejection}", alert=self._rejection.alert
             )
-        if isinstance(error, SSL.SysCallError):
+        if error.alert is not None:
+            told = error.alert.described(datagram=self._framing.datagram)
+            return HandshakeError(f"the peer answered with {told}", alert=error.alert)
+        if not error.reason:
             return HandshakeError("the peer closed the connection during the handshake")
-        reasons = [entry[-1] for entry in (error.args[0] if error.args else ()) if entry[-1]]
-        return alerts.failure(reasons, self._framing.alert_sent(), datagram=self._framing.datagram)
+        reason, sent = error.reason, self._framing.alert_sent()
+        if sent in {Alert.bad_record_mac, Alert.decrypt_error}:
+            reason = "the peer holds another key for the identity, or the identity is unknown here"
+        return HandshakeError(f"the handshake failed: {reason}", alert=sent)

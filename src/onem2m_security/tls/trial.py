@@ -1,6 +1,6 @@
 """Whether the TLS engine does what is built on it, tried once before a port is opened.
 
-binding.py reaches what pyOpenSSL does not show: its objects by underscored names, the engine's callbacks past
+openssl.py reaches what pyOpenSSL does not show: its objects by underscored names, the engine's callbacks past
 it. Another version may have moved them, and then a server would run whose handshakes all fail or, far worse,
 that asks nobody about certificates. So handshakes are done in memory, most of which must be refused.
 """
@@ -13,19 +13,22 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-import cryptography
-import OpenSSL
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
+from ..alerts import Alert
 from ..credentials import Secret
 from ..errors import CertificateRejectedError, ConfigurationError
-from .endpoint import Endpoint, PskOffer, Verifier
+from ..identifiers import CredentialId, EntityId
+from .endpoint import Endpoint, PeerIdentity, PskOffer, Verifier
+from .events import Event, HandshakeCompleted, PskIdentityOffered, SessionEnded
 from .framing import DatagramFraming, Framing, StreamFraming
-from .session import Event, HandshakeCompleted, PskIdentityOffered, Session, SessionEnded, State
+from .openssl import LIBRARIES
+from .session import Session
+from .states import State
 
 _IDENTITY: Final = b"trial@example.com"
 _EXPORT: Final = (b"EXPORTER-oneM2M-Connection", 48)
@@ -65,7 +68,7 @@ def _try_keys(framing: type[Framing]) -> None:
 
 def _try_certificates(framing: type[Framing], own: _Credential) -> None:
     def run(client: Verifier, server: Verifier) -> _Run:
-        def end(verifier: Verifier, *, server: bool) -> Session:
+        def end(verifier: Verifier, *, server: bool) -> Session[Endpoint]:
             endpoint = Endpoint(server=server, psk=False, certificate=own, verifier=verifier)
             return Session(endpoint, framing=framing())
 
@@ -90,7 +93,7 @@ def _try_hellos(framing: type[Framing], own: _Credential) -> None:
         ended = _Run(
             Session(client, framing=framing()), Session(server, framing=framing()), altered=(was, becomes)
         )
-        _require(ended.alerts[1] == "handshake_failure", what)
+        _require(ended.alerts[1] is Alert.handshake_failure, what)
 
 
 class _Run:
@@ -98,8 +101,8 @@ class _Run:
 
     def __init__(
         self,
-        client: Session,
-        server: Session,
+        client: Session[Endpoint],
+        server: Session[Endpoint],
         key: Secret | None = None,
         *,
         altered: tuple[bytes, bytes] = (b"", b""),
@@ -113,7 +116,7 @@ class _Run:
             altered: Octets of the ClientHello, and what comes in their place.
         """
         self.client, self.server, self._key = client, server, key
-        self._events: dict[Session, list[Event]] = {client: [], server: []}
+        self._events: dict[Session[Endpoint], list[Event]] = {client: [], server: []}
         flight = [datagram.replace(*altered) for datagram in client.datagrams_to_send()]
         while flight:
             self._deliver(flight, server)
@@ -121,11 +124,11 @@ class _Run:
             self._deliver(flight, client)
             flight = client.datagrams_to_send()
 
-    def _deliver(self, flight: Sequence[bytes], to: Session) -> None:
+    def _deliver(self, flight: Sequence[bytes], to: Session[Endpoint]) -> None:
         for datagram in flight:
             self._take(to, to.receive(datagram))
 
-    def _take(self, session: Session, events: list[Event]) -> None:
+    def _take(self, session: Session[Endpoint], events: list[Event]) -> None:
         self._events[session] += events
         for event in events:
             if isinstance(event, PskIdentityOffered) and event.identity == _IDENTITY:
@@ -142,7 +145,7 @@ class _Run:
         )
 
     @property
-    def alerts(self) -> list[str | None]:
+    def alerts(self) -> list[Alert | None]:
         """With which alert it ended at the client and at the server; None where it did not."""
         return [
             next((e.error.alert for e in events if isinstance(e, SessionEnded) and e.error), None)
@@ -151,17 +154,28 @@ class _Run:
 
 
 @dataclass(frozen=True, slots=True)
+class _Somebody:
+    """Whose certificate it is does not matter here."""
+
+    peer: EntityId | None = None
+    credential_id: CredentialId | None = None
+    expires: datetime | None = None
+    allowed_ae_ids: tuple[EntityId, ...] = ()
+    targets: tuple[EntityId, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class _Judge:
     """Accepts exactly one chain."""
 
     accepted: tuple[bytes, ...] = field(repr=False)
-    alert = "certificate_revoked"
+    alert = Alert.certificate_revoked
 
-    def verify(self, chain: Sequence[bytes], *, server: bool) -> object:
+    def verify(self, chain: Sequence[bytes], *, server: bool) -> PeerIdentity:
         del server
         if tuple(chain) != self.accepted:
             raise CertificateRejectedError("it is a trial", alert=self.alert)
-        return self
+        return _Somebody()
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +209,6 @@ def _require(done: bool, what: str) -> None:  # noqa: FBT001 - it reads as a sen
 
 def _moved(what: str) -> ConfigurationError:
     return ConfigurationError(
-        f"the installed pyOpenSSL {OpenSSL.__version__} with cryptography {cryptography.__version__} does "
+        f"the installed {LIBRARIES} does "
         f"not {what}: install versions within the bounds of this package's dependencies"
     )

@@ -27,7 +27,7 @@ def write(path, crl, encoding=Encoding.PEM):
 def alert(source, now=NOW):
     with pytest.raises(CertificateRejectedError) as refused:
         source.check(ISSUED, CA.certificate, now)
-    return refused.value.alert
+    return refused.value.alert.name
 
 
 @pytest.mark.parametrize("encoding", [Encoding.PEM, Encoding.DER])

@@ -245,7 +245,7 @@ def test_a_serial_number_that_is_not_positive_is_malformed_and_no_warning_escape
     negative = certificate[:at] + b"\x80" + certificate[at + 1 :]
     with pytest.raises(CertificateRejectedError) as refused:
         PresentedCertificate.parse(negative)
-    assert refused.value.alert == "bad_certificate"
+    assert refused.value.alert.name == "bad_certificate"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with pytest.raises(CertificateRejectedError, match="not positive"):

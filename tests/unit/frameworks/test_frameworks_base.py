@@ -241,7 +241,7 @@ def accept(*keys: ResolvedKey, name: str = "//sp.example/in-cse") -> Acceptor:
 def associate(initiator, authorities: Authorities, key: ResolvedKey | None):
     """Both ends of a finished handshake, without a socket."""
     pair = Pair(initiator.session(), authorities.session(), answer=None if key is None else key.key).run()
-    acceptor = authorities.acceptor(pair.b)
+    acceptor = pair.b.owner
     return initiator.establish(pair.a), acceptor.establish(pair.b, key)
 
 
@@ -284,13 +284,13 @@ def test_the_client_s_host_name_chooses_among_authorities():
     for wanted, acceptor in ((MAF, maf), (Fqdn("mef.example.com"), mef)):
         initiator = dataclasses.replace(A.initiator(), server_name=wanted)
         pair = Pair(initiator.session(), served.session(), answer=A.km).run()
-        assert served.acceptor(pair.b) is acceptor
+        assert pair.b.owner is acceptor
     stranger = dataclasses.replace(A.initiator(), server_name=Fqdn("other.example"))
     assert not Pair(stranger.session(), served.session(), answer=A.km).run().a_completed
     served = Authorities(names, default=maf)
     pair = Pair(stranger.session(), served.session(), answer=A.km).run()
     assert pair.a_completed
-    assert served.acceptor(pair.b) is maf
+    assert pair.b.owner is maf
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "not a name", None])

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from onem2m_security.tls.cookies import CookieGate
 from onem2m_security.tls.endpoint import Endpoint
+from onem2m_security.tls.events import PskIdentityOffered
 from onem2m_security.tls.framing import DatagramFraming
 from onem2m_security.tls.records import client_hello
-from onem2m_security.tls.session import PskIdentityOffered, Session
+from onem2m_security.tls.session import Session
 from test_tls_records import dtls_client, first_flight, hello_of
 
 ADDRESS = b"192.0.2.1 40000"

@@ -8,9 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from link import Conditions, StillClock, prompt, psk_link
+from onem2m_security.alerts import Alert
+from onem2m_security.tls.events import SessionEnded
 from onem2m_security.tls.framing import DatagramFraming, StreamFraming
 from onem2m_security.tls.records import sequence_of, split_datagram
-from onem2m_security.tls.session import SessionEnded, State
+from onem2m_security.tls.states import State
 
 
 def record(body: bytes, *, epoch: int = 0, sequence: int = 0, content_type: int = 22) -> bytes:
@@ -85,7 +87,7 @@ def test_once_the_client_has_answered_nothing_of_an_earlier_flight_leaves():
     framing.write(record(b"ServerHello", sequence=1) + record(b"ServerHelloDone", sequence=2) + last[0])
     framing.write(last[1])
     assert framing.collect() == [b"".join(last)]
-    framing.alert_instead(80)
+    framing.alert_instead(Alert.internal_error)
     [alert] = framing.collect()
     assert sequence_of(alert) == 4  # never used, also not by what did not leave
 
@@ -107,11 +109,11 @@ def test_an_alert_instead_of_the_last_flight_bears_a_sequence_number_that_was_ne
     link.run(until=1)
     session = link.server.session
     assert session.state is State.WITHHOLDING
-    session.abort("internal_error")
+    session.abort(Alert.internal_error)
     [alert] = session.datagrams_to_send()
     [ended] = link.client.receive(alert)
     assert isinstance(ended, SessionEnded)
-    assert ended.error.alert == "internal_error"
+    assert ended.error.alert.name == "internal_error"
 
 
 def test_the_alert_at_the_end_of_what_waits_is_named():
@@ -119,6 +121,6 @@ def test_the_alert_at_the_end_of_what_waits_is_named():
     assert framing.alert_sent() is None
     framing.write(record(b"hello"))
     assert framing.alert_sent() is None
-    framing.alert_instead(40)
-    assert framing.alert_sent() == "handshake_failure"
+    framing.alert_instead(Alert.handshake_failure)
+    assert framing.alert_sent() is Alert.handshake_failure
     assert [len(datagram) for datagram in framing.collect()] == [15]

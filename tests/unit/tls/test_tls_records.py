@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from link import IDENTITY, KEY
 from onem2m_security.tls.endpoint import Endpoint, PskOffer
+from onem2m_security.tls.events import SessionEnded
 from onem2m_security.tls.framing import DatagramFraming
 from onem2m_security.tls.records import (
     client_hello,
@@ -18,7 +19,8 @@ from onem2m_security.tls.records import (
     sequence_of,
     split_datagram,
 )
-from onem2m_security.tls.session import Session, SessionEnded, State
+from onem2m_security.tls.session import Session
+from onem2m_security.tls.states import State
 
 
 def dtls_client(mtu: int = 1232) -> Session:
@@ -123,7 +125,7 @@ def test_an_alert_in_the_clear_ends_an_unfinished_handshake_of_the_engine():
     first_flight(client)
     [ended] = client.receive(datagram_alert(80, 0))
     assert isinstance(ended, SessionEnded)
-    assert ended.error.alert == "internal_error"
+    assert ended.error.alert.name == "internal_error"
     assert client.state is State.ENDED
 
 

@@ -6,11 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from onem2m_security.alerts import Alert
 from onem2m_security.credentials import Secret
 from onem2m_security.errors import ConfigurationError, HandshakeError, IdentifierError
 from onem2m_security.keys import EXPORT_OCTETS, ExportLabel
 from onem2m_security.tls.endpoint import Endpoint, PskOffer
-from onem2m_security.tls.session import DataReceived, PskIdentityOffered, SessionEnded, State
+from onem2m_security.tls.events import DataReceived, PskIdentityOffered, SessionEnded
+from onem2m_security.tls.states import State
 from onem2m_security.tls.suites import CERTIFICATE_SUITES, PSK_SUITES
 from tls_support import IDENTITY, KEY, ONLY_PSK, Pair, client, client_flights, server
 
@@ -86,10 +88,10 @@ def test_the_last_flight_is_withheld_until_it_is_released():
 @pytest.mark.parametrize("alert", ["internal_error", "access_denied", "unknown_psk_identity"])
 def test_a_server_that_cannot_make_it_durable_ends_it_with_an_alert(alert):
     pair = Pair(client(), server()).run(release=False)
-    assert ended(pair.b.abort(alert)).alert == alert
+    assert ended(pair.b.abort(Alert[alert])).alert.name == alert
     pair.run()
     assert not pair.a_completed
-    assert ended(pair.a_events).alert == alert
+    assert ended(pair.a_events).alert.name == alert
     assert pair.a.state is State.ENDED
 
 
@@ -98,29 +100,29 @@ def test_a_server_may_abort_while_it_looks_for_the_key():
     b.receive(a.data_to_send())
     a.receive(b.data_to_send())
     b.receive(a.data_to_send())
-    b.abort("internal_error")
+    b.abort(Alert.internal_error)
     assert b.answer(KEY) == []
-    assert ended(a.receive(b.data_to_send())).alert == "internal_error"
+    assert ended(a.receive(b.data_to_send())).alert.name == "internal_error"
 
 
 def test_a_wrong_key_ends_both_sides_and_names_the_reason():
     pair = Pair(client(), server(), answer=Secret(b"another key")).run()
     assert not pair.a_completed
     assert not pair.b_completed
-    assert ended(pair.b_events).alert == "bad_record_mac"
-    assert ended(pair.a_events).alert == "bad_record_mac"
+    assert ended(pair.b_events).alert.name == "bad_record_mac"
+    assert ended(pair.a_events).alert.name == "bad_record_mac"
     assert "holds another key" in str(ended(pair.a_events))
     assert "holds another key" in str(ended(pair.b_events))
 
 
 def test_an_unknown_identity_looks_like_a_wrong_key():
     unknown = Pair(client(), server(), answer=None).run()
-    assert ended(unknown.a_events).alert == "bad_record_mac"
+    assert ended(unknown.a_events).alert.name == "bad_record_mac"
 
 
 def test_an_unknown_identity_is_named_where_that_is_wanted():
     unknown = Pair(client(), server(hide_unknown_identities=False), answer=None).run()
-    assert ended(unknown.a_events).alert == "unknown_psk_identity"
+    assert ended(unknown.a_events).alert.name == "unknown_psk_identity"
     assert "is it provisioned" in str(ended(unknown.a_events))
 
 
@@ -177,7 +179,7 @@ def test_an_ended_session_ignores_what_comes():
     pair.b.connection_lost()
     assert pair.b.receive(b"anything") == []
     assert pair.b.release() == []
-    assert pair.b.abort("internal_error") == []
+    assert pair.b.abort(Alert.internal_error) == []
 
 
 # --- SNI ---
@@ -201,7 +203,7 @@ def test_the_client_s_host_name_chooses_the_endpoint():
 def test_a_name_that_is_not_served_is_refused_with_its_alert():
     pair = Pair(client(server_name="elsewhere.example"), server(select=lambda _: None)).run()
     assert not pair.a_completed
-    assert ended(pair.a_events).alert == "unrecognized_name"
+    assert ended(pair.a_events).alert.name == "unrecognized_name"
     assert "does not serve the name" in str(ended(pair.a_events))
 
 
@@ -218,7 +220,7 @@ def test_sides_without_a_common_suite_end_with_handshake_failure():
     b = server(select=lambda _: Endpoint(server=True, suites=(PSK_SUITES[-1],)))
     pair = Pair(client(suites=(PSK_SUITES[0],)), b).run()
     assert not pair.a_completed
-    assert ended(pair.a_events).alert == "handshake_failure"
+    assert ended(pair.a_events).alert.name == "handshake_failure"
 
 
 def test_an_endpoint_that_could_negotiate_nothing_is_refused():
