@@ -232,6 +232,7 @@ PUBLIC_OCTETS = {
     "AssociationConfiguration.root_of_trust",
     "AuthenticationVector.autn",
     "AuthenticationVector.rand",
+    "BootstrappingInfoRequest.ua_security_protocol_id",
     "ClientHello.cookie",
     "ClientHello.random",
     "ClientHello.record_sequence",
