@@ -9,7 +9,7 @@ SEED := $(or $(SEED),$(shell od -An -N3 -tu4 /dev/urandom | tr -d ' '))
 PYTEST := $(BIN)/python -m pytest -q --numprocesses logical --maxprocesses 8 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-random test-fresh lint format bench fuzz docs clean
+.PHONY: help setup demo test test-fast test-random test-fresh coverage lint format bench fuzz docs clean
 
 help:  ## Show what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -48,6 +48,9 @@ test-random: .venv/installed-for-development  ## Run the tests that draw at rand
 	@TEST_SEED=$(SEED) PYTEST_ADDOPTS='--hypothesis-seed=$(SEED)' $(PYTEST) -m 'hypothesis or random' $(TESTS) || \
 		{ echo "To repeat it: make test-random SEED=$(SEED) TESTS='$(TESTS)'"; exit 1; }
 
+coverage: .venv/installed-for-development  ## Measure which branches the tests of the rooms take; there is a floor
+	$(PYTEST) -m 'not long' --cov --cov-report=term:skip-covered tests/unit
+
 test-fresh:  ## Try both commands on a new minimal Debian, as root and as a user; needs root and debootstrap
 	tests/support/fresh.sh
 
@@ -55,6 +58,7 @@ lint: .venv/installed-for-development  ## Check style, form and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file tests/mypy.ini
 
 format: .venv/installed-for-development  ## Bring the code into form
 	$(BIN)/ruff format
@@ -70,5 +74,5 @@ docs: .venv/installed-for-development  ## Build the manual into site/
 	$(BIN)/mkdocs build --strict
 
 clean:  ## Remove everything that was made
-	rm -rf .venv build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf .coverage .venv build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
