@@ -10,6 +10,7 @@ import contextlib
 import json
 from collections.abc import Callable
 
+import strangers
 from onem2m_security.credentials import Secret
 from onem2m_security.errors import ConfigurationError, CredentialError, IdentifierError
 from onem2m_security.identifiers import CredentialId, EntityId, Fqdn, KeyIdentifier
@@ -134,3 +135,6 @@ SEEDS: dict[str, list[bytes]] = {
     ],
     "http_segments": [b"/maf/symmKeyReg/ABEiM0RVZneImaq7zN3u%2Fw%3D%3D", b"/a/b/../%FF?x"],
 }
+
+TARGETS.update(strangers.TARGETS)
+SEEDS.update(strangers.SEEDS)
