@@ -49,7 +49,7 @@ test-random: .venv/installed-for-development  ## Run the tests that draw at rand
 		{ echo "To repeat it: make test-random SEED=$(SEED) TESTS='$(TESTS)'"; exit 1; }
 
 coverage: .venv/installed-for-development  ## Measure which branches the tests of the rooms take; there is a floor
-	$(PYTEST) -m 'not long' --cov --cov-report=term:skip-covered tests/unit
+	$(PYTEST) -m 'not long' --cov --cov-report=term:skip-covered --cov-fail-under=58 tests/unit
 
 test-fresh:  ## Try both commands on a new minimal Debian, as root and as a user; needs root and debootstrap
 	tests/support/fresh.sh

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ..durations import parse_duration
+from ..errors import ConfigurationError
 from ..frameworks.steps import REMEMBERED
 from ..identifiers import EntityId, KeyIdentifier
 from ..net.limits import Limits
@@ -196,7 +197,7 @@ def remove_client(data: DataOption, km_id: KmId) -> None:
 
     revoked = asyncio.run(remove())
     if revoked is None:
-        raise typer.BadParameter(f"{km_id} is not a client")
+        raise ConfigurationError(f"{km_id} is not a client")
     if revoked.alias is not None:
         print(_left_to_the_mef(revoked.alias, revoked.ends))
 
