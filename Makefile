@@ -40,7 +40,7 @@ demo: .venv/installed  ## Watch the main job: real servers, a device, an associa
 test: .venv/installed-for-development  ## Run all tests (TESTS=tests/unit/test_keys.py for some)
 	$(PYTEST) $(TESTS)
 
-test-fast: .venv/installed-for-development  ## Run the tests of the rooms: no sockets, no programs of others, under a minute
+test-fast: .venv/installed-for-development  ## Run the tests of the rooms while you type: no network, under a minute
 	$(PYTEST) -m 'not long' tests/unit
 
 test-random: .venv/installed-for-development  ## Run the tests that draw at random on fresh values (SEED=1 for known ones)
