@@ -9,7 +9,7 @@ SEED := $(or $(SEED),$(shell od -An -N3 -tu4 /dev/urandom | tr -d ' '))
 PYTEST := $(BIN)/python -m pytest -q --numprocesses logical --maxprocesses 8 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-random test-fresh lint format bench fuzz docs clean
+.PHONY: help setup demo test test-fast test-random test-fresh coverage lint format bench fuzz docs clean
 
 help:  ## Show what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -40,13 +40,16 @@ demo: .venv/installed  ## Watch the main job: real servers, a device, an associa
 test: .venv/installed-for-development  ## Run all tests (TESTS=tests/unit/test_keys.py for some)
 	$(PYTEST) $(TESTS)
 
-test-fast: .venv/installed-for-development  ## Run the tests of the rooms: no sockets, no programs of others, under a minute
+test-fast: .venv/installed-for-development  ## Run the tests of the rooms while you type: no network, under a minute
 	$(PYTEST) -m 'not long' tests/unit
 
 test-random: .venv/installed-for-development  ## Run the tests that draw at random on fresh values (SEED=1 for known ones)
 	@echo 'Drawing from SEED=$(SEED)'
 	@TEST_SEED=$(SEED) PYTEST_ADDOPTS='--hypothesis-seed=$(SEED)' $(PYTEST) -m 'hypothesis or random' $(TESTS) || \
 		{ echo "To repeat it: make test-random SEED=$(SEED) TESTS='$(TESTS)'"; exit 1; }
+
+coverage: .venv/installed-for-development  ## Measure which branches the tests of the rooms take; there is a floor
+	$(PYTEST) -m 'not long' --cov --cov-report=term:skip-covered --cov-fail-under=58 tests/unit
 
 test-fresh:  ## Try both commands on a new minimal Debian, as root and as a user; needs root and debootstrap
 	tests/support/fresh.sh
@@ -55,6 +58,7 @@ lint: .venv/installed-for-development  ## Check style, form and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file tests/mypy.ini
 
 format: .venv/installed-for-development  ## Bring the code into form
 	$(BIN)/ruff format
@@ -70,5 +74,5 @@ docs: .venv/installed-for-development  ## Build the manual into site/
 	$(BIN)/mkdocs build --strict
 
 clean:  ## Remove everything that was made
-	rm -rf .venv build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf .coverage .venv build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -105,7 +105,7 @@ async def test_the_ports_of_an_entity_b_never_take_more_than_there_is():
         async with EntityB(ID_B, keys=[key]) as b:
             for transport in (Transport.TLS, Transport.TLS, Transport.DTLS, Transport.TLS):
                 await b.listen(LOOPBACK, nothing, transport=transport)
-            places = [port._limits.connections for port in b._ports]
+            places = [port._limits.connections for port in b._ports]  # type: ignore[attr-defined]
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert places.pop(2) == Limits().connections

@@ -10,6 +10,7 @@ import contextlib
 import json
 from collections.abc import Callable
 
+import strangers
 from onem2m_security.credentials import Secret
 from onem2m_security.diameter.messages import (
     APPLICATION_ZN,
@@ -237,3 +238,6 @@ SEEDS: dict[str, list[bytes]] = {
     ],
     "http_segments": [b"/maf/symmKeyReg/ABEiM0RVZneImaq7zN3u%2Fw%3D%3D", b"/a/b/../%FF?x"],
 }
+
+TARGETS.update(strangers.TARGETS)
+SEEDS.update(strangers.SEEDS)

@@ -514,7 +514,8 @@ async def test_openssl_without_its_root_associates_where_the_root_certificate_is
 async def test_b_goes_on_serving_after_every_refusal(tmp_path):
     async with b_in_this_process(endpoint_b(CSE, FOR_A)) as (port, accepted):
         for name, refusal in list(REFUSALS.items())[:8]:
-            options = refusal.shown.files(tmp_path, name.replace(" ", "-").replace(",", ""))
+            files = name.replace(" ", "-").replace(",", "")
+            options = refusal.shown.files(tmp_path, files)  # type: ignore[attr-defined]
             await asyncio.to_thread(s_client, port, *options, *UNTIL_TOLD, suite="ALL")
         assert accepted == []
         printed = await asyncio.to_thread(s_client, port, *Credential.of(A).files(tmp_path, "a"), *UNTIL_TOLD)

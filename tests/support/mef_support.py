@@ -129,7 +129,8 @@ async def provision_mef(
     data: Path, devices: Iterable[Device] = (DEVICE,), targets: Iterable[Target] = (THE_MAF, THE_CSE, OTHER)
 ) -> None:
     async with await Store.open(data) as store:
-        await store.add_many([item.record for item in (*devices, *targets)], replace=True)
+        given: list[Device | Target] = [*devices, *targets]
+        await store.add_many([item.record for item in given], replace=True)
 
 
 @contextlib.asynccontextmanager

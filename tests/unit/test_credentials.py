@@ -96,7 +96,7 @@ def test_a_secret_is_neither_pickled_nor_given_attributes():
         with pytest.raises(TypeError, match="not pickled"):
             refuse(secret)
     with pytest.raises(AttributeError):
-        secret.octets = OCTETS
+        secret.octets = OCTETS  # type: ignore[attr-defined]
 
 
 def resolved(**changes) -> ResolvedKey:

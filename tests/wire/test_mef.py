@@ -213,6 +213,8 @@ async def test_a_kpm_that_changes_between_the_last_check_and_the_commit_gives_no
     }
 
     class Changing(Store):
+        armed = False
+
         async def find(self, kind, key_id, **settings):
             found = await super().find(kind, key_id, **settings)
             if found is not None and self.armed:

@@ -349,7 +349,7 @@ async def test_an_initiator_closes_in_time_although_the_peer_reads_nothing():
         await asyncio.sleep(0)
         await channel.close()
         async with asyncio.timeout(20):
-            await channel._transport.wait_gone()
+            await channel._transport.wait_gone()  # type: ignore[attr-defined]
             with contextlib.suppress(ConnectionError):
                 await writing
         held.set()

@@ -419,5 +419,6 @@ async def test_a_handler_of_a_channel_can_ask_what_its_session_means_now():
             b._provisioned.forget(KPSA.key_id)
             ask.set()
             await eventually(lambda: len(answers) == 2)
-    assert answers[0].association.peer == ID_A
-    assert answers[1] is None
+    first, second = answers
+    assert first.association.peer == ID_A  # type: ignore[attr-defined]
+    assert second is None
