@@ -197,7 +197,7 @@ async def test_an_enrolment_target_may_meet_the_mef_by_certificate_and_fetches_w
 
 def test_an_enrolment_target_needs_some_credential_and_one_for_its_mef():
     with pytest.raises(TypeError, match="how"):
-        MefClient(MEF, Link(LOOPBACK))
+        MefClient(MEF, Link(LOOPBACK))  # type: ignore[call-arg]
     elsewhere = mef_handshake.initiate(CSE, Fqdn("mef.example.org"), THE_CSE.key)
     with pytest.raises(ConfigurationError, match=f"for mef.example.org, not for {MEF}"):
         MefClient(MEF, Link(LOOPBACK), elsewhere)

@@ -81,7 +81,7 @@ async def test_a_bsf_that_offers_only_the_first_version_is_answered(bsf):
     async with between(bsf, first_only) as address:
         context = await Ue(Card(a_subscriber()), BSF, Link(address)).bootstrap()
     assert "AKAv1-MD5" in requests[-1].authorization
-    assert (await bsf.store.gba.find_bootstrapping(context.b_tid)).context.ks == context.ks
+    assert (await bsf.store.bootstrappings.find(context.b_tid)).context.ks == context.ks
 
 
 async def test_a_card_out_of_step_resynchronises_by_itself(tmp_path):

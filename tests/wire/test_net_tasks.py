@@ -12,8 +12,8 @@ from structlog.testing import capture_logs
 from maf_support import ID_A, ID_B, LOOPBACK, eventually, key_of
 from onem2m_security.errors import HandshakeError
 from onem2m_security.frameworks import saef_psk
-from onem2m_security.frameworks.saef_psk import provisioned_key
-from onem2m_security.frameworks.steps import Acceptor, Authorities, Established, ProvisionedKeys
+from onem2m_security.frameworks.resolvers import ProvisionedKeys
+from onem2m_security.frameworks.steps import Acceptor, Authorities, Established
 from onem2m_security.identifiers import KeyIdentifier
 from onem2m_security.net import tcp, udp
 from onem2m_security.net.address import Transport
@@ -23,7 +23,7 @@ from onem2m_security.net.ports import channel_port
 from onem2m_security.net.tasks import Tasks
 from onem2m_security.tls.endpoint import Endpoint
 
-KPSA = provisioned_key(KeyIdentifier.parse("k@b.example.com"), key_of("k"), peer=ID_A)
+KPSA = saef_psk.credential(KeyIdentifier.parse("k@b.example.com"), key_of("k"), peer=ID_A)
 BOTH = pytest.mark.parametrize("transport", Transport)
 INITIATOR = saef_psk.initiate(ID_A, ID_B, KPSA)
 

@@ -400,7 +400,7 @@ async def test_a_maf_refuses_a_certificate_that_is_configured_for_nobody(tmp_pat
 
 async def test_a_maf_client_needs_some_credential_and_one_for_its_maf():
     with pytest.raises(TypeError, match="how"):
-        MafClient(MAF, Link(LOOPBACK))
+        MafClient(MAF, Link(LOOPBACK))  # type: ignore[call-arg]
     with pytest.raises(ConfigurationError, match=f"the credential is for {ID_B}, not for {MAF}"):
         MafClient(MAF, Link(LOOPBACK), initiator_a())
 

@@ -20,6 +20,7 @@ from onem2m_security.net.binding import (
     write_content,
 )
 from onem2m_security.net.limits import Limits
+from onem2m_security.net.link import Link
 from onem2m_security.net.ports import request_client
 from onem2m_security.onem2m.primitives import Operation, RefusedError, Response, Rsc
 
@@ -107,7 +108,7 @@ async def test_a_request_is_refused_in_the_same_words_over_both_transports(tmp_p
     limits = Limits(body_octets=2048)
     async with running_maf(tmp_path, limits=limits) as maf:
         for transport in Transport:
-            client = request_client(transport, B.initiator(), maf.address)
+            client = request_client(Link(maf.address, transport), B.initiator())
             path = ("maf", "symmKeyReg")
             told[transport] = [
                 await client.request(Operation.RETRIEVE, ["x"] * (MAX_SEGMENTS + 1)),

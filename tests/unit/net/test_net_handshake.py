@@ -9,7 +9,6 @@ from onem2m_security.alerts import Alert
 from onem2m_security.errors import HandshakeTimeoutError
 from onem2m_security.frameworks import saef_psk
 from onem2m_security.frameworks.resolvers import ProvisionedKeys
-from onem2m_security.frameworks.saef_psk import provisioned_key
 from onem2m_security.frameworks.steps import Acceptor, Authorities
 from onem2m_security.identifiers import KeyIdentifier
 from onem2m_security.net.handshake import Begin, Commit, Deliver, Fail, Handshake, Resolve, Shut
@@ -18,7 +17,7 @@ from onem2m_security.tls.events import SessionEnded
 from onem2m_security.tls.framing import DatagramFraming, StreamFraming
 from onem2m_security.tls.states import State
 
-KEY = provisioned_key(KeyIdentifier.parse("k@b.example.com"), key_of("k"), peer=ID_A)
+KEY = saef_psk.credential(KeyIdentifier.parse("k@b.example.com"), key_of("k"), peer=ID_A)
 LABEL = b"EXPORTER-oneM2M-Connection"
 
 

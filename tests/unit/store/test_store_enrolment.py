@@ -12,6 +12,7 @@ from onem2m_security.credentials import Secret
 from onem2m_security.errors import ConfigurationError, RecordCorruptedError, StoreError
 from onem2m_security.identifiers import EntityId, Fqdn
 from onem2m_security.net.address import Address, Transport
+from onem2m_security.net.link import Link
 from onem2m_security.release import Release
 from onem2m_security.store import KeyKind, Store
 from onem2m_security.store.records import BootstrapInstruction, ByCertificate, Enrolment
@@ -35,8 +36,8 @@ async def store(tmp_path):
 
 
 async def configure(store, **changes):
-    given = {"mef": Address("127.0.0.1", 1), "transport": Transport.DTLS} | changes
-    return await Enrolee.configure(store, kpm_id=KPM.key_id, kpm=KPM.key, instruction=INSTRUCTION, **given)
+    given = {"kpm_id": KPM.key_id, "kpm": KPM.key, "instruction": INSTRUCTION} | changes
+    return await Enrolee.configure(store, link=Link(Address("127.0.0.1", 1), Transport.DTLS), **given)
 
 
 @pytest.mark.parametrize("kept", [BY_KEY, BY_CERTIFICATE, UNKNOWN], ids=["key", "certificate", "unknown"])
