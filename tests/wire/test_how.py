@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from gba_support import AE, BSF, CSE, CSE_NAF, Card, a_subscriber, running_bsf
-from maf_support import ID_A, ID_B, LOOPBACK, key_of
+from maf_support import ID_A, ID_B, LOOPBACK, eventually, key_of
 from mef_support import CSE as TARGET
 from mef_support import DEVICE, OTHER_CSE, THE_CSE, running_mef
 from onem2m_security.clients.enrolee import Enrolee
@@ -23,7 +23,7 @@ from onem2m_security.frameworks.steps import Initiator, initiator_of
 from onem2m_security.identifiers import KeyIdentifier
 from onem2m_security.net.address import Transport
 from onem2m_security.net.link import Link
-from onem2m_security.net.ports import request_client
+from onem2m_security.net.ports import Port, request_client
 from onem2m_security.onem2m.primitives import Operation, Response, Rsc
 from onem2m_security.store import Store
 
@@ -38,7 +38,7 @@ def by(number: int) -> Initiator:
 
 
 @asynccontextmanager
-async def told_by_whom(transport: Transport) -> AsyncIterator[tuple[Link, list[tuple[str, int]]]]:
+async def told_by_whom(transport: Transport) -> AsyncIterator[tuple[Link, list[tuple[str, int]], Port]]:
     """An Entity B that notes by which credential, and in which session, each request came."""
     asked: list[tuple[str, int]] = []
 
@@ -47,7 +47,8 @@ async def told_by_whom(transport: Transport) -> AsyncIterator[tuple[Link, list[t
         return Response(Rsc.OK)
 
     async with EntityB(ID_B, keys=KEYS) as entity_b:
-        yield Link(await entity_b.listen_requests(LOOPBACK, handle, transport=transport), transport), asked
+        link = Link(await entity_b.listen_requests(LOOPBACK, handle, transport=transport), transport)
+        yield link, asked, entity_b._ports[0]
 
 
 @pytest.mark.parametrize("transport", Transport)
@@ -58,7 +59,7 @@ async def test_a_client_opens_a_session_when_it_is_given_another_way_and_only_th
     async def how():
         return ways[0]
 
-    async with told_by_whom(transport) as (link, asked):
+    async with told_by_whom(transport) as (link, asked, port):
         client = request_client(link, how)
         with pytest.raises(HandshakeError, match="no connection"):
             _ = client.established
@@ -66,6 +67,7 @@ async def test_a_client_opens_a_session_when_it_is_given_another_way_and_only_th
             await client.request(Operation.RETRIEVE, ("x",))
             del ways[0]
         assert client.established.credential.key_id == KEYS[1].key_id
+        await eventually(lambda: port.connections == 1)  # the session of the former way has ended
         await client.close()
     assert [credential for credential, _ in asked] == [str(KEYS[n].credential_id) for n in (0, 0, 1, 1)]
     assert asked[0] == asked[1] != asked[2] == asked[3]
@@ -137,5 +139,9 @@ async def test_an_enrolee_proves_itself_to_its_enrolment_targets_and_to_nobody_e
             assert channel.association.peer == TARGET
             await channel.write(b"hello")
             assert await channel.read() == b"hello"
+        how = enrolee.initiator(TARGET)
+        assert await initiator_of(how) is await initiator_of(how)
+        await enrolee.enrol()
+        assert (await initiator_of(how)).credential == await enrolee.provisioned_key(TARGET)
         with pytest.raises(ConfigurationError, match="not an Enrolment Target"):
             enrolee.initiator(OTHER_CSE)

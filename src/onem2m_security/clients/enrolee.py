@@ -335,9 +335,14 @@ class Enrolee:
         """
         self._check(peer)
 
+        made: dict[KeyIdentifier, Initiator] = {}  # one for as long as Ke is
+
         async def by_kpsa() -> Initiator:
             kpsa = await self.provisioned_key(peer)
-            return saef_psk.initiate(self.local, peer, kpsa, server_name=server_name)
+            if kpsa.key_id not in made:
+                made.clear()
+                made[kpsa.key_id] = saef_psk.initiate(self.local, peer, kpsa, server_name=server_name)
+            return made[kpsa.key_id]
 
         return by_kpsa
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -106,20 +107,32 @@ def channel_port(
     return DatagramListener(authorities, datagram_channels(handler), limits)
 
 
+@dataclass(slots=True, eq=False)
+class _Use:
+    """A client for one initiator, and the requests that it has under way."""
+
+    initiator: Initiator
+    client: RequestClient
+    under_way: int = 0
+
+
 class _LinkClient:
-    """A client of the peer behind a link, whose new sessions prove us in the newest way."""
+    """A client of the peer behind a link, whose new sessions prove us in the newest way.
+
+    Sessions of a former way end with the requests that are under way on them.
+    """
 
     def __init__(self, link: Link, how: How) -> None:
         self._link = link
         self._how = how
-        self._shown: Initiator | None = None
-        self._clients: list[RequestClient] = []
+        self._newest: _Use | None = None
+        self._open: set[_Use] = set()
 
     @property
     def established(self) -> Established:
-        if not self._clients:
+        if self._newest is None:
             raise HandshakeError("no connection was made yet")
-        return self._clients[-1].established
+        return self._newest.client.established
 
     async def request(
         self,
@@ -129,15 +142,33 @@ class _LinkClient:
         content: Mapping[str, Any] | None = None,
         resource_type: int | None = None,
     ) -> Response:
-        initiator = await initiator_of(self._how)
-        if initiator is not self._shown:  # sessions under way end by themselves, or at close
-            self._shown = initiator
-            self._clients.append(_client(self._link, initiator))
-        return await self._clients[-1].request(operation, to, content=content, resource_type=resource_type)
+        use, former = self._use(await initiator_of(self._how)), self._former()
+        use.under_way += 1
+        try:
+            for idle in former:
+                await self._end(idle)
+            return await use.client.request(operation, to, content=content, resource_type=resource_type)
+        finally:
+            use.under_way -= 1
+            if use is not self._newest and not use.under_way:
+                await self._end(use)
+
+    def _use(self, initiator: Initiator) -> _Use:
+        if self._newest is None or self._newest.initiator is not initiator:
+            self._newest = _Use(initiator, _client(self._link, initiator))
+            self._open.add(self._newest)
+        return self._newest
+
+    def _former(self) -> list[_Use]:
+        return [use for use in self._open if use is not self._newest and not use.under_way]
+
+    async def _end(self, use: _Use) -> None:
+        self._open.discard(use)
+        await use.client.close()
 
     async def close(self) -> None:
-        for client in self._clients:
-            await client.close()
+        for use in list(self._open):
+            await self._end(use)
 
 
 def _client(link: Link, initiator: Initiator) -> RequestClient:
