@@ -19,7 +19,7 @@ from ..gba.subscriber import AlgorithmSet, Guss, NafSettings, Subscriber
 from ..identifiers import EntityId, Fqdn, KeyIdentifier
 from ..net.address import Address
 from ..net.limits import Limits
-from ..servers.run import bsf_service
+from ..servers.service import BsfService
 from ..servers.ub import DEFAULT_LIFETIME, DEFAULT_REQUESTS_PER_SECOND
 from ..store.gba import GbaStore
 from ..store.gba_rows import Subscription
@@ -161,12 +161,12 @@ def serve(
 ) -> None:
     """Run a BSF until SIGTERM or SIGINT; prints a line for each port when it accepts clients."""
     log_to_stderr(verbose=verbose)
-    service = bsf_service(
+    service = BsfService(
         fqdn,
         data,
         listen_zn,
-        listen_ub,
-        diameter=listen_diameter,
+        listen_ub=listen_ub,
+        listen_diameter=listen_diameter,
         lifetime=lifetime,
         requests_per_second=ub_rate,
         transports=transport,

@@ -21,7 +21,8 @@ from ..identifiers import EntityId, Fqdn, KeyIdentifier
 from ..net.address import Address, Transport
 from ..net.limits import DATAGRAM_OCTETS_LEAST, DATAGRAM_OCTETS_MOST, Limits
 from ..release import Release
-from ..servers.run import Service, run, serve
+from ..servers.run import Announced, run, serve
+from ..servers.service import Service
 from ..store.store import Store
 
 KEY_FILE_MAX_OCTETS = 4096
@@ -155,7 +156,7 @@ def _say_if_new(data: Path) -> None:
 
 
 def run_services(
-    services: Sequence[Service], *, limits: Limits | None = None, metrics: Address | None = None
+    services: Sequence[Service[Any]], *, limits: Limits | None = None, metrics: Address | None = None
 ) -> None:
     """Run services until SIGTERM or SIGINT.
 
@@ -205,7 +206,7 @@ def _write_key(key: Secret, out: Path) -> None:
         raise ConfigurationError(f"{out} cannot be written: {error.strerror}") from error
 
 
-def _announce(service: Service, address: Address) -> None:
+def _announce(service: Announced, address: Address) -> None:
     """The one line that a server prints when it accepts clients."""
     print(f"{service.name} listening on {address} ({over(service.transports) or 'HTTP'})", flush=True)
 

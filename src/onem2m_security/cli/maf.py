@@ -15,7 +15,7 @@ from ..net.limits import Limits
 from ..release import Release
 from ..servers.enrolees import AssociationPolicy
 from ..servers.maf import DEFAULT_KC_LIFETIME
-from ..servers.run import maf_service
+from ..servers.service import MafService
 from ..store.records import KeyKind, KeyRecord, Revocation
 from ..tls.framing import DEFAULT_MTU
 from .bsf_options import (
@@ -116,7 +116,7 @@ def serve(
     certificates = CertificateOptions(
         cert=cert, key=key, associations=associations, crl=crl, require_crl=require_crl
     )
-    service = maf_service(
+    service = MafService(
         fqdn,
         data,
         listen,

@@ -18,7 +18,7 @@ from ..frameworks.instructions import (
 from ..identifiers import EntityId, KeyIdentifier
 from ..net.limits import Limits
 from ..release import DEFAULT_RELEASE, Release
-from ..servers.run import mef_service
+from ..servers.service import MefService
 from ..store.records import KeyKind, KeyRecord
 from ..tls.framing import DEFAULT_MTU
 from .certificate_options import (
@@ -104,7 +104,7 @@ def serve(
     certificates = CertificateOptions(
         cert=cert, key=key, associations=associations, crl=crl, require_crl=require_crl
     )
-    service = mef_service(
+    service = MefService(
         fqdn,
         data,
         listen,

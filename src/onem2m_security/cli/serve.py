@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,7 +15,7 @@ from ..identifiers import EntityId
 from ..net.limits import Limits
 from ..peer_quotas import PeerQuotas
 from ..servers.enrolees import AssociationPolicy
-from ..servers.run import Service, maf_service, mef_service
+from ..servers.service import MafService, MefService, Service
 from ..servers.settings import MafSettings, MefPeerSettings, MefSettings, load
 from .common import VerboseOption, log_to_stderr, read_key, run_services
 
@@ -42,11 +42,11 @@ def serve(
         run_services(services, limits=limits, metrics=settings.metrics)
 
 
-def _maf(settings: MafSettings, here: Path, limits: Limits) -> Service:
+def _maf(settings: MafSettings, here: Path, limits: Limits) -> Service[Any]:
     names = [mef.fqdn for mef in settings.mefs]
     if len(set(names)) != len(names):
         raise ConfigurationError(f"maf {settings.fqdn}: an MEF is given twice among maf.mefs")
-    return maf_service(
+    return MafService(
         settings.fqdn,
         here / settings.data,
         settings.listen,
@@ -70,8 +70,8 @@ def _mef_client(settings: MefPeerSettings, local: EntityId, here: Path, limits: 
     )
 
 
-def _mef(settings: MefSettings, here: Path, quotas: PeerQuotas) -> Service:
-    return mef_service(
+def _mef(settings: MefSettings, here: Path, quotas: PeerQuotas) -> Service[Any]:
+    return MefService(
         settings.fqdn,
         here / settings.data,
         settings.listen,
