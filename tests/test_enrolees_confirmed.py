@@ -18,6 +18,7 @@ from mef_support import (
     asking_maf,
     running_mef,
 )
+from onem2m_security.configuration.settings import load
 from onem2m_security.errors import HandshakeError
 from onem2m_security.frameworks.saef_maf import initiate_maf_handshake, master_credential
 from onem2m_security.identifiers import KeyIdentifier
@@ -27,7 +28,6 @@ from onem2m_security.net.channel import open_channel
 from onem2m_security.onem2m.fetch_credentials import REFUSAL, FetchedCredential
 from onem2m_security.onem2m.primitives import Response, Rsc
 from onem2m_security.release import MAF_BASE, SYMM_KEY_REG, Release
-from onem2m_security.servers.settings import load
 from onem2m_security.store import KeyKind, Store
 from programs import kc_rows, m2msec
 

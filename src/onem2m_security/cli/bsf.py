@@ -12,6 +12,7 @@ from typing import Annotated, Any, Self, TypeVar
 import typer
 
 from ..clients.card import SoftwareCard
+from ..configuration.key_files import KEY_FORMAT, read_key
 from ..durations import parse_duration
 from ..errors import ConfigurationError
 from ..gba.keys import Impi, KeyChoice
@@ -27,7 +28,6 @@ from ..store.records import KeyKind, KeyRecord
 from ..tls.framing import DEFAULT_MTU
 from .common import (
     ALL_TRANSPORTS,
-    KEY_FORMAT,
     DataOption,
     FqdnOption,
     JsonOption,
@@ -41,7 +41,6 @@ from .common import (
     log_to_stderr,
     open_store,
     parsed,
-    read_key,
     run_services,
 )
 from .tables import add_record, print_rows, read_records

@@ -15,6 +15,8 @@ from ..clients.card import SoftwareCard
 from ..clients.entity_a import associate_by_gba, associate_through_maf, gba_suite
 from ..clients.maf import MafClient
 from ..clients.ue import Ue
+from ..configuration.key_files import KEY_FORMAT, read_key
+from ..configuration.suite_names import parse_suite
 from ..errors import ConfigurationError
 from ..frameworks import bootstrap_gba
 from ..frameworks.saef_psk import provisioned_key
@@ -25,25 +27,12 @@ from ..net.address import Address, Transport
 from ..net.channel import Channel
 from ..net.limits import Limits
 from ..release import Release
-from ..tls.suites import PSK_SUITES, Suite
-from .common import KEY_FORMAT, parsed, read_key
+from ..tls.suites import Suite
+from .common import parsed
 from .mef_options import MefAddress
 
 BsfAddress = MefAddress
 """``FQDN=HOST:PORT``; a BSF is the MEF of the GBA-based framework (8.3.2.3)."""
-
-
-def parse_suite(text: str) -> Suite:
-    """A cipher suite for pre-shared keys, by its IANA name or its OpenSSL name.
-
-    Raises:
-        ConfigurationError: It is none.
-    """
-    for suite in PSK_SUITES:
-        if text in {suite.name, suite.openssl_name}:
-            return suite
-    names = ", ".join(suite.openssl_name for suite in PSK_SUITES)
-    raise ConfigurationError(f"{text[:60]!r} is not a cipher suite for pre-shared keys: {names}")
 
 
 CardOption = Annotated[

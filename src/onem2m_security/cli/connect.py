@@ -18,6 +18,7 @@ from ..certificates.verification import VerifiedPeer
 from ..clients.entity_a import associate, associate_by_certificate, associate_through_maf
 from ..clients.entity_b import EntityB
 from ..clients.maf import MafClient
+from ..configuration.key_files import read_key
 from ..credentials import ResolvedKey
 from ..errors import ConfigurationError
 from ..frameworks.saef_maf import master_credential
@@ -77,7 +78,6 @@ from .common import (
     entity_parser,
     log_to_stderr,
     parsed,
-    read_key,
 )
 from .enrol import CredentialsOption, associate_enrolled, check_alone
 from .mef_options import MefKeyFilesOption, MefKeyIdsOption, MefsOption, mef_clients

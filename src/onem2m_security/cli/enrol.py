@@ -11,6 +11,7 @@ import typer
 from ..certificates.flavours import Flavour
 from ..clients.enrolee import Enrolee
 from ..clients.entity_a import associate, associate_through_maf
+from ..configuration.key_files import KEY_FORMAT, read_key
 from ..errors import ConfigurationError
 from ..frameworks import bootstrap_certificate
 from ..frameworks.bootstrap_psk import EnrolmentKey
@@ -34,7 +35,6 @@ from .certificate_options import (
     TrustAnchorOption,
 )
 from .common import (
-    KEY_FORMAT,
     DataOption,
     JsonOption,
     MtuOption,
@@ -46,7 +46,6 @@ from .common import (
     log_to_stderr,
     open_store,
     parsed,
-    read_key,
 )
 from .mef import ExpiryOption
 

@@ -31,7 +31,7 @@ COMMANDS: Final = {
     "connect": LazyCommand("connect", "connect", "Be Entity A: associate with Entity B."),
     "listen": LazyCommand("connect", "listen", "Be Entity B: accept associations."),
     "enrol": LazyCommand("enrol", "enrol", "Be an Enrolee: bootstrap with an MEF."),
-    "serve": LazyCommand("serve", "serve", "Run the MAFs and MEFs of a configuration file."),
+    "serve": LazyCommand("serve", "serve", "Run the MAFs, MEFs and BSFs of a configuration file."),
     "maf": LazyCommand("maf", "app", "The M2M Authentication Function."),
     "mef": LazyCommand("mef", "app", "The M2M Enrolment Function."),
     "bsf": LazyCommand("bsf", "app", "The Bootstrapping Server Function of GBA."),

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ..configuration.key_files import KEY_FORMAT
 from ..durations import parse_duration
 from ..frameworks.instructions import (
     DEFAULT_ENROLMENT_EXPIRY,
@@ -31,7 +32,6 @@ from .certificate_options import (
 )
 from .common import (
     ALL_TRANSPORTS,
-    KEY_FORMAT,
     DataOption,
     FqdnOption,
     JsonOption,

@@ -8,13 +8,14 @@ from typing import Annotated, Self
 import typer
 
 from ..clients.mef import MefClient
+from ..configuration.key_files import KEY_FORMAT, read_key
 from ..errors import ConfigurationError
 from ..frameworks.bootstrap_psk import target_key
 from ..identifiers import EntityId, Fqdn, KeyIdentifier
 from ..net.address import Address, Transport
 from ..net.limits import Limits
 from ..servers.enrolees import AssociationRule
-from .common import KEY_FORMAT, parsed, read_key
+from .common import parsed
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,113 @@
+"""An entity that is about to meet one of its peers: what is needed for it, whatever the framework."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from ..certificates.configuration import AssociationConfiguration
+from ..certificates.crl import CrlSource
+from ..clients.maf import MafClient
+from ..errors import ConfigurationError
+from ..frameworks.steps import Initiator
+from ..identifiers import EntityId, Fqdn
+from ..net.address import Address, Transport
+from ..net.limits import Limits
+from ..release import Release
+
+
+class Role(enum.Enum):
+    """What a peer is to us."""
+
+    ENTITY_B = "Entity B"
+    MAF = "MAF"
+    MEF = "MEF"
+    BSF = "BSF"
+
+
+class Proof(Protocol):
+    """How we prove ourselves: a member of ``prove``."""
+
+    async def initiator(self, meeting: Meeting) -> Initiator:
+        """How we begin a handshake with this peer."""
+
+    def maf_client(self, meeting: Meeting) -> AbstractAsyncContextManager[MafClient]:
+        """Ourselves as a client of this peer, a MAF."""
+
+
+class Trusted(Protocol):
+    """What a certificate must prove: a member of ``trust``."""
+
+    require_crl: bool
+
+    @property
+    def release(self) -> Release:
+        """Whose rules it follows."""
+
+    def configuration(self, peer: EntityId, here: Path) -> AssociationConfiguration:
+        """The standard's form of it."""
+
+    def crls(self, here: Path) -> CrlSource | None:
+        """Where Certificate Revocation Lists are."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meeting:
+    """Who meets whom, where, and how.
+
+    Attributes:
+        local: The identity that we assume.
+        peer: The peer's identity.
+        role: What it is to us.
+        address: Where it listens.
+        transport: Over what.
+        diameter: Whether it, a BSF, is asked over Diameter.
+        release: Whose messages and identifiers to use.
+        server_name: SNI host name; None for the peer's own.
+        prove: How we prove ourselves.
+        trust: What its certificate must prove; None where it has none.
+        limits: Bounds on time and size.
+        here: The directory that relative file names are relative to.
+        data: Our own data directory, for what an enrolment left there; None for none.
+        meet: How to meet another peer on the way.
+    """
+
+    local: EntityId
+    peer: EntityId
+    role: Role
+    address: Address
+    transport: Transport
+    diameter: bool
+    release: Release
+    server_name: Fqdn | None
+    prove: Proof
+    trust: Trusted | None
+    limits: Limits
+    here: Path
+    data: Path | None
+    meet: Callable[[EntityId, Role], Meeting]
+
+    @property
+    def fqdn(self) -> Fqdn:
+        """The FQDN of a MAF, MEF or BSF.
+
+        Raises:
+            IdentifierError: It has none.
+        """
+        return Fqdn.parse(str(self.peer))
+
+    async def initiator(self) -> Initiator:
+        """How we begin a handshake with the peer: our proof decides.
+
+        Raises:
+            SecurityFrameworkError: As the framework says.
+        """
+        return await self.prove.initiator(self)
+
+    def cannot(self, what: str) -> ConfigurationError:
+        """The error for a proof that does not fit the peer."""
+        return ConfigurationError(f"peer {self.peer}: {what}, and here it is {self.role.value}")
