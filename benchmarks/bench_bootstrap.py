@@ -29,10 +29,9 @@ from onem2m_security.cli.common import log_to_stderr
 from onem2m_security.credentials import Secret
 from onem2m_security.demo.maf import server
 from onem2m_security.errors import HandshakeError
-from onem2m_security.frameworks import bootstrap_psk
+from onem2m_security.frameworks import bootstrap_psk, maf_handshake
 from onem2m_security.frameworks.bootstrap_psk import EnrolmentKey, export_enrolment_key
 from onem2m_security.frameworks.instructions import BootstrapInstruction, enrolee_record, target_record
-from onem2m_security.frameworks.saef_maf import initiate_maf_handshake
 from onem2m_security.frameworks.steps import Initiator
 from onem2m_security.identifiers import EntityId, Fqdn, KeyIdentifier
 from onem2m_security.net.address import Address
@@ -64,11 +63,11 @@ class Enrolee:
         return KeyIdentifier(f"device{self.number}", MEF)
 
     def at_mef(self) -> Initiator:
-        return bootstrap_psk.initiate(self.entity, MEF, bootstrap_psk.enrolee_key(self.kpm_id, KPM))
+        return bootstrap_psk.initiate(self.entity, MEF, bootstrap_psk.credential(self.kpm_id, KPM))
 
     def at_maf(self, key: EnrolmentKey) -> Initiator:
         km = key.master_credential(Release.R1, MAF)
-        return initiate_maf_handshake(self.entity, MAF, km, key.ke_id.base64)
+        return maf_handshake.initiate(self.entity, MAF, km, key.ke_id.base64)
 
 
 @dataclass

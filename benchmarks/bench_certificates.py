@@ -28,7 +28,7 @@ from onem2m_security.certificates.configuration import AssociationConfiguration
 from onem2m_security.certificates.local import LocalCertificate
 from onem2m_security.cli.common import log_to_stderr
 from onem2m_security.clients.entity_b import EntityB
-from onem2m_security.frameworks.saef_certificate import accepting_endpoint
+from onem2m_security.frameworks import saef_certificate
 from onem2m_security.identifiers import EntityId
 from onem2m_security.net.address import Address
 from onem2m_security.net.channel import Channel
@@ -69,7 +69,7 @@ async def serve(directory: Path) -> None:
         while await channel.read():
             pass
 
-    endpoint = accepting_endpoint(certificate, [configuration], psk=False)
+    endpoint = saef_certificate.accept(certificate, [configuration], psk=False)
     async with EntityB(EntityId("/b"), endpoint=endpoint, limits=MANY) as entity_b:
         bound = await entity_b.listen(Address("127.0.0.1", 0), accepted)
         print(bound.port, flush=True)

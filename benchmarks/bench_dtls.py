@@ -25,7 +25,7 @@ from pathlib import Path
 
 from onem2m_security.cli.common import log_to_stderr
 from onem2m_security.clients.entity_b import EntityB
-from onem2m_security.frameworks.saef_psk import provisioned_key
+from onem2m_security.frameworks import saef_psk
 from onem2m_security.identifiers import EntityId, KeyIdentifier
 from onem2m_security.net.address import Address, Transport
 from onem2m_security.net.channel import Channel
@@ -127,7 +127,7 @@ async def serve() -> None:
         while await channel.read():
             pass
 
-    kpsa = provisioned_key(KeyIdentifier.parse(IDENTITY), KM, peer=EntityId("/a"))
+    kpsa = saef_psk.credential(KeyIdentifier.parse(IDENTITY), KM, peer=EntityId("/a"))
     async with EntityB(EntityId("/b"), keys=[kpsa], limits=PATIENT) as b:
         bound = await b.listen(Address("127.0.0.1", 0), accepted, transport=Transport.DTLS)
         print(bound.port, flush=True)

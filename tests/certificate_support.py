@@ -53,7 +53,7 @@ def initiator_a(certificate: LocalCertificate | None = None, configuration=FOR_B
 def endpoint_b(
     *configurations: AssociationConfiguration, certificate: LocalCertificate | None = None, **more
 ):
-    return saef_certificate.accepting_endpoint(
+    return saef_certificate.accept(
         certificate or B.local(), configurations or [FOR_A], release=Release.R1, **more
     )
 

@@ -12,7 +12,7 @@ from maf_support import LOOPBACK, key_of
 from onem2m_security.clients.bsf import NafClient
 from onem2m_security.clients.ue import Ue
 from onem2m_security.credentials import Secret
-from onem2m_security.frameworks.saef_psk import provisioned_key
+from onem2m_security.frameworks import saef_gba, saef_psk
 from onem2m_security.gba import digest
 from onem2m_security.gba.aka import AkaResult, Success, Usim
 from onem2m_security.gba.digest_headers import Challenge, DigestAlgorithm
@@ -22,6 +22,7 @@ from onem2m_security.gba.ub_messages import UbRequest, UbResponse
 from onem2m_security.identifiers import EntityId, Fqdn, KeyIdentifier
 from onem2m_security.net.address import Address, Transport
 from onem2m_security.net.limits import Limits
+from onem2m_security.net.link import Link
 from onem2m_security.net.ub import UbListener
 from onem2m_security.servers.bsf import Bsf
 from onem2m_security.servers.run import Server
@@ -94,11 +95,9 @@ class Naf:
     def client(self, address: Address, *, naf: Fqdn | None = None, transport=Transport.TLS) -> NafClient:
         return NafClient(
             BSF,
-            address,
-            local=self.entity,
+            Link(address, transport),
+            saef_gba.initiate_zn(self.entity, BSF, saef_psk.credential(self.key_id, key_of(self.name))),
             naf=naf or self.fqdns[0],
-            key=provisioned_key(self.key_id, key_of(self.name)),
-            transport=transport,
         )
 
 
@@ -117,7 +116,7 @@ class RunningBsf:
     zn: Address
 
     def ue(self, card: Card | None = None, limits: Limits | None = None) -> Ue:
-        return Ue(card or Card(a_subscriber()), BSF, self.ub, limits=limits)
+        return Ue(card or Card(a_subscriber()), BSF, Link(self.ub, limits=limits))
 
 
 async def provision(store: Store, subscriptions: Iterable[Subscription] | None = None) -> None:

@@ -13,7 +13,8 @@ from certs import Authority
 from link import DEADLINE, IDENTITY, Conditions, Link, ServerSide, VirtualClock, fate, psk_link
 from onem2m_security.certificates.configuration import AssociationConfiguration
 from onem2m_security.credentials import Secret
-from onem2m_security.frameworks.saef_certificate import accepting_endpoint, initiate
+from onem2m_security.frameworks import saef_certificate
+from onem2m_security.frameworks.saef_certificate import initiate
 from onem2m_security.identifiers import EntityId
 from onem2m_security.tls.framing import DatagramFraming
 from onem2m_security.tls.records import (
@@ -139,7 +140,7 @@ def certificate_link(conditions: Conditions, seed: int, authority: Authority, ro
         )
 
     initiator = initiate(EntityId("/a"), a, configuration("b", "/b"))
-    endpoint = accepting_endpoint(b, [configuration("a", "/a")])
+    endpoint = saef_certificate.accept(b, [configuration("a", "/a")])
     return Link(
         initiator.session(framing=DatagramFraming(conditions.mtu)),
         ServerSide(endpoint, None, conditions),

@@ -10,16 +10,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from onem2m_security.clients.entity_a import associate_through_maf
+from onem2m_security.clients.entity_a import associate
 from onem2m_security.clients.entity_b import EntityB
 from onem2m_security.clients.maf import MafClient
 from onem2m_security.credentials import Secret
-from onem2m_security.frameworks.saef_maf import initiate_maf_handshake, master_credential
+from onem2m_security.frameworks import maf_handshake
 from onem2m_security.frameworks.steps import Initiator
 from onem2m_security.identifiers import EntityId, Fqdn, KeyIdentifier
 from onem2m_security.net.address import Address
 from onem2m_security.net.http_client import HttpClient
 from onem2m_security.net.limits import Limits
+from onem2m_security.net.link import Link
 from onem2m_security.net.tcp import Listener
 from onem2m_security.servers.maf import DEFAULT_KC_LIFETIME, Maf
 from onem2m_security.servers.run import Server
@@ -67,11 +68,13 @@ class Client:
         )
 
     def initiator(self, km: Secret | None = None) -> Initiator:
-        return initiate_maf_handshake(self.entity, MAF, master_credential(self.km_id, km or self.km))
+        return maf_handshake.initiate(self.entity, MAF, maf_handshake.credential(self.km_id, km or self.km))
 
     def maf_client(self, address: Address, limits: Limits | None = None) -> MafClient:
-        credential = master_credential(self.km_id, self.km)
-        return MafClient(MAF, address, local=self.entity, km=credential, limits=limits)
+        credential = maf_handshake.credential(self.km_id, self.km)
+        return MafClient(
+            MAF, Link(address, limits=limits), maf_handshake.initiate(self.entity, MAF, credential)
+        )
 
 
 A = Client("a", ID_A, (ID_B,))
@@ -137,7 +140,7 @@ async def the_main_job(address: Address) -> None:
     async with EntityB(ID_B, mafs=[B.maf_client(address)]) as b:
         bound = await b.listen(LOOPBACK, echo)
         client = A.maf_client(address)
-        async with await associate_through_maf(bound, local=ID_A, peer=ID_B, maf=client) as channel:
+        async with await associate(Link(bound), client.initiator(ID_B)) as channel:
             assert channel.association.peer == ID_B
             await channel.write(b"still here")
             assert await channel.read() == b"still here"

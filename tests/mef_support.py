@@ -11,16 +11,16 @@ from pathlib import Path
 from maf_support import LOOPBACK, MAF, B, key_of
 from onem2m_security.clients.mef import MefClient
 from onem2m_security.credentials import ResolvedKey, Secret
-from onem2m_security.frameworks import bootstrap_psk
+from onem2m_security.frameworks import bootstrap_psk, maf_handshake, mef_handshake
 from onem2m_security.frameworks.bootstrap_psk import EnrolmentKey, export_enrolment_key
 from onem2m_security.frameworks.instructions import BootstrapInstruction, enrolee_record, target_record
-from onem2m_security.frameworks.saef_maf import initiate_maf_handshake
 from onem2m_security.frameworks.steps import REMEMBERED, Established, Initiator
 from onem2m_security.identifiers import EntityId, Fqdn, KeyIdentifier
 from onem2m_security.net.address import Address
 from onem2m_security.net.channel import open_channel
 from onem2m_security.net.http import http_protocol
 from onem2m_security.net.limits import Limits
+from onem2m_security.net.link import Link
 from onem2m_security.net.tcp import Listener
 from onem2m_security.onem2m.primitives import Request, Response
 from onem2m_security.release import Release
@@ -70,7 +70,7 @@ class Device:
 
     @property
     def initiator(self) -> Initiator:
-        key = bootstrap_psk.enrolee_key(self.kpm_id, self.kpm)
+        key = bootstrap_psk.credential(self.kpm_id, self.kpm)
         return bootstrap_psk.initiate(self.entity, self.mef, key)
 
     async def enrol(self, address: Address) -> EnrolmentKey:
@@ -80,7 +80,7 @@ class Device:
 
     def maf_initiator(self, key: EnrolmentKey, identity: str | None = None, maf: Fqdn = MAF) -> Initiator:
         km = key.master_credential(self.release, maf)
-        return initiate_maf_handshake(self.entity, maf, km, identity or self.release.wire(key.ke_id))
+        return maf_handshake.initiate(self.entity, maf, km, identity or self.release.wire(key.ke_id))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +93,16 @@ class Target:
     @property
     def key(self) -> ResolvedKey:
         name = "target-" + self.entity.text.strip("/").replace("/", ".")
-        return bootstrap_psk.target_key(KeyIdentifier(name, self.mef), key_of(f"{name} at {self.mef}"))
+        return mef_handshake.credential(KeyIdentifier(name, self.mef), key_of(f"{name} at {self.mef}"))
 
     @property
     def record(self) -> KeyRecord:
         return target_record(self.key.key_id, self.key.key, self.entity)
 
     def client(self, address: Address, limits: Limits | None = None) -> MefClient:
-        return MefClient(self.mef, address, local=self.entity, key=self.key, limits=limits)
+        return MefClient(
+            self.mef, Link(address, limits=limits), mef_handshake.initiate(self.entity, self.mef, self.key)
+        )
 
 
 DEVICE = Device("device")

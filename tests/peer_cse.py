@@ -9,13 +9,14 @@ from onem2m_security import (
     EntityId,
     Fqdn,
     KeyIdentifier,
+    Link,
     MafClient,
     MefClient,
     Response,
     Rsc,
     Secret,
-    master_credential,
-    target_key,
+    maf_handshake,
+    mef_handshake,
 )
 
 
@@ -26,12 +27,13 @@ async def main(cse_id: str, maf: str, mef: str) -> None:
     maf_id, mef_id = Fqdn("maf.example.com"), Fqdn("mef.example.com")
     maf_client = MafClient(
         maf_id,
-        Address.parse(maf),
-        local=local,
-        km=master_credential(KeyIdentifier("b", maf_id), km),
+        Link(Address.parse(maf)),
+        maf_handshake.initiate(local, maf_id, maf_handshake.credential(KeyIdentifier("b", maf_id), km)),
     )
     mef_client = MefClient(
-        mef_id, Address.parse(mef), local=local, key=target_key(KeyIdentifier("cse", mef_id), at_mef)
+        mef_id,
+        Link(Address.parse(mef)),
+        mef_handshake.initiate(local, mef_id, mef_handshake.credential(KeyIdentifier("cse", mef_id), at_mef)),
     )
 
     async def handle(request, established):

@@ -13,12 +13,11 @@ from onem2m_security import (
     EntityId,
     Fqdn,
     KeyIdentifier,
+    Link,
     Operation,
     Release,
     Secret,
     Store,
-    Transport,
-    obtain_connection_key,
     request_client,
     saef_maf,
     saef_psk,
@@ -30,7 +29,7 @@ MAF_ID = Fqdn("maf.example.com")
 async def register(initiator, address: str, originator: str | None = None) -> list:
     if originator is not None:
         initiator = dataclasses.replace(initiator, local=EntityId.parse(originator))
-    client = request_client(Transport.TLS, initiator, Address.parse(address))
+    client = request_client(Link(Address.parse(address)), initiator)
     content = {"m2m:ae": {"api": "Ntest", "rr": False, "srv": ["3"]}}
     response = await client.request(Operation.CREATE, ("in-cse",), content=content, resource_type=2)
     await client.close()
@@ -50,11 +49,11 @@ async def main(data: str, release: str, own_id: str, cse_id: str, mef: str, maf:
             kpm_id=KeyIdentifier.parse("device@mef.example.com"),
             kpm=kpm,
             instruction=instruction,
-            mef=Address.parse(mef),
+            link=Link(Address.parse(mef)),
         )
         direct = saef_psk.initiate(enrolee.local, peer, await enrolee.provisioned_key(peer))
-        client = await enrolee.maf_client(MAF_ID, Address.parse(maf))
-        kc = await obtain_connection_key(client, peer, release=enrolee.release)
+        client = enrolee.maf_client(MAF_ID, Link(Address.parse(maf)))
+        kc = await client.connection_key(peer, release=enrolee.release)
         through_maf = saef_maf.initiate(enrolee.local, peer, kc, release=enrolee.release)
         answers = {
             "direct": await register(direct, cse),

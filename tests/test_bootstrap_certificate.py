@@ -21,11 +21,12 @@ from onem2m_security.clients.entity_b import EntityB
 from onem2m_security.clients.mef import MefClient, resolver
 from onem2m_security.credentials import Framework
 from onem2m_security.errors import ConfigurationError, HandshakeError
-from onem2m_security.frameworks import bootstrap_certificate, saef_certificate
+from onem2m_security.frameworks import bootstrap_certificate, mef_handshake, saef_certificate, saef_psk
 from onem2m_security.frameworks.instructions import BootstrapInstruction
 from onem2m_security.identifiers import EntityId, Fqdn, KeyIdentifier
 from onem2m_security.keys import ExportLabel, kpsa_for
 from onem2m_security.net.channel import open_channel
+from onem2m_security.net.link import Link
 from onem2m_security.release import Release
 from onem2m_security.servers.mef import Mef
 from onem2m_security.servers.run import Server
@@ -51,7 +52,7 @@ async def certificate_mef(data, *clients, release=Release.R1, **more):
     """An MEF with pre-provisioned Enrolees and Enrolment Targets, and these clients with certificates."""
     await provision_mef(data)
     store = await Store.open(data)
-    endpoint = bootstrap_certificate.accepting_endpoint(
+    endpoint = bootstrap_certificate.accept(
         THE_MEF.local(), clients or [FOR_ENROLEE], release=release, **more
     )
     async with Server(store, [Mef(store, MEF, endpoint=endpoint, release=release)]) as server:
@@ -147,7 +148,7 @@ async def test_a_client_without_targets_is_an_enrolment_target_and_gets_no_ke(tm
 def test_an_mef_has_to_know_who_its_clients_are():
     anybody = flavoured(Flavour.DEVICE, name="the lab")
     with pytest.raises(ConfigurationError, match=r"'the lab' has no identity"):
-        bootstrap_certificate.accepting_endpoint(THE_MEF.local(), [anybody])
+        bootstrap_certificate.accept(THE_MEF.local(), [anybody])
 
 
 def test_an_enrolee_is_configured_for_its_mef():
@@ -179,7 +180,7 @@ async def test_an_enrolment_target_may_meet_the_mef_by_certificate_and_fetches_w
         met = saef_certificate.initiate_with_function(
             Framework.MEF_HANDSHAKE, local, MEF, AUTHORITY.issue(None, name).local(), FOR_MEF
         )
-        return MefClient(MEF, address, local=local, initiator=met)
+        return MefClient(MEF, Link(address), met)
 
     async with certificate_mef(tmp_path, *clients) as (address, store):
         exported = await bootstrap(address)
@@ -193,9 +194,12 @@ async def test_an_enrolment_target_may_meet_the_mef_by_certificate_and_fetches_w
         await other.close()
 
 
-def test_an_enrolment_target_needs_some_credential():
-    with pytest.raises(ConfigurationError, match="key or a certificate"):
-        MefClient(MEF, LOOPBACK, local=CSE)
+def test_an_enrolment_target_needs_some_credential_and_one_for_its_mef():
+    with pytest.raises(TypeError, match="how"):
+        MefClient(MEF, Link(LOOPBACK))
+    elsewhere = mef_handshake.initiate(CSE, Fqdn("mef.example.org"), THE_CSE.key)
+    with pytest.raises(ConfigurationError, match=f"for mef.example.org, not for {MEF}"):
+        MefClient(MEF, Link(LOOPBACK), elsewhere)
 
 
 # --- the Enrolee as a device runs it ---
@@ -207,8 +211,7 @@ async def enrolee_at(address, store, release=Release.R1, **more):
         initiator=initiator(release=release),
         instruction=BootstrapInstruction(ENROLEE, (MAF_ID, CSE), release=release),
         ends=THE_ENROLEE.local().expires,
-        mef=address,
-        limits=PATIENT,
+        link=Link(address, limits=PATIENT),
         **more,
     )
 
@@ -222,7 +225,7 @@ async def test_from_a_certificate_to_keys_for_a_maf_and_a_cse(tmp_path, release)
     ):
         enrolee = await enrolee_at(mef, store, release)
         key = await enrolee.enrol()
-        client = await enrolee.maf_client(MAF, maf.address, limits=PATIENT)
+        client = enrolee.maf_client(MAF, Link(maf.address, limits=PATIENT))
         await client.handshake()
         await client.close()
         assert any(r.source == ENROLEE for r in await maf.store.records(KeyKind.KM))
@@ -236,7 +239,7 @@ async def test_from_a_certificate_to_keys_for_a_maf_and_a_cse(tmp_path, release)
         async with EntityB(CSE, resolvers=[resolver([at_mef])]) as b:
             bound = await b.listen(LOOPBACK, handler)
             kpsa = await enrolee.provisioned_key(CSE)
-            async with await associate(bound, local=ENROLEE, peer=CSE, kpsa=kpsa) as channel:
+            async with await associate(Link(bound), saef_psk.initiate(ENROLEE, CSE, kpsa)) as channel:
                 assert channel.association.peer == CSE
                 await eventually(lambda: accepted)
         await at_mef.close()
@@ -264,7 +267,7 @@ async def test_the_enrolee_does_not_believe_ke_to_outlive_its_certificate(tmp_pa
             initiator=initiator(),
             instruction=BootstrapInstruction(ENROLEE, (MAF_ID,)),
             ends=ends,
-            mef=mef,
+            link=Link(mef),
         )
         assert (await enrolee.enrol()).expires == ends
 

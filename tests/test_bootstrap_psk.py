@@ -12,7 +12,7 @@ from maf_support import MAF, key_of
 from mef_support import CSE, DEVICE, MEF, THE_MAF
 from onem2m_security.credentials import Framework, Secret
 from onem2m_security.errors import CredentialError
-from onem2m_security.frameworks import bootstrap_psk
+from onem2m_security.frameworks import bootstrap_psk, mef_handshake
 from onem2m_security.frameworks.bootstrap_psk import EnrolmentKey, export_enrolment_key
 from onem2m_security.frameworks.steps import Acceptor, ProvisionedKeys
 from onem2m_security.identifiers import EntityId, Fqdn, KeyIdentifier, Suid
@@ -27,7 +27,7 @@ KEY = EnrolmentKey(KeyIdentifier("00112233445566778899aabbccddeeff", MEF), key_o
 def bootstrap():
     """Both ends of a finished Bootstrap Security Handshake."""
     initiator = DEVICE.initiator
-    key = bootstrap_psk.enrolee_key(DEVICE.kpm_id, DEVICE.kpm, enrolee=DEVICE.entity, targets=DEVICE.targets)
+    key = bootstrap_psk.credential(DEVICE.kpm_id, DEVICE.kpm, enrolee=DEVICE.entity, targets=DEVICE.targets)
     acceptor = Acceptor(EntityId(str(MEF)), Endpoint(server=True), ProvisionedKeys([key]))
     pair = Pair(initiator.session(), Session(acceptor.endpoint), answer=DEVICE.kpm).run()
     assert pair.a_completed
@@ -64,7 +64,7 @@ def test_both_ends_know_whom_they_met_and_by_what():
 
 
 def test_an_enrolment_target_meets_the_mef_by_another_framework():
-    initiator = bootstrap_psk.initiate(THE_MAF.entity, MEF, THE_MAF.key)
+    initiator = mef_handshake.initiate(THE_MAF.entity, MEF, THE_MAF.key)
     assert initiator.framework is Framework.MEF_HANDSHAKE
     assert THE_MAF.key.targets == ()
 

@@ -10,12 +10,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from maf_support import ID_A, ID_B, LOOPBACK, A, B, running_maf
-from onem2m_security.clients.entity_a import associate_through_maf
+from onem2m_security.clients.entity_a import associate
 from onem2m_security.clients.entity_b import EntityB
 from onem2m_security.clients.maf import MafClient
-from onem2m_security.frameworks.saef_maf import master_credential
+from onem2m_security.frameworks import maf_handshake
 from onem2m_security.net.address import Transport
 from onem2m_security.net.connection import SecureConnection
+from onem2m_security.net.link import Link
 
 
 @pytest.fixture
@@ -63,10 +64,14 @@ async def test_an_association_that_is_cancelled_at_any_step_ends_quietly(
             for times in range(1, 20):
                 with monkeypatch.context() as patching:
                     moment = Moment(patching, step, times)
-                    km = master_credential(A.km_id, A.km)
-                    client = MafClient(A.km_id.fqdn, maf.address, local=ID_A, km=km, transport=transport)
+                    km = maf_handshake.credential(A.km_id, A.km)
+                    client = MafClient(
+                        A.km_id.fqdn,
+                        Link(maf.address, transport),
+                        maf_handshake.initiate(ID_A, A.km_id.fqdn, km),
+                    )
                     moment.task = asyncio.create_task(
-                        associate_through_maf(bound, local=ID_A, peer=ID_B, maf=client, transport=transport)
+                        associate(Link(bound, transport), client.initiator(ID_B))
                     )
                     done, _ = await asyncio.wait([moment.task], timeout=20)
                     assert done

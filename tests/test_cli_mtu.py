@@ -15,10 +15,10 @@ from onem2m_security.clients.entity_a import associate
 from onem2m_security.clients.maf import MafClient
 from onem2m_security.configuration.settings import load
 from onem2m_security.credentials import Secret
-from onem2m_security.frameworks.saef_maf import master_credential
-from onem2m_security.frameworks.saef_psk import provisioned_key
+from onem2m_security.frameworks import maf_handshake, saef_psk
 from onem2m_security.identifiers import KeyIdentifier
 from onem2m_security.net.address import Address, Transport
+from onem2m_security.net.link import Link
 from programs import Programs, key_file, m2msec
 from test_cli_mef import m2msec as in_this_process
 
@@ -96,9 +96,9 @@ async def test_listen_sends_no_datagram_that_is_longer_than_its_mtu(programs, op
         *options,
     )  # fmt: skip
     between = Between(b.port)
-    kpsa = provisioned_key(KeyIdentifier.parse(KPSA_ID), Secret(KEY))
+    kpsa = saef_psk.credential(KeyIdentifier.parse(KPSA_ID), Secret(KEY))
     async with await associate(
-        Address("127.0.0.1", between.port), local=ID_A, peer=ID_B, kpsa=kpsa, transport=Transport.DTLS
+        Link(Address("127.0.0.1", between.port), Transport.DTLS), saef_psk.initiate(ID_A, ID_B, kpsa)
     ) as channel:
         b.wait_for("associated")
         b.process.stdin.write(b"d" * 4000)
@@ -141,9 +141,11 @@ async def test_a_server_sends_no_datagram_that_is_longer_than_its_mtu(programs, 
     between = Between(maf.port)
 
     def client(who: Client) -> MafClient:
-        credential = master_credential(who.km_id, who.km)
+        credential = maf_handshake.credential(who.km_id, who.km)
         address = Address("127.0.0.1", between.port)
-        return MafClient(MAF, address, local=who.entity, km=credential, transport=Transport.DTLS)
+        return MafClient(
+            MAF, Link(address, Transport.DTLS), maf_handshake.initiate(who.entity, MAF, credential)
+        )
 
     a, b = client(A), client(B)
     made = await a.register_key(expires=datetime.now(UTC) + timedelta(hours=1), target=ID_B, admin=MAF)

@@ -15,7 +15,7 @@ import pytest
 from maf_support import ID_B, MAF, A, B, Client, eventually, provision
 from onem2m_security.credentials import Secret
 from onem2m_security.errors import HandshakeError
-from onem2m_security.frameworks.saef_maf import ConnectionKey, export_connection_key
+from onem2m_security.frameworks.maf_handshake import ConnectionKey, export_connection_key
 from onem2m_security.identifiers import EntityId, KeyIdentifier
 from onem2m_security.net.address import Address
 from onem2m_security.net.channel import open_channel

@@ -17,16 +17,18 @@ from gba_support import BSF, Card, a_subscriber
 from gba_support import provision as provision_bsf
 from maf_support import ID_A, ID_B, LOOPBACK, A, B, key_of, provision
 from mef_support import DEVICE, MEF, provision_mef
-from onem2m_security.clients.entity_a import associate_through_maf
+from onem2m_security.clients.entity_a import associate
 from onem2m_security.clients.entity_b import EntityB
 from onem2m_security.clients.ue import Ue
 from onem2m_security.errors import ResolverUnavailableError
-from onem2m_security.frameworks.saef_psk import initiate, provisioned_key
+from onem2m_security.frameworks import saef_psk
+from onem2m_security.frameworks.saef_psk import initiate
 from onem2m_security.identifiers import KeyIdentifier
 from onem2m_security.net.address import Address
 from onem2m_security.net.channel import Channel, open_channel
 from onem2m_security.net.http_client import HttpClient
 from onem2m_security.net.limits import Limits
+from onem2m_security.net.link import Link
 from onem2m_security.onem2m.primitives import Operation
 from onem2m_security.store import Store
 from programs import Programs, Server
@@ -148,7 +150,7 @@ async def test_a_bsf_does_not_grow_with_an_endless_message_from_anybody(programs
     )
     ub = Address("127.0.0.1", int(server.wait_for(r"Ub, listening on 127\.0\.0\.1:(\d+)").group(1)))
     await holds_against_all(server.process.pid, lambda: plain(ub))
-    assert (await Ue(Card(a_subscriber()), BSF, ub).bootstrap()).b_tid
+    assert (await Ue(Card(a_subscriber()), BSF, Link(ub)).bootstrap()).b_tid
 
 
 @contextlib.contextmanager
@@ -174,9 +176,7 @@ async def test_an_entity_b_does_not_grow_with_an_endless_message(programs: Progr
         @contextlib.asynccontextmanager
         async def connect():
             client = A.maf_client(maf)
-            async with secured(
-                await associate_through_maf(address, local=ID_A, peer=ID_B, maf=client)
-            ) as both:
+            async with secured(await associate(Link(address), client.initiator(ID_B))) as both:
                 yield both
             await client.close()
 
@@ -185,7 +185,7 @@ async def test_an_entity_b_does_not_grow_with_an_endless_message(programs: Progr
 
 # --- the asking side ----------------------------------------------------------------------------------------
 
-KPSA = provisioned_key(KeyIdentifier.parse("kpsa@m.example"), key_of("kpsa"), peer=ID_A)
+KPSA = saef_psk.credential(KeyIdentifier.parse("kpsa@m.example"), key_of("kpsa"), peer=ID_A)
 OK = b"HTTP/1.1 200 OK\r\nX-M2M-RSC: 2000\r\n"
 
 

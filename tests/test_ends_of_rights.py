@@ -10,25 +10,25 @@ import pytest
 
 from maf_support import ID_A, ID_B, LOOPBACK, A, B, eventually, key_of, running_maf
 from onem2m_security import association
-from onem2m_security.clients.entity_a import associate, associate_through_maf
+from onem2m_security.clients.entity_a import associate
 from onem2m_security.clients.entity_b import EntityB
 from onem2m_security.clients.maf import MafClient
 from onem2m_security.credentials import ResolvedKey
 from onem2m_security.errors import ResolverUnavailableError
-from onem2m_security.frameworks import saef_psk
-from onem2m_security.frameworks.saef_maf import master_credential
+from onem2m_security.frameworks import maf_handshake, saef_psk
 from onem2m_security.frameworks.steps import ProvisionedKeys
 from onem2m_security.identifiers import KeyIdentifier
 from onem2m_security.net import standing
 from onem2m_security.net.address import Transport
 from onem2m_security.net.channel import Channel
+from onem2m_security.net.link import Link
 from onem2m_security.net.ports import request_client
 from onem2m_security.onem2m.primitives import Operation, Response, Rsc
 from onem2m_security.release import Release
 from onem2m_security.tls.session import State
 from onem2m_security.tls.suites import Suite
 
-KPSA = saef_psk.provisioned_key(KeyIdentifier.parse("kpsa@m.example"), key_of("kpsa"), peer=ID_A)
+KPSA = saef_psk.credential(KeyIdentifier.parse("kpsa@m.example"), key_of("kpsa"), peer=ID_A)
 ENDLESS = dataclasses.replace(KPSA, peer=ID_B)
 PATIENCE = 20.0
 both_transports = pytest.mark.parametrize("transport", list(Transport))
@@ -86,13 +86,8 @@ async def test_a_channel_ends_when_kc_ends(tmp_path, transport):
         EntityB(ID_B, mafs=[B.maf_client(maf.address)]) as b,
     ):
         address = await b.listen(LOOPBACK, note, transport=transport)
-        async with await associate_through_maf(
-            address,
-            local=ID_A,
-            peer=ID_B,
-            maf=A.maf_client(maf.address),
-            release=Release.R3,
-            transport=transport,
+        async with await associate(
+            Link(address, transport), A.maf_client(maf.address).initiator(ID_B, release=Release.R3)
         ) as channel:
             await channel.write(b"in time")
             assert await channel.read() == b"in time"
@@ -113,7 +108,7 @@ async def test_the_end_that_knows_it_ends_the_channel(transport, knows):
     keys[knows] = ending(keys[knows], 1.0)
     async with EntityB(ID_B, keys=[keys["b"]]) as b:
         address = await b.listen(LOOPBACK, echo, transport=transport)
-        channel = await associate(address, local=ID_A, peer=ID_B, kpsa=keys["a"], transport=transport)
+        channel = await associate(Link(address, transport), saef_psk.initiate(ID_A, ID_B, keys["a"]))
         async with channel:
             await channel.write(b"in time")
             assert await channel.read() == b"in time"
@@ -134,7 +129,7 @@ async def test_what_is_said_after_the_end_is_not_heard_even_if_the_timer_is_late
     async with EntityB(ID_B, keys=[ending(KPSA, 3600)]) as b:
         address = await b.listen(LOOPBACK, note, transport=transport)
         async with await associate(
-            address, local=ID_A, peer=ID_B, kpsa=ENDLESS, transport=transport
+            Link(address, transport), saef_psk.initiate(ID_A, ID_B, ENDLESS)
         ) as channel:
             await channel.write(b"before")
             assert await channel.read() == b"before"
@@ -150,7 +145,7 @@ async def test_a_clock_that_is_set_is_noticed_without_any_traffic(monkeypatch, t
     async with EntityB(ID_B, keys=[ending(KPSA, 3600)]) as b:
         address = await b.listen(LOOPBACK, echo, transport=transport)
         async with await associate(
-            address, local=ID_A, peer=ID_B, kpsa=ENDLESS, transport=transport
+            Link(address, transport), saef_psk.initiate(ID_A, ID_B, ENDLESS)
         ) as channel:
             await channel.write(b"before")
             assert await channel.read() == b"before"
@@ -171,7 +166,7 @@ async def test_no_request_is_answered_after_the_end(transport, clock):
 
     async with EntityB(ID_B, keys=[ending(KPSA, 3600)]) as b:
         address = await b.listen_requests(LOOPBACK, answer, transport=transport)
-        client = request_client(transport, saef_psk.initiate(ID_A, ID_B, ENDLESS), address)
+        client = request_client(Link(address, transport), saef_psk.initiate(ID_A, ID_B, ENDLESS))
         try:
             assert (await client.request(Operation.RETRIEVE, ["in-time"])).rsc is Rsc.OK
             slow = asyncio.create_task(client.request(Operation.RETRIEVE, ["slow"]))
@@ -208,7 +203,7 @@ async def test_a_client_opens_anew_what_has_ended(transport):
     keys = Keys(ending(KPSA, 1.0))
     async with EntityB(ID_B, resolvers=[keys]) as b:
         address = await b.listen_requests(LOOPBACK, answer, transport=transport)
-        client = request_client(transport, saef_psk.initiate(ID_A, ID_B, ENDLESS), address)
+        client = request_client(Link(address, transport), saef_psk.initiate(ID_A, ID_B, ENDLESS))
         try:
             assert (await client.request(Operation.RETRIEVE, ["one"])).rsc is Rsc.OK
             ended = client.established.session
@@ -225,7 +220,11 @@ async def test_a_kept_connection_to_the_maf_is_opened_anew_when_the_master_crede
     short = dataclasses.replace(B, expires=datetime.now(UTC) + timedelta(seconds=1.5))
     async with running_maf(tmp_path, clients=[A, short]) as maf:
         kc = await A.maf_client(maf.address).handshake()
-        client = MafClient(kc.kc_id.fqdn, maf.address, local=ID_B, km=master_credential(B.km_id, B.km))
+        client = MafClient(
+            kc.kc_id.fqdn,
+            Link(maf.address),
+            maf_handshake.initiate(ID_B, kc.kc_id.fqdn, maf_handshake.credential(B.km_id, B.km)),
+        )
         try:
             assert (await client.retrieve(kc.kc_id)).peer == ID_A
             ended = client._client.established.session

@@ -23,13 +23,15 @@ from mef_support import (
     running_mef,
 )
 from onem2m_security.clients.enrolee import RENEWAL_MARGIN, Enrolee, renewal
-from onem2m_security.clients.entity_a import associate, associate_through_maf
+from onem2m_security.clients.entity_a import associate
 from onem2m_security.clients.entity_b import EntityB
 from onem2m_security.errors import ConfigurationError, HandshakeError
+from onem2m_security.frameworks import saef_psk
 from onem2m_security.frameworks.instructions import BootstrapInstruction
 from onem2m_security.identifiers import Fqdn
 from onem2m_security.keys import km_for, km_id_of
 from onem2m_security.net.address import Address, Transport
+from onem2m_security.net.link import Link
 from onem2m_security.release import Release
 from onem2m_security.servers.mef import Mef
 from onem2m_security.servers.run import Server
@@ -39,9 +41,13 @@ NOWHERE = Address("127.0.0.1", 1)
 RELEASES = pytest.mark.parametrize("release", Release)
 
 
-async def an_enrolee(store, device, mef, **settings) -> Enrolee:
+async def an_enrolee(store, device, mef, transport=Transport.TLS) -> Enrolee:
     return await Enrolee.configure(
-        store, kpm_id=device.kpm_id, kpm=device.kpm, instruction=device.instruction, mef=mef, **settings
+        store,
+        kpm_id=device.kpm_id,
+        kpm=device.kpm,
+        instruction=device.instruction,
+        link=Link(mef, transport),
     )
 
 
@@ -164,7 +170,7 @@ async def test_a_wrong_kpm_enrols_nobody(tmp_path, store):
             kpm_id=DEVICE.kpm_id,
             kpm=Device("other").kpm,
             instruction=DEVICE.instruction,
-            mef=mef.address,
+            link=Link(mef.address),
         )
         with pytest.raises(HandshakeError) as caught:
             await enrolee.enrol()
@@ -180,7 +186,7 @@ async def test_an_enrolee_needs_an_enrolment_target(store):
             kpm_id=DEVICE.kpm_id,
             kpm=DEVICE.kpm,
             instruction=BootstrapInstruction(DEVICE.entity, ()),
-            mef=NOWHERE,
+            link=Link(NOWHERE),
         )
 
 
@@ -242,22 +248,12 @@ async def test_from_kpm_to_an_association_through_a_maf_and_directly(tmp_path, s
         address = await entity_b.listen(LOOPBACK, echo, transport=transport)
         enrolee = await an_enrolee(store, device, mef.address, transport=transport)
         direct = await associate(
-            address,
-            local=enrolee.local,
-            peer=CSE,
-            kpsa=await enrolee.provisioned_key(CSE),
-            transport=transport,
-            limits=PATIENT,
+            Link(address, transport, PATIENT),
+            saef_psk.initiate(enrolee.local, CSE, await enrolee.provisioned_key(CSE)),
         )
-        client = await enrolee.maf_client(MAF, maf.address, transport=transport)
-        through_maf = await associate_through_maf(
-            address,
-            local=enrolee.local,
-            peer=CSE,
-            maf=client,
-            release=release,
-            transport=transport,
-            limits=PATIENT,
+        client = enrolee.maf_client(MAF, Link(maf.address, transport))
+        through_maf = await associate(
+            Link(address, transport, PATIENT), client.initiator(CSE, release=release)
         )
         for channel in (direct, through_maf):
             await channel.write(b"from the factory")
@@ -275,7 +271,7 @@ async def test_a_maf_client_changes_to_the_new_km_when_ke_was_renewed(tmp_path, 
         asking_maf(tmp_path / "maf", {MEF: mef.address}) as maf,
     ):
         enrolee = await an_enrolee(store, device, mef.address)
-        client = await enrolee.maf_client(MAF, maf.address)
+        client = enrolee.maf_client(MAF, Link(maf.address))
         for _ in range(3):
             key = await enrolee.enrol()
             kc = await client.handshake()
@@ -293,13 +289,14 @@ async def test_release_3_registers_and_then_shows_the_assigned_km_id(tmp_path, s
         asking_maf(tmp_path / "maf", {MEF: mef.address}) as maf,
     ):
         enrolee = await an_enrolee(store, device, mef.address)
-        client = await enrolee.maf_client(MAF, maf.address)
+        client = enrolee.maf_client(MAF, Link(maf.address))
         await client.handshake()
+        shown = await enrolee.at_maf(MAF, Link(maf.address))()
         km_id = (await enrolee.master_credential(MAF)).credential
         registered = await maf.store.find_registration_of(device.entity, MAF)
         assert registered is not None
         assert registered.assigned_key_id == km_id
-        assert client._initiator.identity == str(km_id).encode()
+        assert shown.identity == str(km_id).encode()
         at_mef = await mef.store.find_registration_of(device.entity, MEF)
         assert at_mef is not None
         await client.close()

@@ -25,11 +25,11 @@ from mef_support import (
 from onem2m_security.clients.entity_b import EntityB
 from onem2m_security.clients.mef import MefClient
 from onem2m_security.errors import HandshakeError, IdentifierError
-from onem2m_security.frameworks import saef_psk
-from onem2m_security.frameworks.saef_maf import initiate_maf_handshake, master_credential
+from onem2m_security.frameworks import maf_handshake, mef_handshake, saef_psk
 from onem2m_security.identifiers import EntityId, Fqdn, KeyIdentifier, Suid
 from onem2m_security.keys import km_for, km_id_of
 from onem2m_security.net.channel import open_channel
+from onem2m_security.net.link import Link
 from onem2m_security.onem2m.fetch_credentials import FetchedCredential
 from onem2m_security.onem2m.primitives import Response, Rsc
 from onem2m_security.release import Release
@@ -91,8 +91,8 @@ async def test_one_hundred_first_handshakes_make_one_fetch(tmp_path):
     mef = Impostor(answer)
     async with mef.listening(tmp_path / "mef"), asking_maf(tmp_path / "maf", {MEF: mef.address}) as maf:
         ke_id = KeyIdentifier("ab" * 16, MEF)
-        km = master_credential(ke_id, Device("x").kpm)
-        initiator = initiate_maf_handshake(DEVICE.entity, MAF, km)
+        km = maf_handshake.credential(ke_id, Device("x").kpm)
+        initiator = maf_handshake.initiate(DEVICE.entity, MAF, km)
         meetings = [asyncio.create_task(meet(initiator, maf.address)) for _ in range(100)]
         await eventually(lambda: mef.asked)
         await asyncio.sleep(0.3)
@@ -188,7 +188,7 @@ async def test_the_fqdn_chooses_among_several_mefs_and_mafs(tmp_path):
 
 async def test_a_cse_resolves_a_ke_id_and_an_enrolees_newer_key_replaces_the_older(tmp_path):
     async with running_mef(tmp_path / "mef") as mef:
-        client = MefClient(MEF, mef.address, local=CSE, key=Target(CSE).key)
+        client = MefClient(MEF, Link(mef.address), mef_handshake.initiate(CSE, MEF, Target(CSE).key))
 
         async def nothing(channel):
             await channel.read()

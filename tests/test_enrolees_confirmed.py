@@ -20,7 +20,7 @@ from mef_support import (
 )
 from onem2m_security.configuration.settings import load
 from onem2m_security.errors import HandshakeError
-from onem2m_security.frameworks.saef_maf import initiate_maf_handshake, master_credential
+from onem2m_security.frameworks import maf_handshake
 from onem2m_security.identifiers import KeyIdentifier
 from onem2m_security.keys import km_for, km_id_of
 from onem2m_security.net.address import Address, Transport
@@ -42,7 +42,7 @@ async def meet(initiator, address):
 
 
 def by_ke_id(key) -> object:
-    return initiate_maf_handshake(DEVICE.entity, MAF, master_credential(KE_ID, key))
+    return maf_handshake.initiate(DEVICE.entity, MAF, maf_handshake.credential(KE_ID, key))
 
 
 class AnMef(Impostor):
@@ -129,8 +129,8 @@ async def test_while_an_mef_is_away_its_enrolees_go_on_and_nobody_waits_for_it_t
         with capture_logs() as logs:
             await running.aclose()
             for identity in (None, km_id, None):
-                credential = master_credential(KE_ID, mef.key)
-                await meet(initiate_maf_handshake(DEVICE.entity, MAF, credential, identity), maf.address)
+                credential = maf_handshake.credential(KE_ID, mef.key)
+                await meet(maf_handshake.initiate(DEVICE.entity, MAF, credential, identity), maf.address)
         warnings = [line for line in logs if "cannot be asked about its Enrolees" in line["event"]]
         assert len(warnings) == 1
         assert len(await maf.store.records(KeyKind.KC)) == 4

@@ -16,6 +16,7 @@ from onem2m_security.gba.ub_messages import UbRequest, UbResponse
 from onem2m_security.identifiers import Fqdn
 from onem2m_security.net.address import Address
 from onem2m_security.net.limits import Limits
+from onem2m_security.net.link import Link
 from onem2m_security.net.ub import UbListener
 
 QUICK = Limits(request_seconds=2.0)
@@ -68,7 +69,7 @@ async def test_the_stronger_version_of_digest_aka_is_chosen(bsf):
             return await original(request)
 
         bsf.bsf.ub.handle = handle
-        await Ue(Card(a_subscriber()), BSF, address).bootstrap()
+        await Ue(Card(a_subscriber()), BSF, Link(address)).bootstrap()
     assert "AKAv2-MD5" in requests[-1].authorization
 
 
@@ -78,7 +79,7 @@ async def test_a_bsf_that_offers_only_the_first_version_is_answered(bsf):
         return replace(response, headers=tuple(kept))
 
     async with between(bsf, first_only) as address:
-        await Ue(Card(a_subscriber()), BSF, address).bootstrap()
+        await Ue(Card(a_subscriber()), BSF, Link(address)).bootstrap()
 
 
 async def test_a_card_out_of_step_resynchronises_by_itself(tmp_path):
@@ -117,7 +118,7 @@ async def test_a_bsf_without_the_key_is_found_out_by_autn(bsf):
 async def test_an_answer_that_the_bsf_did_not_prove_is_not_believed(bsf, change, error):
     async with between(bsf, lambda r: change(r) if r.status == 200 else r) as address:
         with pytest.raises(error):
-            await Ue(Card(a_subscriber()), BSF, address).bootstrap()
+            await Ue(Card(a_subscriber()), BSF, Link(address)).bootstrap()
 
 
 @pytest.mark.parametrize(
@@ -141,7 +142,7 @@ async def test_an_answer_that_the_bsf_did_not_prove_is_not_believed(bsf, change,
 async def test_a_challenge_that_is_none_ends_it(bsf, headers, error):
     async with between(bsf, lambda r: replace(r, headers=headers)) as address:
         with pytest.raises(error):
-            await Ue(Card(a_subscriber()), BSF, address).bootstrap()
+            await Ue(Card(a_subscriber()), BSF, Link(address)).bootstrap()
 
 
 async def test_a_bsf_that_never_stops_challenging_is_left(bsf):
@@ -154,18 +155,18 @@ async def test_a_bsf_that_never_stops_challenging_is_left(bsf):
     listener = UbListener(challenge_again)
     address = await listener.start(LOOPBACK)
     with pytest.raises(AuthenticationError, match="given up"):
-        await Ue(Card(a_subscriber()), BSF, address).bootstrap()
+        await Ue(Card(a_subscriber()), BSF, Link(address)).bootstrap()
     await listener.stop()
 
 
 async def test_another_name_than_the_bsfs_is_refused(bsf):
     with pytest.raises(AuthenticationError, match="HTTP 403"):
-        await Ue(Card(a_subscriber()), Fqdn("other.operator.example"), bsf.ub).bootstrap()
+        await Ue(Card(a_subscriber()), Fqdn("other.operator.example"), Link(bsf.ub)).bootstrap()
 
 
 async def test_a_bsf_that_cannot_be_reached_or_is_silent_is_told_as_that():
     with pytest.raises(ResolverUnavailableError):
-        await Ue(Card(a_subscriber()), BSF, Address("127.0.0.1", 1), limits=QUICK).bootstrap()
+        await Ue(Card(a_subscriber()), BSF, Link(Address("127.0.0.1", 1), limits=QUICK)).bootstrap()
 
     async def silent(reader, writer):
         await reader.read()
@@ -180,5 +181,5 @@ async def test_a_bsf_that_cannot_be_reached_or_is_silent_is_told_as_that():
         server = await asyncio.start_server(handler, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         with pytest.raises(ResolverUnavailableError):
-            await Ue(Card(a_subscriber()), BSF, Address("127.0.0.1", port), limits=QUICK).bootstrap()
+            await Ue(Card(a_subscriber()), BSF, Link(Address("127.0.0.1", port), limits=QUICK)).bootstrap()
         server.close()

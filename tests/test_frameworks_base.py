@@ -13,8 +13,6 @@ from onem2m_security.association import Role
 from onem2m_security.credentials import Framework, ResolvedKey, Secret
 from onem2m_security.errors import ResolverUnavailableError
 from onem2m_security.frameworks import saef_maf, saef_psk
-from onem2m_security.frameworks.saef_maf import connection_key
-from onem2m_security.frameworks.saef_psk import provisioned_key
 from onem2m_security.frameworks.steps import (
     Acceptor,
     Authorities,
@@ -62,7 +60,7 @@ class Source:
 
 
 def kc(expires: datetime | None = SOON) -> ResolvedKey:
-    return connection_key(KC_ID, KC, peer=ID_A, expires=expires)
+    return saef_maf.credential(KC_ID, KC, peer=ID_A, expires=expires)
 
 
 def identity(key_id: KeyIdentifier = KC_ID) -> bytes:
@@ -201,8 +199,8 @@ async def test_no_more_requests_are_under_way_than_allowed():
 
 
 async def test_a_provisioned_key_is_found_in_any_spelling_until_it_expires():
-    live = provisioned_key(KC_ID, KC)
-    ended = provisioned_key(KeyIdentifier.parse("old@m.example"), KC, expires=PAST)
+    live = saef_psk.credential(KC_ID, KC)
+    ended = saef_psk.credential(KeyIdentifier.parse("old@m.example"), KC, expires=PAST)
     keys = ProvisionedKeys([live, ended])
     assert await keys.resolve(KC_ID.base64.encode(), SUITE) == live
     assert await keys.resolve(b"old@m.example", SUITE) is None
@@ -211,7 +209,7 @@ async def test_a_provisioned_key_is_found_in_any_spelling_until_it_expires():
 
 
 async def test_the_first_resolver_with_an_answer_counts():
-    mine, theirs = provisioned_key(KC_ID, KC), Source(kc())
+    mine, theirs = saef_psk.credential(KC_ID, KC), Source(kc())
     chain = ResolverChain([ProvisionedKeys([mine]), RemoteKeys({MAF: theirs.fetch})])
     assert await chain.resolve(identity(), SUITE) == mine
     assert theirs.asked == []
@@ -247,7 +245,7 @@ def associate(initiator, authorities: Authorities, key: ResolvedKey | None):
 
 
 def test_both_ends_of_a_provisioned_key_session_end_with_the_same_association():
-    key = provisioned_key(KeyIdentifier.parse("kpsa@m.example"), KC, peer=ID_A, expires=SOON)
+    key = saef_psk.credential(KeyIdentifier.parse("kpsa@m.example"), KC, peer=ID_A, expires=SOON)
     initiator = saef_psk.initiate(ID_A, ID_B, dataclasses.replace(key, peer=ID_B))
     a, b = associate(initiator, Authorities({}, default=accept(key)), key)
     assert (a.association.role, b.association.role) == (Role.ENTITY_A, Role.ENTITY_B)
@@ -296,7 +294,7 @@ def test_the_client_s_host_name_chooses_among_authorities():
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "not a name", None])
 def test_an_address_is_not_sent_as_a_host_name(host):
-    key = provisioned_key(KC_ID, Secret(b"k"))
+    key = saef_psk.credential(KC_ID, Secret(b"k"))
     from onem2m_security.identifiers import EntityId
 
     initiator = saef_psk.initiate(ID_A, EntityId.parse("/in-cse"), key)

@@ -60,7 +60,7 @@ def test_entity_a_shows_the_hint_and_b_tid_and_offers_one_suite():
 @pytest.mark.parametrize("suite", PSK_SUITES)
 async def test_each_suite_gives_another_key_which_both_sides_derive(suite):
     bsf = Bsf(a_context())
-    keys = saef_gba.resolver({BSF: bsf})
+    keys = saef_gba.accept({BSF: bsf})
     initiator = saef_gba.initiate(AE, CSE, a_context(), suite=suite)
     found = await keys.resolve(initiator.identity, suite)
     assert found.key == initiator.credential.key
@@ -72,7 +72,7 @@ async def test_each_suite_gives_another_key_which_both_sides_derive(suite):
 
 async def test_a_key_is_asked_for_once_in_each_suite():
     bsf = Bsf(a_context())
-    keys = saef_gba.resolver({BSF: bsf})
+    keys = saef_gba.accept({BSF: bsf})
     identity = saef_gba.initiate(AE, CSE, a_context()).identity
     for _ in range(3):
         await keys.resolve(identity, saef_gba.TLS_SUITE)
@@ -80,7 +80,7 @@ async def test_a_key_is_asked_for_once_in_each_suite():
 
 
 async def test_a_bare_b_tid_is_accepted_in_either_wire_form():
-    keys = saef_gba.resolver({BSF: Bsf(a_context())})
+    keys = saef_gba.accept({BSF: Bsf(a_context())})
     for identity in (B_TID.base64, B_TID.hex):
         assert await keys.resolve(identity.encode(), saef_gba.TLS_SUITE) is not None
 
@@ -89,7 +89,7 @@ async def test_a_hint_must_name_the_kind_of_key_that_the_bsf_gives():
     context = a_context(gba_u=True)
     b_tid = B_TID.base64.encode()
     for choice, fits in ((KeyChoice.KS_EXT_NAF, saef_gba.HINT), (KeyChoice.KS_INT_NAF, saef_gba.HINT_UICC)):
-        keys = saef_gba.resolver({BSF: Bsf(context, choice)})
+        keys = saef_gba.accept({BSF: Bsf(context, choice)})
         for hint in (saef_gba.HINT, saef_gba.HINT_UICC):
             found = await keys.resolve(hint + b";" + b_tid, saef_gba.TLS_SUITE)
             assert (found is not None) is (hint == fits)
@@ -109,14 +109,14 @@ async def test_a_hint_must_name_the_kind_of_key_that_the_bsf_gives():
 )
 async def test_what_no_bsf_of_ours_issued_is_not_asked_for(identity):
     bsf = Bsf(a_context())
-    assert await saef_gba.resolver({BSF: bsf}).resolve(identity, saef_gba.TLS_SUITE) is None
+    assert await saef_gba.accept({BSF: bsf}).resolve(identity, saef_gba.TLS_SUITE) is None
     assert not bsf.asked
 
 
 async def test_an_ended_key_is_none():
     bsf = Bsf(a_context(), expires=NOW - timedelta(seconds=1))
     identity = saef_gba.initiate(AE, CSE, a_context()).identity
-    assert await saef_gba.resolver({BSF: bsf}).resolve(identity, saef_gba.TLS_SUITE) is None
+    assert await saef_gba.accept({BSF: bsf}).resolve(identity, saef_gba.TLS_SUITE) is None
 
 
 async def test_a_bsf_that_does_not_answer_is_unavailable():
@@ -125,7 +125,7 @@ async def test_a_bsf_that_does_not_answer_is_unavailable():
     async def silent(b_tid, ua_id):
         await asyncio.sleep(60)
 
-    keys = saef_gba.resolver({BSF: silent}, timeout=0.01)
+    keys = saef_gba.accept({BSF: silent}, timeout=0.01)
     with pytest.raises(ResolverUnavailableError):
         await keys.resolve(B_TID.base64.encode(), saef_gba.TLS_SUITE)
 
@@ -227,7 +227,7 @@ async def test_a_bsf_that_is_down_fails_the_handshake_and_a_later_one_succeeds(t
                 raise ResolverUnavailableError("the BSF is down")
             return await naf.fetch(b_tid, ua_id)
 
-        async with EntityB(CSE, resolvers=[saef_gba.resolver({BSF: fetch})]) as entity_b:
+        async with EntityB(CSE, resolvers=[saef_gba.accept({BSF: fetch})]) as entity_b:
             address = await entity_b.listen(LOOPBACK, echo)
             initiator = saef_gba.initiate(AE, CSE, context)
             with pytest.raises(HandshakeError, match="internal_error"):

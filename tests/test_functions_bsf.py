@@ -23,13 +23,15 @@ from gba_support import (
 )
 from onem2m_security.credentials import Secret
 from onem2m_security.errors import PeerRefusedError, ResolverUnavailableError
-from onem2m_security.frameworks.saef_psk import initiate, provisioned_key
+from onem2m_security.frameworks import saef_gba, saef_psk
+from onem2m_security.frameworks.saef_psk import initiate
 from onem2m_security.gba.context import BootstrappedContext
 from onem2m_security.gba.keys import KeyChoice, ua_security_protocol
 from onem2m_security.gba.subscriber import Guss, NafSettings
 from onem2m_security.identifiers import EntityId, KeyIdentifier
 from onem2m_security.net.address import Transport
 from onem2m_security.net.http_client import HttpClient
+from onem2m_security.net.link import Link
 from onem2m_security.onem2m.primitives import Operation, Rsc
 from onem2m_security.store.gba_rows import Bootstrapping
 
@@ -142,10 +144,15 @@ async def test_a_naf_with_a_wrong_key_and_one_that_was_removed_are_not_let_in(bs
     await bsf.store.remove(KeyKind.ZN, OTHER.key_id)
     with pytest.raises(ResolverUnavailableError):
         await fetched(bsf, OTHER, context)
-    wrong = provisioned_key(CSE_NAF.key_id, Secret.generate())
+    wrong = saef_psk.credential(CSE_NAF.key_id, Secret.generate())
     from onem2m_security.clients.bsf import NafClient
 
-    client = NafClient(BSF, bsf.zn, local=CSE_NAF.entity, naf=NAF, key=wrong)
+    client = NafClient(
+        BSF,
+        Link(bsf.zn),
+        saef_gba.initiate_zn(CSE_NAF.entity, BSF, wrong),
+        naf=NAF,
+    )
     with pytest.raises(ResolverUnavailableError):
         await client.fetch(context.b_tid, UA)
     await client.close()
@@ -164,7 +171,7 @@ async def test_a_naf_with_a_wrong_key_and_one_that_was_removed_are_not_let_in(bs
     ],
 )
 async def test_a_request_that_cannot_be_answered_gets_its_status(bsf, path, rsc):
-    key = provisioned_key(CSE_NAF.key_id, CSE_NAF.record.key)
+    key = saef_psk.credential(CSE_NAF.key_id, CSE_NAF.record.key)
     client = HttpClient(initiate(CSE_NAF.entity, EntityId(str(BSF)), key, server_name=BSF), bsf.zn)
     response = await client.request(Operation.RETRIEVE, ("zn", "bootstrappingInfo", *path))
     await client.close()

@@ -25,7 +25,7 @@ from maf_support import LOOPBACK, running_maf
 from maf_support import A as MAF_CLIENT
 from onem2m_security.clients.entity_b import EntityB
 from onem2m_security.credentials import ResolvedKey, Secret
-from onem2m_security.frameworks.saef_psk import provisioned_key
+from onem2m_security.frameworks import saef_psk
 from onem2m_security.identifiers import KeyIdentifier
 from onem2m_security.keys import ExportLabel
 from onem2m_security.net.address import Transport
@@ -35,7 +35,7 @@ from test_extended_master_secret import one_line_of_the_log
 
 CONNECTION = f"label={ExportLabel.CONNECTION.value.decode()}"
 BOOTSTRAP = f"label={ExportLabel.BOOTSTRAP.value.decode()}"
-KPSA = provisioned_key(KeyIdentifier.parse("kpsa@sp.example"), Secret(bytes(range(32))), peer=ID_A)
+KPSA = saef_psk.credential(KeyIdentifier.parse("kpsa@sp.example"), Secret(bytes(range(32))), peer=ID_A)
 SLOW_SECONDS = 2.5
 """Longer than the first timers of all DTLS clients here."""
 

@@ -45,11 +45,13 @@ from onem2m_security.certificates.configuration import AssociationConfiguration
 from onem2m_security.certificates.crl import CrlSource
 from onem2m_security.certificates.names import encode_device_id
 from onem2m_security.certificates.public_key_id import key_hash
-from onem2m_security.clients.entity_a import associate_by_certificate
+from onem2m_security.clients.entity_a import associate
 from onem2m_security.clients.entity_b import EntityB
 from onem2m_security.errors import HandshakeError
+from onem2m_security.frameworks import saef_certificate
 from onem2m_security.keys import ExportLabel
 from onem2m_security.net.address import Address
+from onem2m_security.net.link import Link
 from onem2m_security.tls.alerts import CODES
 from onem2m_security.tls.suites import CERTIFICATE_SUITES
 from programs import PATIENCE, keying_material, m2msec, openssl
@@ -113,13 +115,8 @@ class SServer:
 
 
 async def connect_to(server, configuration=FOR_B, certificate=None, **more):
-    return await associate_by_certificate(
-        Address("127.0.0.1", server.port),
-        local=ID_A,
-        certificate=certificate or A.local(),
-        configuration=configuration,
-        **more,
-    )
+    how = saef_certificate.initiate(ID_A, certificate or A.local(), configuration, **more)
+    return await associate(Link(Address("127.0.0.1", server.port)), how)
 
 
 def alert_on_the_wire(printed):
@@ -195,11 +192,11 @@ async def test_openssl_exports_the_same_octets_at_either_end(tmp_path, suite):
 
 async def test_one_port_serves_openssl_with_a_key_and_openssl_with_a_certificate(tmp_path):
     from onem2m_security.credentials import Framework, Secret
-    from onem2m_security.frameworks.saef_psk import provisioned_key
+    from onem2m_security.frameworks import saef_psk
     from onem2m_security.identifiers import KeyIdentifier
 
     kpsa = Secret(bytes(range(32)))
-    keys = [provisioned_key(KeyIdentifier.parse("kpsa@sp.example"), kpsa, peer=ID_A)]
+    keys = [saef_psk.credential(KeyIdentifier.parse("kpsa@sp.example"), kpsa, peer=ID_A)]
     async with b_in_this_process(endpoint_b(), keys=keys) as (port, accepted):
         shown = [*Credential.of(A).files(tmp_path, "client"), *UNTIL_TOLD]
         by_certificate = await asyncio.to_thread(s_client, port, *shown)

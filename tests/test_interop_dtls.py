@@ -20,18 +20,18 @@ from certs import Authority
 from maf_support import EVERYBODY, ID_A, ID_B, LOOPBACK, A, B, eventually, key_of, running_maf
 from onem2m_security.association import Association
 from onem2m_security.certificates.configuration import AssociationConfiguration
-from onem2m_security.clients.entity_a import associate, associate_by_certificate
+from onem2m_security.clients.entity_a import associate
 from onem2m_security.clients.entity_b import EntityB
 from onem2m_security.credentials import ResolvedKey, Secret
 from onem2m_security.errors import HandshakeError
-from onem2m_security.frameworks.saef_certificate import accepting_endpoint
-from onem2m_security.frameworks.saef_psk import provisioned_key
+from onem2m_security.frameworks import saef_certificate, saef_psk
 from onem2m_security.frameworks.steps import Acceptor, Authorities, ProvisionedKeys
 from onem2m_security.identifiers import EntityId, KeyIdentifier
 from onem2m_security.keys import ExportLabel
 from onem2m_security.net.address import Address, Transport
 from onem2m_security.net.channel import Channel, datagram_channels
 from onem2m_security.net.limits import Limits
+from onem2m_security.net.link import Link
 from onem2m_security.net.udp import DatagramListener
 from onem2m_security.release import Release
 from onem2m_security.tls.endpoint import Endpoint
@@ -208,7 +208,7 @@ class _SlowKeys:
     """Provisioned keys that are found only after openssl has repeated itself twice: after 1 s and 3 s."""
 
     def __init__(self, flights: list[bytes]) -> None:
-        self._keys = ProvisionedKeys([provisioned_key(KPSA_ID, KPSA, peer=ID_A)])
+        self._keys = ProvisionedKeys([saef_psk.credential(KPSA_ID, KPSA, peer=ID_A)])
         self._flights = flights
         self.asked = 0
 
@@ -262,9 +262,9 @@ async def test_entity_a_associates_with_openssl_as_entity_b(s_server, suite):
     options = ("-nocert", *psk_options(str(KPSA_ID), KPSA.reveal(), suite), *EXPORT)
     port, process, output = s_server.start(*options)
     async with await associate(
-        Address("127.0.0.1", port), local=ID_A, peer=ID_B, kpsa=provisioned_key(KPSA_ID, KPSA),
-        transport=Transport.DTLS, limits=PATIENT,
-    ) as channel:  # fmt: skip
+        Link(Address("127.0.0.1", port), Transport.DTLS, PATIENT),
+        saef_psk.initiate(ID_A, ID_B, saef_psk.credential(KPSA_ID, KPSA)),
+    ) as channel:
         assert channel.association.cipher_suite == suite
         assert channel.association.protocol == "DTLSv1.2"
         process.stdin.write(b"from openssl\n")
@@ -282,9 +282,9 @@ async def test_entity_a_says_what_it_may_be_when_openssl_holds_another_key(s_ser
     port, _, _ = s_server.start("-nocert", *psk_options(str(KPSA_ID), b"\x12\x34\x57", suite))
     with pytest.raises(HandshakeError, match=r"unknown identity or a wrong key|or holds another key"):
         await associate(
-            Address("127.0.0.1", port), local=ID_A, peer=ID_B, kpsa=provisioned_key(KPSA_ID, KPSA),
-            transport=Transport.DTLS, limits=Limits(handshake_seconds=1.5),
-        )  # fmt: skip
+            Link(Address("127.0.0.1", port), Transport.DTLS, Limits(handshake_seconds=1.5)),
+            saef_psk.initiate(ID_A, ID_B, saef_psk.credential(KPSA_ID, KPSA)),
+        )
 
 
 # --- certificates ---
@@ -341,7 +341,7 @@ async def test_openssl_with_a_certificate_is_accepted_over_dtls(certificates, su
         exports.append(exported.relative + exported.key.reveal())
         await channel.write(b"welcome over DTLS\n")
 
-    endpoint = accepting_endpoint(certificates.local["b"], [certificates.configuration("a", "/a")])
+    endpoint = saef_certificate.accept(certificates.local["b"], [certificates.configuration("a", "/a")])
     async with EntityB(EntityId("/b"), endpoint=endpoint) as b:
         bound = await b.listen(LOOPBACK, greet, transport=Transport.DTLS)
         options = (*certificates.options("a"), "-cipher", f"{suite}@SECLEVEL=0", *EXPORT)
@@ -356,7 +356,7 @@ async def test_openssl_with_a_certificate_is_accepted_over_dtls(certificates, su
 async def test_openssl_with_the_certificate_of_another_is_refused_over_dtls(certificates, tmp_path):
     other = tmp_path / "other"
     other.mkdir()
-    endpoint = accepting_endpoint(certificates.local["b"], [certificates.configuration("a", "/a")])
+    endpoint = saef_certificate.accept(certificates.local["b"], [certificates.configuration("a", "/a")])
     accepted: list[Channel] = []
 
     async def never(channel: Channel) -> None:
@@ -374,10 +374,12 @@ async def test_openssl_with_the_certificate_of_another_is_refused_over_dtls(cert
 async def test_entity_a_accepts_the_certificate_of_openssl_over_dtls(certificates, s_server, suite):
     options = (*certificates.options("b"), "-Verify", "5", "-cipher", f"{suite}@SECLEVEL=0", *EXPORT)
     port, process, output = s_server.start(*options)
-    async with await associate_by_certificate(
-        Address("127.0.0.1", port), local=EntityId("/a"), certificate=certificates.local["a"],
-        configuration=certificates.configuration("b", "/b"), transport=Transport.DTLS, limits=PATIENT,
-    ) as channel:  # fmt: skip
+    async with await associate(
+        Link(Address("127.0.0.1", port), Transport.DTLS, PATIENT),
+        saef_certificate.initiate(
+            EntityId("/a"), certificates.local["a"], certificates.configuration("b", "/b")
+        ),
+    ) as channel:
         assert channel.association.cipher_suite == suite
         assert channel.association.peer == EntityId("/b")
         process.stdin.write(b"from openssl\n")
@@ -485,9 +487,9 @@ async def test_entity_a_associates_with_mbedtls_as_entity_b(suite):
     with mbedtls_server(suite) as (address, serve):
         serving = asyncio.create_task(asyncio.to_thread(serve))
         async with await associate(
-            address, local=ID_A, peer=ID_B, kpsa=provisioned_key(KPSA_ID, KPSA),
-            transport=Transport.DTLS, limits=PATIENT,
-        ) as channel:  # fmt: skip
+            Link(address, Transport.DTLS, PATIENT),
+            saef_psk.initiate(ID_A, ID_B, saef_psk.credential(KPSA_ID, KPSA)),
+        ) as channel:
             assert channel.association.cipher_suite == suite
             await channel.write(b"abc")
             assert await channel.read() == b"cba"

@@ -15,9 +15,10 @@ from onem2m_security.clients.entity_a import associate
 from onem2m_security.clients.entity_b import EntityB
 from onem2m_security.credentials import Secret
 from onem2m_security.errors import HandshakeError
-from onem2m_security.frameworks.saef_psk import provisioned_key
+from onem2m_security.frameworks import saef_psk
 from onem2m_security.identifiers import KeyIdentifier
 from onem2m_security.net.address import Address
+from onem2m_security.net.link import Link
 from onem2m_security.release import Release
 
 SUITES = {
@@ -125,8 +126,8 @@ def mbedtls_server(suite: str):
 async def test_entity_a_associates_with_mbedtls_as_entity_b(suite):
     with mbedtls_server(suite) as (address, serve):
         serving = asyncio.create_task(asyncio.to_thread(serve))
-        kpsa = provisioned_key(KPSA_ID, KPSA)
-        async with await associate(address, local=ID_A, peer=ID_B, kpsa=kpsa) as channel:
+        kpsa = saef_psk.credential(KPSA_ID, KPSA)
+        async with await associate(Link(address), saef_psk.initiate(ID_A, ID_B, kpsa)) as channel:
             assert channel.association.cipher_suite == suite
             await channel.write(b"abc")
             assert await channel.read() == b"cba"
@@ -136,8 +137,8 @@ async def test_entity_a_associates_with_mbedtls_as_entity_b(suite):
 async def test_entity_a_does_not_associate_with_an_mbedtls_that_holds_another_key():
     with mbedtls_server("PSK-AES128-GCM-SHA256") as (address, serve):
         serving = asyncio.create_task(asyncio.to_thread(serve))
-        kpsa = provisioned_key(KPSA_ID, Secret(b"another key"))
+        kpsa = saef_psk.credential(KPSA_ID, Secret(b"another key"))
         with pytest.raises(HandshakeError):
-            await associate(address, local=ID_A, peer=ID_B, kpsa=kpsa)
+            await associate(Link(address), saef_psk.initiate(ID_A, ID_B, kpsa))
         with pytest.raises((TLSError, OSError)):
             await serving

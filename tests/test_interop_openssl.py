@@ -16,11 +16,12 @@ from onem2m_security.clients.entity_a import associate
 from onem2m_security.clients.entity_b import EntityB
 from onem2m_security.credentials import Secret
 from onem2m_security.errors import HandshakeError
-from onem2m_security.frameworks.saef_psk import provisioned_key
+from onem2m_security.frameworks import saef_psk
 from onem2m_security.frameworks.steps import Established
 from onem2m_security.identifiers import EntityId, KeyIdentifier
 from onem2m_security.keys import ExportLabel
 from onem2m_security.net.address import Address
+from onem2m_security.net.link import Link
 from onem2m_security.onem2m.primitives import Operation, RefusedError, Request, Response, Rsc
 from onem2m_security.release import Release
 from onem2m_security.store import KeyKind, Store
@@ -185,7 +186,7 @@ async def s_client_in_thread(*arguments, **settings) -> str:
 @pytest.mark.parametrize("suite", SUITES)
 async def test_td_m2m_se_01_an_ae_is_created_over_a_provisioned_key_association(suite):
     registrar = Registrar()
-    kpsa = provisioned_key(TD_KPSA_ID, TD_KPSA, peer=TD_AE)
+    kpsa = saef_psk.credential(TD_KPSA_ID, TD_KPSA, peer=TD_AE)
     async with EntityB(EntityId.parse("/in-cse"), keys=[kpsa]) as b:
         bound = await b.listen_requests(Address("127.0.0.1", 0), registrar.answer)
         printed = await s_client_in_thread(
@@ -204,7 +205,7 @@ async def test_td_m2m_se_01_an_ae_is_created_over_a_provisioned_key_association(
 
 async def test_td_m2m_se_01_the_registrar_refuses_another_originator():
     registrar = Registrar()
-    kpsa = provisioned_key(TD_KPSA_ID, TD_KPSA, peer=TD_AE)
+    kpsa = saef_psk.credential(TD_KPSA_ID, TD_KPSA, peer=TD_AE)
     async with EntityB(EntityId.parse("/in-cse"), keys=[kpsa]) as b:
         bound = await b.listen_requests(Address("127.0.0.1", 0), registrar.answer)
         printed = await s_client_in_thread(
@@ -263,7 +264,7 @@ async def connect_when_ready(port: int, kpsa):
     for _ in range(500):
         try:
             return await associate(
-                Address("127.0.0.1", port), local=TD_AE, peer=EntityId.parse("/in-cse"), kpsa=kpsa
+                Link(Address("127.0.0.1", port)), saef_psk.initiate(TD_AE, EntityId.parse("/in-cse"), kpsa)
             )
         except HandshakeError as error:
             if "cannot be reached" not in str(error):
@@ -275,7 +276,7 @@ async def connect_when_ready(port: int, kpsa):
 @pytest.mark.parametrize("suite", SUITES)
 async def test_entity_a_associates_with_openssl_as_entity_b(s_server, suite):
     port, process, output = s_server(suite)
-    async with await connect_when_ready(port, provisioned_key(TD_KPSA_ID, TD_KPSA)) as channel:
+    async with await connect_when_ready(port, saef_psk.credential(TD_KPSA_ID, TD_KPSA)) as channel:
         assert channel.association.cipher_suite == suite
         assert channel.association.peer == EntityId.parse("/in-cse")
         process.stdin.write(b"from openssl\n")
@@ -290,4 +291,4 @@ async def test_entity_a_associates_with_openssl_as_entity_b(s_server, suite):
 async def test_entity_a_says_what_to_do_when_openssl_holds_another_key(s_server):
     port, _, _ = s_server("PSK-AES128-CBC-SHA256")
     with pytest.raises(HandshakeError, match="does not know the identity, or holds another key"):
-        await connect_when_ready(port, provisioned_key(TD_KPSA_ID, Secret(b"\x12\x34\x57")))
+        await connect_when_ready(port, saef_psk.credential(TD_KPSA_ID, Secret(b"\x12\x34\x57")))

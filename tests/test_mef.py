@@ -23,7 +23,7 @@ from mef_support import (
     running_mef,
 )
 from onem2m_security.errors import HandshakeError, ParentGoneError
-from onem2m_security.frameworks import bootstrap_psk
+from onem2m_security.frameworks import bootstrap_psk, mef_handshake
 from onem2m_security.frameworks.steps import Authorities
 from onem2m_security.identifiers import EntityId
 from onem2m_security.keys import derive_km, derive_kpsa, km_for, kpsa_for
@@ -49,7 +49,7 @@ async def mef(tmp_path):
 
 async def ask(mef, target, *path, originator=None):
     """Ask the MEF for a path as an Enrolment Target."""
-    initiator = bootstrap_psk.initiate(target.entity, MEF, target.key)
+    initiator = mef_handshake.initiate(target.entity, MEF, target.key)
     if originator is not None:
         initiator = dataclasses.replace(initiator, local=originator)
     client = HttpClient(initiator, mef.address)
@@ -155,7 +155,7 @@ async def test_the_handshake_of_an_enrolment_target_makes_no_ke(mef):
 
 async def test_an_unknown_enrolee_and_a_wrong_key_fail_alike(mef):
     wrong_key = dataclasses.replace(
-        DEVICE.initiator, credential=bootstrap_psk.enrolee_key(DEVICE.kpm_id, OTHER.key.key)
+        DEVICE.initiator, credential=bootstrap_psk.credential(DEVICE.kpm_id, OTHER.key.key)
     )
     alerts = set()
     for initiator in (wrong_key, Device("nobody").initiator):
@@ -332,7 +332,7 @@ async def test_an_enrolee_itself_fetches_nothing(mef):
 
 @pytest.mark.parametrize("operation", [Operation.CREATE, Operation.UPDATE, Operation.DELETE])
 async def test_credentials_are_only_retrieved(mef, operation):
-    client = HttpClient(bootstrap_psk.initiate(MAF_ID, MEF, THE_MAF.key), mef.address)
+    client = HttpClient(mef_handshake.initiate(MAF_ID, MEF, THE_MAF.key), mef.address)
     answer = await client.request(operation, ("fetchCredentials", "x", "21"))
     await client.close()
     assert answer.rsc is Rsc.OPERATION_NOT_ALLOWED

@@ -13,7 +13,8 @@ from certificate_support import NAME_A, OTHER_ROOT, endpoint_b, initiator_a
 from maf_support import ID_A, ID_B, LOOPBACK, eventually, key_of
 from onem2m_security.clients.entity_b import EntityB
 from onem2m_security.errors import HandshakeError
-from onem2m_security.frameworks.saef_psk import initiate, provisioned_key
+from onem2m_security.frameworks import saef_psk
+from onem2m_security.frameworks.saef_psk import initiate
 from onem2m_security.frameworks.steps import Acceptor, Authorities, ProvisionedKeys
 from onem2m_security.gba.ub_messages import UbResponse
 from onem2m_security.identifiers import KeyIdentifier
@@ -29,7 +30,7 @@ from onem2m_security.tls import alerts
 from onem2m_security.tls.endpoint import Endpoint
 from onem2m_security.tls.session import DataReceived, HandshakeCompleted, Session, SessionEnded
 
-KPSA = provisioned_key(KeyIdentifier.parse("kpsa@m.example"), key_of("kpsa"), peer=ID_A)
+KPSA = saef_psk.credential(KeyIdentifier.parse("kpsa@m.example"), key_of("kpsa"), peer=ID_A)
 INITIATOR = initiate(ID_A, ID_B, KPSA)
 GARBAGE = b"\x16\x03\x03\x00\x04\x02\x00\x00\x00"
 """A record with a ServerHello in it, which no client sends."""

@@ -21,15 +21,14 @@ from onem2m_security.clients.entity_a import associate
 from onem2m_security.clients.maf import MafClient
 from onem2m_security.credentials import ResolvedKey, Secret
 from onem2m_security.errors import ResolverUnavailableError
-from onem2m_security.frameworks import saef_psk
-from onem2m_security.frameworks.saef_maf import master_credential
-from onem2m_security.frameworks.saef_psk import provisioned_key
+from onem2m_security.frameworks import maf_handshake, saef_psk
 from onem2m_security.frameworks.steps import Acceptor, Authorities, Established, ProvisionedKeys
 from onem2m_security.identifiers import KeyIdentifier
 from onem2m_security.net.address import Address, Transport
 from onem2m_security.net.channel import Channel
 from onem2m_security.net.coap import CoapClient, CoapServer
 from onem2m_security.net.limits import Limits
+from onem2m_security.net.link import Link
 from onem2m_security.net.udp import DatagramListener
 from onem2m_security.onem2m.primitives import Operation, RefusedError, Request, Response, Rsc
 from onem2m_security.store import KeyKind, KeyRecord
@@ -39,8 +38,8 @@ from requirements import needs
 
 KPSA_ID = KeyIdentifier.parse("k@b.example.com")
 KEY = Secret(b"a key of printable octets")  # libcoap takes no others on its command line
-KPSA = provisioned_key(KPSA_ID, KEY, peer=ID_A)
-KPSA_C = provisioned_key(KeyIdentifier.parse("c@b.example.com"), KEY, peer=ID_C)
+KPSA = saef_psk.credential(KPSA_ID, KEY, peer=ID_A)
+KPSA_C = saef_psk.credential(KeyIdentifier.parse("c@b.example.com"), KEY, peer=ID_C)
 
 TABLE = {
     2000: "2.05", 2001: "2.01", 2002: "2.02", 2004: "2.04", 4000: "4.00", 4001: "5.01", 4004: "4.04",
@@ -349,7 +348,7 @@ def parse(message: bytes) -> tuple[int, dict[int, bytes], bytes]:
 
 
 async def channel_to(service: Service, kpsa: ResolvedKey = KPSA) -> Channel:
-    return await associate(service.address, local=kpsa.peer, peer=ID_B, kpsa=kpsa, transport=Transport.DTLS)
+    return await associate(Link(service.address, Transport.DTLS), saef_psk.initiate(kpsa.peer, ID_B, kpsa))
 
 
 async def exchange(channel: Channel, message: bytes) -> bytes:
@@ -471,8 +470,12 @@ async def test_a_key_is_registered_and_retrieved_at_the_maf_over_coap(tmp_path):
     async with running_maf(tmp_path / "data", clients=[A, B]) as running:
 
         def client(who) -> MafClient:
-            credential = master_credential(who.km_id, who.km)
-            return MafClient(MAF, running.address, local=who.entity, km=credential, transport=Transport.DTLS)
+            credential = maf_handshake.credential(who.km_id, who.km)
+            return MafClient(
+                MAF,
+                Link(running.address, Transport.DTLS),
+                maf_handshake.initiate(who.entity, MAF, credential),
+            )
 
         a, b = client(A), client(B)
         made = await a.register_key(expires=datetime.now(UTC) + timedelta(hours=1), target=ID_B, admin=MAF)
@@ -564,8 +567,10 @@ async def test_libcoap_retrieves_a_key_from_the_maf_as_its_target(flavour, tmp_p
         km_id = KeyIdentifier.parse_km_id(f"libcoap@{MAF}")
         km = Secret(b"what libcoap can say")
         await running.store.add(KeyRecord(KeyKind.KM, km_id, km, datetime.now(UTC), ID_B, ()))
-        credential = master_credential(A.km_id, A.km)
-        a = MafClient(MAF, running.address, local=ID_A, km=credential, transport=Transport.DTLS)
+        credential = maf_handshake.credential(A.km_id, A.km)
+        a = MafClient(
+            MAF, Link(running.address, Transport.DTLS), maf_handshake.initiate(ID_A, MAF, credential)
+        )
         made = await a.handshake()
         await a.close()
         printed = await libcoap(

@@ -11,7 +11,8 @@ import pytest
 from maf_support import ID_A, ID_B, LOOPBACK, key_of
 from onem2m_security.clients.entity_b import EntityB
 from onem2m_security.errors import HandshakeError, PeerRefusedError, ResolverUnavailableError
-from onem2m_security.frameworks.saef_psk import initiate, provisioned_key
+from onem2m_security.frameworks import saef_psk
+from onem2m_security.frameworks.saef_psk import initiate
 from onem2m_security.identifiers import KeyIdentifier
 from onem2m_security.net.address import Address
 from onem2m_security.net.channel import Channel, open_channel
@@ -20,7 +21,7 @@ from onem2m_security.net.limits import Limits
 from onem2m_security.net.ports import expect
 from onem2m_security.onem2m.primitives import Operation, RefusedError, Request, Response, Rsc
 
-KPSA = provisioned_key(KeyIdentifier.parse("kpsa@m.example"), key_of("kpsa"), peer=ID_A)
+KPSA = saef_psk.credential(KeyIdentifier.parse("kpsa@m.example"), key_of("kpsa"), peer=ID_A)
 INITIATOR = initiate(ID_A, ID_B, KPSA)
 
 

@@ -12,7 +12,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from maf_support import ID_A, ID_B, LOOPBACK, MAF, eventually, key_of
 from onem2m_security.clients.entity_b import EntityB
 from onem2m_security.errors import ConfigurationError
-from onem2m_security.frameworks.saef_psk import initiate, provisioned_key
+from onem2m_security.frameworks import saef_psk
+from onem2m_security.frameworks.saef_psk import initiate
 from onem2m_security.gba.ub_messages import UbResponse
 from onem2m_security.identifiers import KeyIdentifier
 from onem2m_security.net.channel import open_channel
@@ -23,7 +24,7 @@ from onem2m_security.onem2m.primitives import Response, Rsc
 from onem2m_security.servers.run import serve
 from onem2m_security.servers.service import MafService
 
-KPSA = provisioned_key(KeyIdentifier.parse("kpsa@m.example"), key_of("kpsa"), peer=ID_A)
+KPSA = saef_psk.credential(KeyIdentifier.parse("kpsa@m.example"), key_of("kpsa"), peer=ID_A)
 INITIATOR = initiate(ID_A, ID_B, KPSA)
 LIMIT = Limits().head_octets
 CLOSE = b"Connection: close\r\n"

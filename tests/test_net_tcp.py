@@ -19,16 +19,18 @@ from onem2m_security.errors import (
     HandshakeTimeoutError,
     ResolverUnavailableError,
 )
-from onem2m_security.frameworks.saef_psk import initiate, provisioned_key
+from onem2m_security.frameworks import saef_psk
+from onem2m_security.frameworks.saef_psk import initiate
 from onem2m_security.frameworks.steps import Acceptor, Authorities, ProvisionedKeys
 from onem2m_security.identifiers import KeyIdentifier
 from onem2m_security.net.address import Address
 from onem2m_security.net.channel import Channel, channel_protocol, open_channel
 from onem2m_security.net.limits import Limits
+from onem2m_security.net.link import Link
 from onem2m_security.net.tcp import Listener
 from onem2m_security.tls.endpoint import Endpoint
 
-KPSA = provisioned_key(KeyIdentifier.parse("kpsa@m.example"), key_of("kpsa"), peer=ID_A)
+KPSA = saef_psk.credential(KeyIdentifier.parse("kpsa@m.example"), key_of("kpsa"), peer=ID_A)
 
 
 async def echo(channel: Channel) -> None:
@@ -327,7 +329,7 @@ async def test_entity_b_may_be_stopped_twice_and_before_it_listens():
     b = EntityB(ID_B, keys=[KPSA])
     await b.stop()
     bound = await b.listen(LOOPBACK, echo)
-    async with await associate(bound, local=ID_A, peer=ID_B, kpsa=KPSA) as channel:
+    async with await associate(Link(bound), saef_psk.initiate(ID_A, ID_B, KPSA)) as channel:
         await channel.write(b"x")
         assert await channel.read() == b"x"
     await b.stop()

@@ -23,12 +23,12 @@ from onem2m_security.clients.entity_a import associate
 from onem2m_security.credentials import ResolvedKey
 from onem2m_security.errors import ConfigurationError, HandshakeError, HandshakeTimeoutError
 from onem2m_security.frameworks import saef_psk
-from onem2m_security.frameworks.saef_psk import provisioned_key
 from onem2m_security.frameworks.steps import Acceptor, Authorities, Established, Initiator, ProvisionedKeys
 from onem2m_security.identifiers import KeyIdentifier
 from onem2m_security.net.address import Address, Transport
 from onem2m_security.net.channel import Channel, DatagramChannel, datagram_channels
 from onem2m_security.net.limits import Limits
+from onem2m_security.net.link import Link
 from onem2m_security.net.udp import DatagramConnection, DatagramListener, open_datagram_connection
 from onem2m_security.peer_quotas import PeerQuotas
 from onem2m_security.tls.endpoint import Endpoint
@@ -39,7 +39,7 @@ from onem2m_security.tls.suites import PSK_SUITES, Suite
 from test_tls_records import first_flight, hello_of
 
 KPSA_ID = KeyIdentifier.parse("k@b.example.com")
-KPSA = provisioned_key(KPSA_ID, key_of("k"), peer=ID_A)
+KPSA = saef_psk.credential(KPSA_ID, key_of("k"), peer=ID_A)
 NOBODY = ("192.0.2.7", 7)
 
 
@@ -108,10 +108,9 @@ def initiator(key: ResolvedKey = KPSA, suite: Suite | None = None) -> Initiator:
     return made if suite is None else replace(made, endpoint=Endpoint(server=False, suites=(suite,)))
 
 
-async def connect(port: Port, **settings: Any) -> Channel:
-    return await associate(
-        port.address, local=ID_A, peer=ID_B, kpsa=KPSA, transport=Transport.DTLS, **settings
-    )
+async def connect(port: Port, limits: Limits | None = None) -> Channel:
+    link = Link(port.address, Transport.DTLS, limits)
+    return await associate(link, saef_psk.initiate(ID_A, ID_B, KPSA))
 
 
 async def answered(channel: Channel, data: bytes = b"abc") -> None:
@@ -222,7 +221,7 @@ async def test_nobody_at_the_address_is_a_clear_failure_in_time():
 
 async def test_a_wrong_key_is_silence_and_the_error_says_what_that_may_mean():
     async with Port(Limits(handshake_seconds=0.3)) as port:
-        wrong = provisioned_key(KPSA_ID, key_of("another"))
+        wrong = saef_psk.credential(KPSA_ID, key_of("another"))
         with pytest.raises(HandshakeTimeoutError, match="an unknown identity or a wrong key"):
             await open_datagram_connection(
                 initiator(wrong), port.address, DatagramChannel, limits=Limits(handshake_seconds=0.3)
@@ -234,7 +233,7 @@ async def test_a_wrong_key_is_silence_and_the_error_says_what_that_may_mean():
 @pytest.mark.parametrize("identity", ["k@b.example.com", "nobody@b.example.com"])
 async def test_whoever_gives_up_first_no_side_blames_a_maf_that_nobody_asked(identity):
     """Over DTLS a wrong key and an unknown identity look alike, to both sides, whose time limits differ."""
-    wrong = provisioned_key(KeyIdentifier.parse(identity), key_of("another"), peer=ID_A)
+    wrong = saef_psk.credential(KeyIdentifier.parse(identity), key_of("another"), peer=ID_A)
     may_mean = "over DTLS an unknown identity or a wrong key is met with silence"
     for patience_of_server, patience_of_client in ((0.3, 30.0), (1.0, 0.3)):
         with capture_logs() as logged:
@@ -325,7 +324,7 @@ async def test_a_client_that_crashed_comes_back_from_the_same_address_and_port()
 async def test_the_old_session_goes_on_while_the_same_address_only_tries_a_handshake():
     async with Port() as port:
         old = await Wire(port).handshake()
-        new = initiator(provisioned_key(KPSA_ID, key_of("wrong"))).session(framing=DatagramFraming())
+        new = initiator(saef_psk.credential(KPSA_ID, key_of("wrong"))).session(framing=DatagramFraming())
         for _ in range(2):  # hello, hello with cookie; then a flight that cannot succeed
             for datagram in new.datagrams_to_send():
                 old.send(datagram)

@@ -11,11 +11,12 @@ from gba_support import provision as provision_bsf
 from maf_support import ID_B, LOOPBACK, MAF, A, B, key_of, provision, the_main_job
 from onem2m_security.clients.entity_b import EntityB
 from onem2m_security.clients.ue import Ue
-from onem2m_security.frameworks.saef_psk import provisioned_key
+from onem2m_security.frameworks import saef_psk
 from onem2m_security.identifiers import KeyIdentifier
 from onem2m_security.net import descriptors
 from onem2m_security.net.address import Address, Transport
 from onem2m_security.net.limits import Limits
+from onem2m_security.net.link import Link
 from onem2m_security.store import Store
 from programs import PATIENCE, Programs, with_open_files
 from test_bad_input import let_go, many_files
@@ -61,7 +62,9 @@ async def test_ues_are_served_beside_more_silent_connections_than_open_files(pro
     ub = Address("127.0.0.1", int(server.wait_for(r"Ub, listening on 127\.0\.0\.1:(\d+)").group(1)))
     with many_files(4096):
         writers = await silent(ub, SILENT)
-        contexts = await asyncio.gather(*(Ue(Card(a_subscriber()), BSF, ub).bootstrap() for _ in range(5)))
+        contexts = await asyncio.gather(
+            *(Ue(Card(a_subscriber()), BSF, Link(ub)).bootstrap() for _ in range(5))
+        )
         assert len({context.b_tid for context in contexts}) == 5
         await let_go(writers)
     assert "Too many open files" not in server.errors
@@ -92,7 +95,7 @@ def test_the_soft_limit_is_raised_to_the_hard_one():
 
 async def test_the_ports_of_an_entity_b_never_take_more_than_there_is():
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    key = provisioned_key(KeyIdentifier.parse("kpsa@m.example"), key_of("kpsa"), peer=ID_B)
+    key = saef_psk.credential(KeyIdentifier.parse("kpsa@m.example"), key_of("kpsa"), peer=ID_B)
 
     async def nothing(channel) -> None:
         """Nobody comes."""

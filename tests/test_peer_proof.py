@@ -10,16 +10,17 @@ import pytest
 import certificate_support as pki
 from maf_support import ID_A, ID_B, ID_C, LOOPBACK, A, B, eventually, key_of, running_maf
 from onem2m_security.association import PeerProof
-from onem2m_security.clients.entity_a import associate, associate_through_maf
+from onem2m_security.clients.entity_a import associate
 from onem2m_security.clients.entity_b import EntityB
 from onem2m_security.errors import PeerRefusedError
-from onem2m_security.frameworks.saef_psk import provisioned_key
+from onem2m_security.frameworks import saef_psk
 from onem2m_security.identifiers import KeyIdentifier
 from onem2m_security.net.channel import Channel, open_channel
+from onem2m_security.net.link import Link
 from onem2m_security.release import Release
 from programs import key_file, m2msec
 
-KPSA = provisioned_key(KeyIdentifier.parse("kpsa@m.example"), key_of("kpsa"), peer=ID_A)
+KPSA = saef_psk.credential(KeyIdentifier.parse("kpsa@m.example"), key_of("kpsa"), peer=ID_A)
 
 
 async def until_it_ends(channel: Channel) -> None:
@@ -39,8 +40,8 @@ async def test_through_a_maf_the_peer_is_proven_when_the_maf_said_for_whom_kc_is
 
     async with running_maf(tmp_path) as maf, EntityB(ID_B, mafs=[B.maf_client(maf.address)]) as b:
         address = await b.listen(LOOPBACK, note)
-        async with await associate_through_maf(
-            address, local=ID_A, peer=ID_B, maf=A.maf_client(maf.address), release=release
+        async with await associate(
+            Link(address), A.maf_client(maf.address).initiator(ID_B, release=release)
         ) as channel:
             assert channel.association.peer == ID_B
             assert channel.association.peer_proof is proof
@@ -52,20 +53,16 @@ async def test_in_release_1_another_peer_than_the_maf_s_is_never_reported_as_pro
     """A is configured for another CSE than the MAF: it is B that answers, and A cannot tell."""
     async with running_maf(tmp_path) as maf, EntityB(ID_B, mafs=[B.maf_client(maf.address)]) as b:
         address = await b.listen(LOOPBACK, until_it_ends)
-        async with await associate_through_maf(
-            address, local=ID_A, peer=ID_C, maf=A.maf_client(maf.address)
-        ) as channel:
+        async with await associate(Link(address), A.maf_client(maf.address).initiator(ID_C)) as channel:
             assert channel.association.as_dict()["peer_proof"] == "configured"
         with pytest.raises(PeerRefusedError):
-            await associate_through_maf(
-                address, local=ID_A, peer=ID_C, maf=A.maf_client(maf.address), release=Release.R3
-            )
+            await associate(Link(address), A.maf_client(maf.address).initiator(ID_C, release=Release.R3))
 
 
 async def test_a_provisioned_key_and_a_certificate_prove_the_peer():
     async with EntityB(pki.ID_B, keys=[KPSA], endpoint=pki.endpoint_b()) as b:
         address = await b.listen(LOOPBACK, until_it_ends)
-        async with await associate(address, local=ID_A, peer=pki.ID_B, kpsa=KPSA) as channel:
+        async with await associate(Link(address), saef_psk.initiate(ID_A, pki.ID_B, KPSA)) as channel:
             assert channel.association.peer_proof is PeerProof.AUTHENTICATED
         async with await open_channel(pki.initiator_a(), address) as channel:
             assert channel.association.peer_proof is PeerProof.AUTHENTICATED

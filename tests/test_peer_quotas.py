@@ -35,6 +35,7 @@ from onem2m_security.frameworks import saef_psk
 from onem2m_security.identifiers import Fqdn, KeyIdentifier
 from onem2m_security.net.address import Transport
 from onem2m_security.net.limits import Limits
+from onem2m_security.net.link import Link
 from onem2m_security.net.ports import request_client
 from onem2m_security.onem2m.primitives import Operation, Response, Rsc
 from onem2m_security.onem2m.resources import encode
@@ -48,8 +49,8 @@ from onem2m_security.telemetry import OVER_QUOTA
 from test_key_registration import content
 
 LATER = datetime.now(UTC) + timedelta(hours=1)
-KPSA = saef_psk.provisioned_key(KeyIdentifier.parse("kpsa@m.example"), key_of("kpsa"), peer=ID_A)
-OTHER_KPSA = saef_psk.provisioned_key(KeyIdentifier.parse("other@m.example"), key_of("other"), peer=ID_C)
+KPSA = saef_psk.credential(KeyIdentifier.parse("kpsa@m.example"), key_of("kpsa"), peer=ID_A)
+OTHER_KPSA = saef_psk.credential(KeyIdentifier.parse("other@m.example"), key_of("other"), peer=ID_C)
 both_transports = pytest.mark.parametrize("transport", list(Transport))
 
 
@@ -106,13 +107,13 @@ async def test_a_client_that_asks_in_a_loop_is_told_so_and_another_notices_nothi
 
     async with EntityB(ID_B, keys=[KPSA, OTHER_KPSA], limits=limits) as b:
         address = await b.listen_requests(LOOPBACK, answer, transport=transport)
-        greedy = request_client(transport, saef_psk.initiate(ID_A, ID_B, KPSA), address)
-        quiet = request_client(transport, saef_psk.initiate(ID_C, ID_B, OTHER_KPSA), address)
+        greedy = request_client(Link(address, transport), saef_psk.initiate(ID_A, ID_B, KPSA))
+        quiet = request_client(Link(address, transport), saef_psk.initiate(ID_C, ID_B, OTHER_KPSA))
         try:
             answers = [(await greedy.request(Operation.RETRIEVE, ["x"])).rsc for _ in range(14)]
             assert answers[:10] == [Rsc.OK] * 10
             assert answers[-1] is Rsc.TOO_MANY_REQUESTS
-            again = request_client(transport, saef_psk.initiate(ID_A, ID_B, KPSA), address)
+            again = request_client(Link(address, transport), saef_psk.initiate(ID_A, ID_B, KPSA))
             assert (await again.request(Operation.RETRIEVE, ["x"])).rsc is Rsc.TOO_MANY_REQUESTS
             await again.close()
             assert (await quiet.request(Operation.RETRIEVE, ["x"])).rsc is Rsc.OK
@@ -130,7 +131,7 @@ async def test_the_http_status_is_429(monkeypatch):
     limits = Limits(quotas=PeerQuotas(requests_per_second=0.05))
     async with EntityB(ID_B, keys=[KPSA], limits=limits) as b:
         address = await b.listen_requests(LOOPBACK, answer)
-        client = request_client(Transport.TLS, saef_psk.initiate(ID_A, ID_B, KPSA), address)
+        client = request_client(Link(address), saef_psk.initiate(ID_A, ID_B, KPSA))
         module = sys.modules[type(client).__module__]
         read = module._response
 
@@ -156,7 +157,7 @@ async def test_beyond_its_connections_the_longest_silent_one_of_the_same_peer_gi
         address = await b.listen(LOOPBACK, echo, transport=transport)
 
         async def another(local=ID_A, kpsa=KPSA):
-            channel = await associate(address, local=local, peer=ID_B, kpsa=kpsa, transport=transport)
+            channel = await associate(Link(address, transport), saef_psk.initiate(local, ID_B, kpsa))
             return await stack.enter_async_context(channel)
 
         async def talk(channel) -> bool:

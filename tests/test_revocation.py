@@ -16,25 +16,26 @@ from gba_support import CSE_NAF, running_bsf
 from maf_support import ID_A, ID_B, ID_C, LOOPBACK, MAF, A, B, C, eventually, key_of, running_maf
 from mef_support import DEVICE, THE_MAF, running_mef
 from onem2m_security.certificates.crl import CrlSource
-from onem2m_security.clients.entity_a import associate, associate_through_maf
+from onem2m_security.clients.entity_a import associate
 from onem2m_security.clients.entity_b import EntityB
 from onem2m_security.credentials import ResolvedKey
 from onem2m_security.errors import HandshakeError, PeerRefusedError, ResolverUnavailableError
-from onem2m_security.frameworks import saef_psk
-from onem2m_security.frameworks.saef_maf import connection_key, initiate
+from onem2m_security.frameworks import saef_maf, saef_psk
+from onem2m_security.frameworks.saef_maf import initiate
 from onem2m_security.frameworks.steps import RemoteKeys
 from onem2m_security.identifiers import KeyIdentifier
 from onem2m_security.net import open_sessions, standing
 from onem2m_security.net.address import Transport
 from onem2m_security.net.channel import Channel, open_channel
+from onem2m_security.net.link import Link
 from onem2m_security.net.ports import request_client
 from onem2m_security.onem2m.primitives import Operation, Response, Rsc
 from onem2m_security.release import MAF_BASE, SYMM_KEY_REG, Release
 from onem2m_security.store import KeyKind, Store
 from onem2m_security.tls.suites import PSK_SUITES
 
-KPSA = saef_psk.provisioned_key(KeyIdentifier.parse("kpsa@m.example"), key_of("kpsa"), peer=ID_A)
-OTHER_KPSA = saef_psk.provisioned_key(KeyIdentifier.parse("other@m.example"), key_of("other"), peer=ID_C)
+KPSA = saef_psk.credential(KeyIdentifier.parse("kpsa@m.example"), key_of("kpsa"), peer=ID_A)
+OTHER_KPSA = saef_psk.credential(KeyIdentifier.parse("other@m.example"), key_of("other"), peer=ID_C)
 PATIENCE = 20.0
 SOMETHING = (MAF_BASE.strip("/"), SYMM_KEY_REG, "ab" * 16)
 both_transports = pytest.mark.parametrize("transport", list(Transport))
@@ -83,7 +84,7 @@ async def test_a_removed_client_loses_its_idle_session_at_the_maf(tmp_path, tran
 async def test_a_removed_client_is_refused_and_then_its_session_is_closed(monkeypatch, tmp_path, transport):
     monkeypatch.setattr(open_sessions, "WATCH_SECONDS", 3600.0)  # it is the request that finds out
     async with running_maf(tmp_path) as maf:
-        client = request_client(transport, A.initiator(), maf.address)
+        client = request_client(Link(maf.address, transport), A.initiator())
         try:
             assert (await client.request(Operation.RETRIEVE, SOMETHING)).rsc is Rsc.NOT_FOUND
             async with another_process(tmp_path) as store:
@@ -112,7 +113,7 @@ async def test_a_client_s_targets_are_those_of_the_moment_of_its_request(tmp_pat
         client = A.maf_client(maf.address)
         later = datetime.now(UTC) + timedelta(hours=1)
         try:
-            registrations = await client.registration()
+            registrations = client.registration()
             await registrations._client.request(Operation.RETRIEVE, SOMETHING)
             session = registrations._client.established.session
             async with another_process(tmp_path) as store:
@@ -153,7 +154,7 @@ async def test_while_the_store_cannot_be_read_requests_are_refused_and_the_sessi
         raise StoreUnavailableError("the disk is away")
 
     async with running_maf(tmp_path) as maf:
-        client = request_client(Transport.TLS, A.initiator(), maf.address)
+        client = request_client(Link(maf.address), A.initiator())
         try:
             assert (await client.request(Operation.RETRIEVE, SOMETHING)).rsc is Rsc.NOT_FOUND
             session = client.established.session
@@ -219,7 +220,7 @@ async def test_a_revoked_enrolee_and_a_removed_target_lose_their_sessions_at_the
 async def test_a_removed_naf_loses_its_session_at_the_bsf(tmp_path):
     naf = CSE_NAF
     async with running_bsf(tmp_path) as bsf:
-        key = saef_psk.provisioned_key(naf.key_id, key_of(naf.name))
+        key = saef_psk.credential(naf.key_id, key_of(naf.name))
         initiator = saef_psk.initiate(naf.entity, bsf.bsf.acceptor.local, key, server_name=bsf.bsf.fqdn)
         async with await open_channel(initiator, bsf.zn) as channel:
             async with another_process(tmp_path) as store:
@@ -279,7 +280,7 @@ async def test_a_request_on_a_session_with_a_revoked_certificate_is_refused(monk
 
     async with EntityB(pki.ID_B, endpoint=pki.endpoint_b(crls=CrlSource(crl.path))) as b:
         address = await b.listen_requests(LOOPBACK, answer, transport=transport)
-        client = request_client(transport, pki.initiator_a(), address)
+        client = request_client(Link(address, transport), pki.initiator_a())
         try:
             assert (await client.request(Operation.RETRIEVE, ["x"])).rsc is Rsc.OK
             session = client.established.session
@@ -329,7 +330,7 @@ KC_ID = KeyIdentifier.parse(f"00112233445566778899aabbccddeeff@{MAF}")
 
 async def test_what_a_maf_said_of_a_kc_counts_for_the_time_that_is_set_and_then_it_is_asked_again():
     now = 1000.0
-    maf = Answers(connection_key(KC_ID, key_of("kc"), peer=ID_A))
+    maf = Answers(saef_maf.credential(KC_ID, key_of("kc"), peer=ID_A))
     keys = RemoteKeys({MAF: maf.fetch}, remembered=timedelta(seconds=60), clock=lambda: now)
     shown = str(KC_ID).encode()
     assert (await keys.resolve(shown, PSK_SUITES[0])).ask_again == 1060.0
@@ -358,8 +359,8 @@ async def test_a_client_removed_at_the_maf_loses_its_associations_within_the_tim
         client.retrieve = counted
         async with EntityB(ID_B, mafs=[client], remembered=timedelta(seconds=1)) as b:
             address = await b.listen(LOOPBACK, echo, transport=transport)
-            async with await associate_through_maf(
-                address, local=ID_A, peer=ID_B, maf=A.maf_client(maf.address), transport=transport
+            async with await associate(
+                Link(address, transport), A.maf_client(maf.address).initiator(ID_B)
             ) as channel:
                 await eventually(lambda: len(asked) == 3)  # again and again: the MAF says the same
                 assert await goes_on(channel)
@@ -392,8 +393,8 @@ async def test_a_key_that_entity_b_is_told_to_forget_ends_its_sessions_and_no_ot
     async with EntityB(ID_B, keys=[KPSA, OTHER_KPSA]) as b:
         address = await b.listen(LOOPBACK, echo)
         async with (
-            await associate(address, local=ID_A, peer=ID_B, kpsa=KPSA) as gone,
-            await associate(address, local=ID_C, peer=ID_B, kpsa=OTHER_KPSA) as stays,
+            await associate(Link(address), saef_psk.initiate(ID_A, ID_B, KPSA)) as gone,
+            await associate(Link(address), saef_psk.initiate(ID_C, ID_B, OTHER_KPSA)) as stays,
         ):
             await b.forget(KPSA.key_id)
             assert await ended(gone)
@@ -411,7 +412,7 @@ async def test_a_handler_of_a_channel_can_ask_what_its_session_means_now():
 
     async with EntityB(ID_B, keys=[KPSA]) as b:
         address = await b.listen(LOOPBACK, handler)
-        async with await associate(address, local=ID_A, peer=ID_B, kpsa=KPSA):
+        async with await associate(Link(address), saef_psk.initiate(ID_A, ID_B, KPSA)):
             await eventually(lambda: answers)
             b._provisioned.forget(KPSA.key_id)
             ask.set()

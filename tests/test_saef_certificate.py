@@ -32,18 +32,18 @@ from onem2m_security.association import Role
 from onem2m_security.certificates.configuration import AssociationConfiguration
 from onem2m_security.certificates.crl import CrlSource
 from onem2m_security.certificates.public_key_id import key_hash
-from onem2m_security.clients.entity_a import associate, associate_by_certificate, associate_through_maf
+from onem2m_security.clients.entity_a import associate
 from onem2m_security.clients.entity_b import EntityB
 from onem2m_security.clients.maf import MafClient
 from onem2m_security.credentials import Framework, Secret
 from onem2m_security.errors import ConfigurationError, HandshakeError, PeerRefusedError
-from onem2m_security.frameworks import saef_certificate
-from onem2m_security.frameworks.saef_psk import provisioned_key
+from onem2m_security.frameworks import saef_certificate, saef_psk
 from onem2m_security.frameworks.steps import Acceptor, Authorities, ProvisionedKeys
 from onem2m_security.identifiers import EntityId, EntityKind, Fqdn, KeyIdentifier
 from onem2m_security.keys import ExportLabel
 from onem2m_security.net.address import Transport
 from onem2m_security.net.channel import open_channel
+from onem2m_security.net.link import Link
 from onem2m_security.release import Release
 from onem2m_security.servers.maf import Maf
 from onem2m_security.servers.run import Server
@@ -66,10 +66,11 @@ async def accepting(endpoint, *, local=ID_B, transport=Transport.TLS, **more):
         yield await entity_b.listen(LOOPBACK, handler, transport=transport), accepted
 
 
-async def associated(address, certificate, configuration=FOR_B, *, local=ID_A, **more):
-    return await associate_by_certificate(
-        address, local=local, certificate=certificate, configuration=configuration, **more
-    )
+async def associated(
+    address, certificate, configuration=FOR_B, *, local=ID_A, transport=Transport.TLS, **more
+):
+    how = saef_certificate.initiate(local, certificate, configuration, **more)
+    return await associate(Link(address, transport), how)
 
 
 async def talk(channel):
@@ -198,11 +199,11 @@ async def test_self_signed_certificates_at_both_ends_need_no_authority():
 
 
 async def test_one_port_serves_pre_shared_keys_and_certificates():
-    kpsa = provisioned_key(KeyIdentifier.parse("kpsa@sp.example"), Secret(bytes(range(32))), peer=ID_A)
+    kpsa = saef_psk.credential(KeyIdentifier.parse("kpsa@sp.example"), Secret(bytes(range(32))), peer=ID_A)
     async with accepting(endpoint_b(), keys=[kpsa]) as (address, accepted):
         async with (
             await associated(address, A.local()) as by_certificate,
-            await associate(address, local=ID_A, peer=ID_B, kpsa=kpsa) as by_key,
+            await associate(Link(address), saef_psk.initiate(ID_A, ID_B, kpsa)) as by_key,
         ):
             await talk(by_certificate)
             await talk(by_key)
@@ -322,7 +323,7 @@ OTHER_CSE = EntityId.parse("//sp.example/other-cse")
 @contextlib.asynccontextmanager
 async def certificate_maf(data, *configurations):
     store = await Store.open(data)
-    endpoint = saef_certificate.accepting_endpoint(
+    endpoint = saef_certificate.accept(
         CA.issue(Flavour.FQDN, str(MAF)).local(with_root=False), configurations, release=Release.R3
     )
     async with Server(store, [Maf(store, MAF, endpoint=endpoint)]) as server:
@@ -338,7 +339,7 @@ def maf_client(address, local, flavour, *, transport=Transport.TLS, days=365):
         flavoured(Flavour.FQDN, str(MAF)),
         release=Release.R3,
     )
-    return MafClient(MAF, address, local=local, initiator=initiator, transport=transport)
+    return MafClient(MAF, Link(address, transport), initiator)
 
 
 CLIENTS = (
@@ -355,9 +356,7 @@ async def test_a_and_b_associate_through_a_maf_that_knows_both_by_certificate(tm
         through = maf_client(address, IN_CSE, Flavour.CSE_ID, transport=transport)
         async with accepting(None, local=IN_CSE, mafs=[through], transport=transport) as (b, accepted):
             client = maf_client(address, SENSOR, Flavour.AE_ID, transport=transport)
-            async with await associate_through_maf(
-                b, local=SENSOR, peer=IN_CSE, maf=client, release=release, transport=transport
-            ) as a:
+            async with await associate(Link(b, transport), client.initiator(IN_CSE, release=release)) as a:
                 await talk(a)
             await client.close()
             assert accepted[0].association.peer == SENSOR
@@ -399,9 +398,22 @@ async def test_a_maf_refuses_a_certificate_that_is_configured_for_nobody(tmp_pat
         assert await store.records(KeyKind.KC) == []
 
 
-async def test_a_maf_client_needs_some_credential():
-    with pytest.raises(ConfigurationError, match="Master Credential or a certificate"):
-        MafClient(MAF, LOOPBACK, local=SENSOR)
+async def test_a_maf_client_needs_some_credential_and_one_for_its_maf():
+    with pytest.raises(TypeError, match="how"):
+        MafClient(MAF, Link(LOOPBACK))
+    with pytest.raises(ConfigurationError, match=f"the credential is for {ID_B}, not for {MAF}"):
+        MafClient(MAF, Link(LOOPBACK), initiator_a())
+
+
+async def test_a_credential_for_another_maf_is_not_shown_either_when_it_comes_later():
+    async def later():
+        return initiator_a()
+
+    client = MafClient(MAF, Link(LOOPBACK), later)
+    with pytest.raises(ConfigurationError, match=f"the credential is for {ID_B}, not for {MAF}"):
+        await client.handshake()
+    with pytest.raises(ConfigurationError, match="not for"):
+        await client.deregister_key(KeyIdentifier("kc", MAF))
 
 
 async def test_b_serves_others_while_a_client_with_a_certificate_stands_still():

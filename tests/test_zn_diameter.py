@@ -32,14 +32,15 @@ from onem2m_security.clients.entity_b import EntityB
 from onem2m_security.diameter import messages as dm
 from onem2m_security.diameter.messages import DiameterMessage, entity_in, settings_of
 from onem2m_security.errors import MessageError, ResolverUnavailableError
-from onem2m_security.frameworks import saef_gba
-from onem2m_security.frameworks.saef_psk import initiate, provisioned_key
+from onem2m_security.frameworks import saef_gba, saef_psk
+from onem2m_security.frameworks.saef_psk import initiate
 from onem2m_security.frameworks.steps import Authorities
 from onem2m_security.gba.keys import KeyChoice, naf_id, ua_security_protocol
 from onem2m_security.identifiers import EntityId, KeyIdentifier
 from onem2m_security.net.channel import open_channel
 from onem2m_security.net.diameter import diameter_port
 from onem2m_security.net.limits import Limits
+from onem2m_security.net.link import Link
 from onem2m_security.servers.zn_diameter import ZnDiameter
 
 UA = ua_security_protocol(0x00AE)
@@ -62,9 +63,12 @@ async def diameter_bsf(tmp_path, subscriptions=None):
 
 
 def client_of(naf, address, *, as_naf=None, limits=None):
-    key = provisioned_key(naf.key_id, key_of(naf.name))
+    key = saef_psk.credential(naf.key_id, key_of(naf.name))
     return NafDiameterClient(
-        BSF, address, local=naf.entity, naf=as_naf or naf.fqdns[0], key=key, limits=limits
+        BSF,
+        Link(address, limits=limits),
+        saef_gba.initiate_zn(naf.entity, BSF, key),
+        naf=as_naf or naf.fqdns[0],
     )
 
 
@@ -262,7 +266,10 @@ async def test_a_connection_whose_hello_was_not_answered_is_used_no_more(tmp_pat
 async def test_a_wrong_key_and_a_bsf_that_is_not_there_are_unavailable(tmp_path):
     async with diameter_bsf(tmp_path) as (_, address):
         wrong = NafDiameterClient(
-            BSF, address, local=CSE, naf=NAF, key=provisioned_key(CSE_NAF.key_id, key_of("another"))
+            BSF,
+            Link(address),
+            saef_gba.initiate_zn(CSE, BSF, saef_psk.credential(CSE_NAF.key_id, key_of("another"))),
+            naf=NAF,
         )
         with pytest.raises(ResolverUnavailableError):
             await wrong.fetch(KeyIdentifier.from_octets(bytes(16), BSF), UA)
@@ -275,7 +282,7 @@ async def test_a_wrong_key_and_a_bsf_that_is_not_there_are_unavailable(tmp_path)
 async def exchange(address, *messages):
     """Send messages over one connection and read an answer to each; fewer when the BSF closes it."""
     initiator = initiate(
-        CSE, EntityId(str(BSF)), provisioned_key(CSE_NAF.key_id, key_of("cse")), server_name=BSF
+        CSE, EntityId(str(BSF)), saef_psk.credential(CSE_NAF.key_id, key_of("cse")), server_name=BSF
     )
     answers = []
     async with await open_channel(initiator, address) as channel:
@@ -342,7 +349,7 @@ async def tls_in_front_of(address):
     """What an operator's gateway does: plain Diameter in, TLS out."""
 
     async def forward(reader, writer):
-        key = provisioned_key(CSE_NAF.key_id, key_of("cse"))
+        key = saef_psk.credential(CSE_NAF.key_id, key_of("cse"))
         channel = await open_channel(initiate(CSE, EntityId(str(BSF)), key, server_name=BSF), address)
 
         async def inward():

@@ -23,14 +23,12 @@ if TYPE_CHECKING:
     from .certificates.verification import PeerVerifier as PeerVerifier
     from .clients.enrolee import Enrolee as Enrolee
     from .clients.entity_a import associate as associate
-    from .clients.entity_a import associate_by_certificate as associate_by_certificate
-    from .clients.entity_a import associate_by_gba as associate_by_gba
-    from .clients.entity_a import associate_through_maf as associate_through_maf
-    from .clients.entity_a import obtain_connection_key as obtain_connection_key
     from .clients.entity_b import EntityB as EntityB
     from .clients.maf import MafClient as MafClient
     from .clients.mef import MefClient as MefClient
+    from .clients.ue import NafChoice as NafChoice
     from .clients.ue import Ue as Ue
+    from .clients.ue import suite_over as suite_over
     from .credentials import Framework as Framework
     from .credentials import ResolvedKey as ResolvedKey
     from .credentials import Secret as Secret
@@ -50,16 +48,18 @@ if TYPE_CHECKING:
     from .escertke.exchanges import TerminatingExchanges as TerminatingExchanges
     from .escertke.notifications import EscertkeNotifications as EscertkeNotifications
     from .escertke.notifications import NotificationForm as NotificationForm
+    from .frameworks import bootstrap_certificate as bootstrap_certificate
+    from .frameworks import bootstrap_psk as bootstrap_psk
+    from .frameworks import maf_handshake as maf_handshake
+    from .frameworks import mef_handshake as mef_handshake
     from .frameworks import saef_certificate as saef_certificate
     from .frameworks import saef_gba as saef_gba
     from .frameworks import saef_maf as saef_maf
     from .frameworks import saef_psk as saef_psk
-    from .frameworks.bootstrap_psk import target_key as target_key
     from .frameworks.instructions import BootstrapInstruction as BootstrapInstruction
-    from .frameworks.saef_maf import ConnectionKey as ConnectionKey
-    from .frameworks.saef_maf import master_credential as master_credential
-    from .frameworks.saef_psk import provisioned_key as provisioned_key
+    from .frameworks.maf_handshake import ConnectionKey as ConnectionKey
     from .frameworks.steps import Established as Established
+    from .frameworks.steps import How as How
     from .frameworks.steps import Initiator as Initiator
     from .frameworks.steps import Resolver as Resolver
     from .identifiers import CredentialId as CredentialId
@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from .net.address import Transport as Transport
     from .net.channel import Channel as Channel
     from .net.limits import Limits as Limits
+    from .net.link import Link as Link
     from .net.ports import RequestClient as RequestClient
     from .net.ports import request_client as request_client
     from .onem2m.primitives import Operation as Operation
@@ -88,17 +89,11 @@ _NAMES: Final = {
     "certificates.verification": ("PeerVerifier",),
     "credentials": ("Framework", "ResolvedKey", "Secret"),
     "clients.enrolee": ("Enrolee",),
-    "clients.entity_a": (
-        "associate",
-        "associate_by_certificate",
-        "associate_by_gba",
-        "associate_through_maf",
-        "obtain_connection_key",
-    ),
+    "clients.entity_a": ("associate",),
     "clients.entity_b": ("EntityB",),
     "clients.maf": ("MafClient",),
     "clients.mef": ("MefClient",),
-    "clients.ue": ("Ue",),
+    "clients.ue": ("NafChoice", "Ue", "suite_over"),
     "errors": (
         "ConfigurationError",
         "CredentialError",
@@ -111,12 +106,10 @@ _NAMES: Final = {
         "SecurityFrameworkError",
         "StoreError",
     ),
-    "frameworks.steps": ("Established", "Initiator", "Resolver"),
-    "frameworks.bootstrap_psk": ("target_key",),
+    "frameworks.steps": ("Established", "How", "Initiator", "Resolver"),
     "escertke.end_points": ("InitiatingEndPoint", "PairwiseE2EKey", "TerminatingEndPoint"),
     "escertke.exchanges": ("TerminatingExchanges",),
-    "frameworks.saef_maf": ("ConnectionKey", "master_credential"),
-    "frameworks.saef_psk": ("provisioned_key",),
+    "frameworks.maf_handshake": ("ConnectionKey",),
     "escertke.notifications": ("EscertkeNotifications", "NotificationForm"),
     "frameworks.instructions": ("BootstrapInstruction",),
     "onem2m.primitives": ("Operation", "Request", "Response", "Rsc"),
@@ -124,6 +117,7 @@ _NAMES: Final = {
     "net.address": ("Address", "Transport"),
     "net.channel": ("Channel",),
     "net.limits": ("Limits",),
+    "net.link": ("Link",),
     "net.ports": ("RequestClient", "request_client"),
     "release": ("Release",),
     "store.store": ("Store",),
@@ -131,7 +125,11 @@ _NAMES: Final = {
 """Each module with the names that are public."""
 
 _MODULES: Final = {
+    "bootstrap_certificate": "frameworks.bootstrap_certificate",
+    "bootstrap_psk": "frameworks.bootstrap_psk",
     "escertke": "escertke",
+    "maf_handshake": "frameworks.maf_handshake",
+    "mef_handshake": "frameworks.mef_handshake",
     "saef_certificate": "frameworks.saef_certificate",
     "saef_gba": "frameworks.saef_gba",
     "saef_maf": "frameworks.saef_maf",

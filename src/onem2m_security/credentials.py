@@ -111,7 +111,7 @@ class Framework(enum.Enum):
     ESCERTKE = "escertke"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ResolvedKey:
     """A symmetric key and all that is known about it: the answer of a resolver.
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -12,20 +11,19 @@ import typer
 
 from ..clients.bsf import BsfClient, NafClient
 from ..clients.card import SoftwareCard
-from ..clients.entity_a import associate_by_gba, associate_through_maf, gba_suite
+from ..clients.entity_a import associate
 from ..clients.maf import MafClient
-from ..clients.ue import Ue
+from ..clients.ue import NafChoice, Ue, suite_over
 from ..configuration.key_files import KEY_FORMAT, read_key
 from ..configuration.suite_names import parse_suite
 from ..errors import ConfigurationError
-from ..frameworks import bootstrap_gba
-from ..frameworks.saef_psk import provisioned_key
-from ..gba.context import BootstrappedContext
+from ..frameworks import saef_gba, saef_psk
 from ..gba.keys import KeyChoice
 from ..identifiers import EntityId, Fqdn, KeyIdentifier
 from ..net.address import Address, Transport
 from ..net.channel import Channel
 from ..net.limits import Limits
+from ..net.link import Link
 from ..release import Release
 from ..tls.suites import Suite
 from .common import parsed
@@ -125,22 +123,24 @@ class GbaOptions:
             raise ConfigurationError("for GBA give --entity, --card and --bsf, and no other key")
         return entity
 
-    async def bootstrap(self, limits: Limits) -> BootstrappedContext:
-        """Bootstrap with the card.
+    def ue(self, limits: Limits) -> Ue:
+        """A UE with the card.
 
         Raises:
             ConfigurationError: The card or the BSF is missing.
-            AuthenticationError: BSF and card do not accept each other.
-            ResolverUnavailableError: The BSF cannot be reached.
         """
         if self.card is None or self.bsf is None:
             raise ConfigurationError("give --card FILE and --bsf FQDN=HOST:PORT, both")
-        card = SoftwareCard.load(self.card)
-        return await Ue(card, self.bsf.fqdn, self.bsf.address, limits=limits).bootstrap()
+        return Ue(SoftwareCard.load(self.card), self.bsf.fqdn, Link(self.bsf.address, limits=limits))
+
+    def key(self, transport: Transport, server_name: Fqdn | None = None) -> NafChoice:
+        """Which key the options ask for."""
+        suite = self.suite or suite_over(transport)
+        return NafChoice(suite, self.naf, self.naf_key, self.gba_kpsa, server_name)
 
     async def associate(
         self,
-        address: Address,
+        link: Link,
         *,
         local: EntityId,
         peer: EntityId,
@@ -148,8 +148,6 @@ class GbaOptions:
         maf_id: Fqdn | None,
         release: Release,
         server_name: Fqdn | None,
-        transport: Transport,
-        limits: Limits,
     ) -> Channel:
         """Bootstrap, then associate with Entity B: as with a NAF, or through a MAF if one is given.
 
@@ -159,51 +157,17 @@ class GbaOptions:
             HandshakeError: The MAF or Entity B cannot be reached, or refuses us.
             ResolverUnavailableError: The BSF cannot be reached.
         """
+        key = self.key(link.transport, server_name)
         if maf is None:
-            return await associate_by_gba(
-                address,
-                local=local,
-                peer=peer,
-                context=await self.bootstrap(limits),
-                suite=self.suite,
-                naf=self.naf,
-                choice=self.naf_key,
-                provisions=self.gba_kpsa,
-                server_name=server_name,
-                transport=transport,
-                limits=limits,
-            )
-        client = await self._maf_client(maf, maf_id, local=local, transport=transport, limits=limits)
-        try:
-            return await associate_through_maf(
-                address,
-                local=local,
-                peer=peer,
-                maf=client,
-                release=release,
-                server_name=server_name,
-                transport=transport,
-                limits=limits,
-            )
-        finally:
-            await client.close()
-
-    async def _maf_client(
-        self,
-        maf: Address,
-        maf_id: Fqdn | None,
-        *,
-        local: EntityId,
-        transport: Transport,
-        limits: Limits,
-    ) -> MafClient:
-        """Bootstrap, and be a client of a MAF by a Master Credential from that (8.3.2.3)."""
+            return await associate(link, self.ue(link.limits or Limits()).initiator(local, peer, key))
         if maf_id is None:
             raise ConfigurationError("give --maf-id FQDN: for which MAF the Master Credential is")
-        context = await self.bootstrap(limits)
-        suite = self.suite or gba_suite(transport)
-        initiator = bootstrap_gba.initiate_maf(local, maf_id, context, suite=suite, choice=self.naf_key)
-        return MafClient(maf_id, maf, local=local, initiator=initiator, transport=transport, limits=limits)
+        at_maf = self.ue(link.limits or Limits()).at_maf(local, maf_id, key)
+        client = MafClient(maf_id, replace(link, address=maf), at_maf)
+        try:
+            return await associate(link, client.initiator(peer, release=release, server_name=server_name))
+        finally:
+            await client.close()
 
 
 def naf_clients(
@@ -235,7 +199,7 @@ def naf_clients(
     naf = naf or local.domain_name
     if named and naf is None:
         raise ConfigurationError(f"{local} has no domain name: give --naf FQDN, our name as a NAF")
-    make: Callable[..., BsfClient] = partial(NafClient, transport=transport)
+    make: Callable[..., BsfClient] = NafClient
     if diameter:
         # Diameter's dictionary takes long to load: only who speaks Diameter waits for it.
         from ..clients.bsf_diameter import NafDiameterClient  # noqa: PLC0415
@@ -244,11 +208,9 @@ def naf_clients(
     return [
         make(
             key_id.fqdn,
-            addresses[key_id.fqdn],
-            local=local,
+            Link(addresses[key_id.fqdn], transport, limits),
+            saef_gba.initiate_zn(local, key_id.fqdn, saef_psk.credential(key_id, read_key(file))),
             naf=naf,
-            key=provisioned_key(key_id, read_key(file)),
-            limits=limits,
         )
         for key_id, file in zip(key_ids or (), key_files or (), strict=True)
         if naf is not None

@@ -26,6 +26,7 @@ from ..frameworks import bootstrap_certificate, saef_certificate
 from ..identifiers import EntityId, Fqdn
 from ..net.address import Address, Transport
 from ..net.limits import Limits
+from ..net.link import Link
 from ..release import DEFAULT_RELEASE, Release
 from ..tls.endpoint import Endpoint
 from .common import parsed
@@ -205,7 +206,7 @@ class CertificateOptions:
         """
         if not self.are_given:
             return None
-        return saef_certificate.accepting_endpoint(
+        return saef_certificate.accept(
             self.certificate(),
             self.configurations(peer),
             release=release,
@@ -223,7 +224,7 @@ class CertificateOptions:
         """
         if not self.are_given:
             return None
-        return bootstrap_certificate.accepting_endpoint(
+        return bootstrap_certificate.accept(
             self.certificate(),
             self.configurations(None),
             release=release,
@@ -263,4 +264,4 @@ class CertificateOptions:
             crls=self.crls(),
             require_crl=self.require_crl,
         )
-        return MafClient(maf_id, maf, local=local, initiator=initiator, transport=transport, limits=limits)
+        return MafClient(maf_id, Link(maf, transport, limits), initiator)

@@ -15,20 +15,20 @@ import typer
 
 from ..association import Association, PeerProof
 from ..certificates.verification import VerifiedPeer
-from ..clients.entity_a import associate, associate_by_certificate, associate_through_maf
+from ..clients.entity_a import associate
 from ..clients.entity_b import EntityB
 from ..clients.maf import MafClient
 from ..configuration.key_files import read_key
 from ..credentials import ResolvedKey
 from ..errors import ConfigurationError
-from ..frameworks.saef_maf import master_credential
-from ..frameworks.saef_psk import provisioned_key
+from ..frameworks import maf_handshake, saef_certificate, saef_psk
 from ..frameworks.steps import REMEMBERED, Established
 from ..identifiers import EntityId, Fqdn, KeyIdentifier
 from ..net.address import Address, Transport
 from ..net.channel import Channel
 from ..net.descriptors import raise_open_files
 from ..net.limits import Limits
+from ..net.link import Link
 from ..release import DEFAULT_RELEASE
 from ..servers.run import run, until_signalled
 from ..tls.framing import DEFAULT_MTU
@@ -157,32 +157,24 @@ def connect(
         crl=crl,
         require_crl=require_crl,
     )
+    link = Link(address, transport, limits)
     if credentials is not None:
         check_alone(km_id, km_file, kpsa_id, kpsa_file, entity, cert, key)
         enrolled = associate_enrolled(
-            address,
-            credentials,
-            peer=peer,
-            maf=maf,
-            maf_id=maf_id,
-            server_name=server_name,
-            transport=transport,
-            limits=limits,
+            link, credentials, peer=peer, maf=maf, maf_id=maf_id, server_name=server_name
         )
         run(_associate_and_carry(enrolled, wait, as_json=as_json))
         return
     gba = GbaOptions(card, bsf, naf, naf_key, suite, gba_kpsa)
     if gba.are_given:
         by_gba = gba.associate(
-            address,
+            link,
             local=gba.local(entity, km_id, km_file, kpsa_id, kpsa_file, cert, key),
             peer=peer,
             maf=maf,
             maf_id=maf_id,
             release=release,
             server_name=server_name,
-            transport=transport,
-            limits=limits,
         )
         run(_associate_and_carry(by_gba, wait, as_json=as_json))
         return
@@ -198,29 +190,21 @@ def connect(
 
     async def main() -> None:
         if certificates.are_given and maf is None:
-            channel = await associate_by_certificate(
-                address,
-                local=local,
-                certificate=certificates.certificate(),
-                configuration=certificates.configuration(peer),
-                release=release,
-                crls=certificates.crls(),
-                require_crl=require_crl,
-                server_name=server_name,
-                transport=transport,
-                limits=limits,
+            channel = await associate(
+                link,
+                saef_certificate.initiate(
+                    local,
+                    certificates.certificate(),
+                    certificates.configuration(peer),
+                    release=release,
+                    crls=certificates.crls(),
+                    require_crl=require_crl,
+                    server_name=server_name,
+                ),
             )
         elif kpsa_id is not None:
-            kpsa = provisioned_key(key_id, shared.key, peer=peer)
-            channel = await associate(
-                address,
-                local=local,
-                peer=peer,
-                kpsa=kpsa,
-                server_name=server_name,
-                transport=transport,
-                limits=limits,
-            )
+            kpsa = saef_psk.credential(key_id, shared.key, peer=peer)
+            channel = await associate(link, saef_psk.initiate(local, peer, kpsa, server_name=server_name))
         else:
             if certificates.are_given:
                 client = certificates.maf_client(
@@ -228,16 +212,8 @@ def connect(
                 )
             else:
                 client = _maf_client(maf, shared, local, transport, limits)
-            channel = await associate_through_maf(
-                address,
-                local=local,
-                peer=peer,
-                maf=client,
-                release=release,
-                server_name=server_name,
-                transport=transport,
-                limits=limits,
-            )
+            how = client.initiator(peer, release=release, server_name=server_name)
+            channel = await associate(link, how)
             await client.close()
         _report(channel.established, as_json=as_json)
         await _carry(channel, wait)
@@ -330,7 +306,7 @@ def listen(
         )
     if kpsa_id is not None or kpsa_file is not None:
         key_id, shared = _credential(None, None, kpsa_id, kpsa_file)
-        keys.append(provisioned_key(key_id, shared.key, peer=kpsa_peer))
+        keys.append(saef_psk.credential(key_id, shared.key, peer=kpsa_peer))
     if km_id is not None or km_file is not None:
         mafs.append(_maf_client(maf, _credential(km_id, km_file, None, None)[1], cse_id, transport, limits))
     mefs = mef_clients(cse_id, mef, mef_key_id, mef_key_file, transport=transport, limits=limits)
@@ -391,9 +367,9 @@ def _credential(
 ) -> tuple[KeyIdentifier, ResolvedKey]:
     """The one key that the options name."""
     if kpsa_id is not None and kpsa_file is not None and km_id is None:
-        return kpsa_id, provisioned_key(kpsa_id, read_key(kpsa_file))
+        return kpsa_id, saef_psk.credential(kpsa_id, read_key(kpsa_file))
     if km_id is not None and km_file is not None and kpsa_id is None:
-        return km_id, master_credential(km_id, read_key(km_file))
+        return km_id, maf_handshake.credential(km_id, read_key(km_file))
     raise ConfigurationError("give --km-id with --km-file (and --maf), or --kpsa-id with --kpsa-file")
 
 
@@ -403,7 +379,8 @@ def _maf_client(
     """The MAF that the KmId names, at the address of --maf."""
     if maf is None:
         raise ConfigurationError("--maf HOST:PORT is missing: where the MAF of --km-id listens")
-    return MafClient(km.key_id.fqdn, maf, local=local, km=km, transport=transport, limits=limits)
+    how = maf_handshake.initiate(local, km.key_id.fqdn, km)
+    return MafClient(km.key_id.fqdn, Link(maf, transport, limits), how)
 
 
 def _report(established: Established, *, as_json: bool) -> None:

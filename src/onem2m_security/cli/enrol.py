@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +11,7 @@ import typer
 
 from ..certificates.flavours import Flavour
 from ..clients.enrolee import Enrolee
-from ..clients.entity_a import associate, associate_through_maf
+from ..clients.entity_a import associate
 from ..configuration.key_files import KEY_FORMAT, read_key
 from ..errors import ConfigurationError
 from ..frameworks import bootstrap_certificate
@@ -20,6 +21,7 @@ from ..identifiers import EntityId, EntityKind, Fqdn, KeyIdentifier
 from ..net.address import Address, Transport
 from ..net.channel import Channel
 from ..net.limits import Limits
+from ..net.link import Link
 from ..release import DEFAULT_RELEASE
 from ..servers.run import run
 from ..tls.framing import DEFAULT_MTU
@@ -148,9 +150,7 @@ def enrol(
                     initiator=initiator,
                     instruction=BootstrapInstruction(enrolee_id, tuple(target), expires_in, release),
                     ends=certificate.expires,
-                    mef=mef,
-                    transport=transport,
-                    limits=limits,
+                    link=Link(mef, transport, limits),
                 )
             elif not any(given):
                 enrolee = await Enrolee.load(store, limits=limits)
@@ -165,9 +165,7 @@ def enrol(
                     kpm_id=kpm_id,
                     kpm=kpm,
                     instruction=instruction,
-                    mef=mef,
-                    transport=transport,
-                    limits=limits,
+                    link=Link(mef, transport, limits),
                 )
             _print(enrolee, await enrolee.enrol(), as_json=as_json, reveal=reveal)
 
@@ -234,15 +232,13 @@ def check_alone(*others: object) -> None:
 
 
 async def associate_enrolled(
-    address: Address,
+    link: Link,
     credentials: Path,
     *,
     peer: EntityId,
     maf: Address | None,
     maf_id: Fqdn | None,
     server_name: Fqdn | None,
-    transport: Transport,
-    limits: Limits,
 ) -> Channel:
     """Associate by what an Enrolee keeps; Ke is renewed first if it is about to expire.
 
@@ -251,34 +247,18 @@ async def associate_enrolled(
         HandshakeError: The MEF, the MAF or Entity B cannot be reached, or refuses us.
     """
     async with await open_store(credentials) as store:
-        enrolee = await Enrolee.load(store, limits=limits)
+        enrolee = await Enrolee.load(store, limits=link.limits)
         if peer in enrolee.targets and maf is None:
-            return await associate(
-                address,
-                local=enrolee.local,
-                peer=peer,
-                kpsa=await enrolee.provisioned_key(peer),
-                server_name=server_name,
-                transport=transport,
-                limits=limits,
-            )
+            return await associate(link, enrolee.initiator(peer, server_name=server_name))
         named = enrolee.maf_ids() if maf_id is None else [maf_id]
         if maf is None or len(named) != 1:
             raise ConfigurationError(
                 f"{enrolee.local} is not enrolled for {peer}: give --maf HOST:PORT of a MAF that it is "
                 "enrolled for, and --maf-id if there are several"
             )
-        client = await enrolee.maf_client(named[0], maf, transport=transport, limits=limits)
+        client = enrolee.maf_client(named[0], replace(link, address=maf))
         try:
-            return await associate_through_maf(
-                address,
-                local=enrolee.local,
-                peer=peer,
-                maf=client,
-                release=enrolee.release,
-                server_name=server_name,
-                transport=transport,
-                limits=limits,
-            )
+            how = client.initiator(peer, release=enrolee.release, server_name=server_name)
+            return await associate(link, how)
         finally:
             await client.close()

@@ -10,10 +10,11 @@ import typer
 from ..clients.mef import MefClient
 from ..configuration.key_files import KEY_FORMAT, read_key
 from ..errors import ConfigurationError
-from ..frameworks.bootstrap_psk import target_key
+from ..frameworks import mef_handshake
 from ..identifiers import EntityId, Fqdn, KeyIdentifier
 from ..net.address import Address, Transport
 from ..net.limits import Limits
+from ..net.link import Link
 from ..servers.enrolees import AssociationRule
 from .common import parsed
 
@@ -102,11 +103,8 @@ def mef_clients(
     return [
         MefClient(
             key_id.fqdn,
-            addresses[key_id.fqdn],
-            local=local,
-            key=target_key(key_id, read_key(file)),
-            transport=transport,
-            limits=limits,
+            Link(addresses[key_id.fqdn], transport, limits),
+            mef_handshake.initiate(local, key_id.fqdn, mef_handshake.credential(key_id, read_key(file))),
         )
         for key_id, file in zip(key_ids or (), key_files or (), strict=True)
     ]

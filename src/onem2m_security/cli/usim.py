@@ -98,7 +98,7 @@ def bootstrap(
 ) -> None:
     """Bootstrap with a BSF; prints B-TID and lifetime as JSON."""
     log_to_stderr(verbose=False)
-    context = run(GbaOptions(card=card, bsf=bsf).bootstrap(Limits(request_seconds=timeout)))
+    context = run(GbaOptions(card=card, bsf=bsf).ue(Limits(request_seconds=timeout)).bootstrap())
     told = {
         "b_tid": context.b_tid.base64,
         "impi": str(context.impi),

@@ -6,21 +6,18 @@ import base64
 import binascii
 from typing import Any, Protocol
 
-from ..credentials import ResolvedKey, Secret
+from ..credentials import Secret
 from ..errors import (
-    ConfigurationError,
     CredentialError,
     IdentifierError,
     PeerRefusedError,
     ResolverUnavailableError,
 )
-from ..frameworks.saef_psk import initiate
-from ..frameworks.steps import Initiator
+from ..frameworks.steps import How, meeting
 from ..gba.context import NafKey
 from ..gba.keys import KeyChoice
 from ..identifiers import EntityId, Fqdn, KeyIdentifier
-from ..net.address import Address, Transport
-from ..net.limits import Limits
+from ..net.link import Link
 from ..net.ports import expect, request_client
 from ..onem2m.primitives import Operation, RefusedError, Rsc, parse_timestamp
 from ..release import BOOTSTRAPPING_INFO, RESOURCE_NAME_BOOTSTRAPPING_INFO, SHORT_NAMES, ZN_BASE
@@ -53,40 +50,22 @@ class NafClient:
         naf: Our FQDN as a NAF.
     """
 
-    def __init__(
-        self,
-        bsf: Fqdn,
-        address: Address,
-        *,
-        local: EntityId,
-        naf: Fqdn,
-        key: ResolvedKey | None = None,
-        initiator: Initiator | None = None,
-        transport: Transport = Transport.TLS,
-        limits: Limits | None = None,
-    ) -> None:
-        """A client of the BSF at this address.
+    def __init__(self, bsf: Fqdn, link: Link, how: How, *, naf: Fqdn) -> None:
+        """A client of the BSF behind this link.
 
         Args:
             bsf: The BSF's FQDN.
-            address: Where the BSF listens for Zn.
-            local: Our identity, as the BSF knows it.
+            link: Where the BSF listens for Zn; TLS with HTTP, or DTLS with CoAP.
+            how: How we prove ourselves: by the key that the BSF and we share (``saef_gba.initiate_zn``), or
+                by certificate.
             naf: Our FQDN as a NAF: what UEs derive keys for.
-            key: The key that the BSF and we share.
-            initiator: How to authenticate in another way, instead of a key: with a certificate.
-            transport: TLS with HTTP, or DTLS with CoAP.
-            limits: Bounds on time and size.
 
         Raises:
-            ConfigurationError: Neither a key nor an initiator is given.
+            ConfigurationError: It is a credential for another BSF.
         """
-        if initiator is None:
-            if key is None:
-                raise ConfigurationError(f"a NAF of {bsf} needs a key or a certificate to authenticate by")
-            initiator = initiate(local, EntityId(str(bsf)), key, server_name=bsf)
         self.bsf = bsf
         self.naf = naf
-        self._client = request_client(transport, initiator, address, limits=limits)
+        self._client = request_client(link, meeting(bsf, how))
 
     async def fetch(self, b_tid: KeyIdentifier, ua_security_protocol_id: bytes) -> NafKey | None:
         """Our key for a bootstrapping; None when there is none for us.

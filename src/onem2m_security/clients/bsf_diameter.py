@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import secrets
 
-from ..credentials import ResolvedKey, Secret
+from ..credentials import Secret
 from ..diameter import messages as dm
 from ..diameter.messages import DiameterMessage
-from ..errors import ConfigurationError, CredentialError, MessageError, ResolverUnavailableError
-from ..frameworks.saef_psk import initiate
-from ..frameworks.steps import Initiator
+from ..errors import CredentialError, MessageError, ResolverUnavailableError
+from ..frameworks.steps import How, meeting
 from ..gba.context import NafKey
 from ..gba.keys import KeyChoice, naf_id
-from ..identifiers import EntityId, Fqdn, KeyIdentifier
-from ..net.address import Address
+from ..identifiers import Fqdn, KeyIdentifier
 from ..net.diameter import DiameterClient
-from ..net.limits import Limits
+from ..net.link import Link
 
 _NO_KEY = {dm.NOT_AUTHORIZED, dm.TRANSACTION_IDENTIFIER_INVALID}
 _GBA_U_AWARE = 1
@@ -29,38 +27,22 @@ class NafDiameterClient:
         naf: Our FQDN as a NAF.
     """
 
-    def __init__(
-        self,
-        bsf: Fqdn,
-        address: Address,
-        *,
-        local: EntityId,
-        naf: Fqdn,
-        key: ResolvedKey | None = None,
-        initiator: Initiator | None = None,
-        limits: Limits | None = None,
-    ) -> None:
-        """A client of the BSF at this address.
+    def __init__(self, bsf: Fqdn, link: Link, how: How, *, naf: Fqdn) -> None:
+        """A client of the BSF behind this link.
 
         Args:
             bsf: The BSF's FQDN.
-            address: Where the BSF listens for Diameter over TLS.
-            local: Our identity, as the BSF knows it.
+            link: Where the BSF listens for Diameter, over TLS.
+            how: How we prove ourselves: by the key that the BSF and we share (``saef_gba.initiate_zn``), or
+                by certificate.
             naf: Our FQDN as a NAF, and our Origin-Host.
-            key: The key that the BSF and we share.
-            initiator: How to authenticate in another way, instead of a key: with a certificate.
-            limits: Bounds on time.
 
         Raises:
-            ConfigurationError: Neither a key nor an initiator is given.
+            ConfigurationError: It is a credential for another BSF.
         """
-        if initiator is None:
-            if key is None:
-                raise ConfigurationError(f"a NAF of {bsf} needs a key or a certificate to authenticate by")
-            initiator = initiate(local, EntityId(str(bsf)), key, server_name=bsf)
         self.bsf = bsf
         self.naf = naf
-        self._client = DiameterClient(initiator, address, self._hello, limits=limits)
+        self._client = DiameterClient(link, meeting(bsf, how), self._hello)
 
     async def fetch(self, b_tid: KeyIdentifier, ua_security_protocol_id: bytes) -> NafKey | None:
         """Our key for a bootstrapping; None when there is none for us. As ``NafClient.fetch``.

@@ -11,30 +11,31 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Final, Self
 
 from ..credentials import ResolvedKey, Secret
 from ..errors import ConfigurationError, HandshakeError, PeerRefusedError, ResolverUnavailableError
-from ..frameworks import bootstrap_psk
+from ..frameworks import bootstrap_psk, saef_psk
 from ..frameworks.bootstrap_psk import EnrolmentKey, export_enrolment_key
 from ..frameworks.instructions import (
-    DEFAULT_ENROLMENT_EXPIRY,
     BootstrapInstruction,
     as_credential,
     enrolee_record,
     label,
 )
-from ..frameworks.saef_maf import initiate_maf_handshake
-from ..frameworks.steps import Initiator
+from ..frameworks.steps import Ask, Initiator
 from ..identifiers import EntityId, EntityKind, Fqdn, KeyIdentifier
 from ..net.address import Address, Transport
-from ..net.channel import open_channel
 from ..net.limits import Limits
+from ..net.link import Link
 from ..net.ports import request_client
 from ..release import Release
 from ..store.records import KeyKind, KeyRecord
 from ..store.store import Store
 from ..telemetry import LOG
+from .at_maf import AtMaf
+from .entity_a import associate
 from .maf import MafClient
 from .registration import RegistrationClient
 
@@ -60,10 +61,8 @@ class Enrolee:
         *,
         initiator: Initiator | None,
         mef_id: Fqdn,
-        mef: Address,
+        link: Link,
         ends: datetime | None = None,
-        transport: Transport = Transport.TLS,
-        limits: Limits | None = None,
     ) -> None:
         self._store = store
         self._kpm_id = kpm_id
@@ -71,9 +70,7 @@ class Enrolee:
         self._initiator = initiator
         self._mef_id = mef_id
         self._ends = ends or datetime.max.replace(tzinfo=UTC)
-        self._address = mef
-        self._transport = transport
-        self._limits = limits or Limits()
+        self._link = link
         self._turn = asyncio.Lock()
 
     @classmethod
@@ -84,9 +81,7 @@ class Enrolee:
         kpm_id: KeyIdentifier,
         kpm: Secret,
         instruction: BootstrapInstruction,
-        mef: Address,
-        transport: Transport = Transport.TLS,
-        limits: Limits | None = None,
+        link: Link,
     ) -> Self:
         """Pre-provision this device: keep Kpm and the Bootstrap Instruction Configuration in its store.
 
@@ -95,9 +90,7 @@ class Enrolee:
             kpm_id: KpmId; its FQDN is the MEF-ID.
             kpm: Kpm.
             instruction: Enrolee-ID, Enrolment Targets, Enrolment Expiry.
-            mef: Where the MEF listens.
-            transport: TLS or DTLS.
-            limits: Bounds on time and size.
+            link: Where the MEF listens, over TLS or DTLS.
 
         Raises:
             ConfigurationError: There is no Enrolment Target.
@@ -105,13 +98,13 @@ class Enrolee:
         """
         if not instruction.targets:
             raise ConfigurationError("an Enrolee is bootstrapped for at least one Enrolment Target: name it")
-        labels = (f"{_MEF}{mef}", f"{_TRANSPORT}{transport.value}")
+        labels = (f"{_MEF}{link.address}", f"{_TRANSPORT}{link.transport.value}")
         record = enrolee_record(kpm_id, kpm, instruction, labels=labels)
         for older in await store.records(KeyKind.KPM):
             if older.key_id != kpm_id:
                 await store.remove(KeyKind.KPM, older.key_id, descendants=True)
         await store.add(record, replace=True)
-        return cls._by_key(store, record, instruction, mef=mef, transport=transport, limits=limits)
+        return cls._by_key(store, record, instruction, link)
 
     @classmethod
     async def with_certificate(
@@ -121,9 +114,7 @@ class Enrolee:
         initiator: Initiator,
         instruction: BootstrapInstruction,
         ends: datetime,
-        mef: Address,
-        transport: Transport = Transport.TLS,
-        limits: Limits | None = None,
+        link: Link,
     ) -> Self:
         """An Enrolee that meets its MEF by certificate (8.3.2.2).
 
@@ -132,9 +123,7 @@ class Enrolee:
             initiator: How it meets the MEF (``bootstrap_certificate.initiate``).
             instruction: Enrolee-ID, Enrolment Targets, Enrolment Expiry.
             ends: When our certificate ends (UTC): Ke does not outlive it.
-            mef: Where the MEF listens.
-            transport: TLS or DTLS.
-            limits: Bounds on time and size.
+            link: Where the MEF listens, over TLS or DTLS.
 
         Raises:
             ConfigurationError: There is no Enrolment Target.
@@ -151,10 +140,8 @@ class Enrolee:
             instruction,
             initiator=initiator,
             mef_id=mef_id,
-            mef=mef,
+            link=link,
             ends=ends,
-            transport=transport,
-            limits=limits,
         )
 
     @classmethod
@@ -163,10 +150,7 @@ class Enrolee:
         store: Store,
         kpm: KeyRecord,
         instruction: BootstrapInstruction,
-        *,
-        mef: Address,
-        transport: Transport,
-        limits: Limits | None,
+        link: Link,
     ) -> Self:
         mef_id = kpm.key_id.fqdn
         return cls(
@@ -175,9 +159,7 @@ class Enrolee:
             instruction,
             initiator=bootstrap_psk.initiate(instruction.enrolee, mef_id, as_credential(kpm)),
             mef_id=mef_id,
-            mef=mef,
-            transport=transport,
-            limits=limits,
+            link=link,
         )
 
     @classmethod
@@ -192,18 +174,14 @@ class Enrolee:
             mef = label(record.labels, _MEF)
             transport = label(record.labels, _TRANSPORT)
             if instruction is not None and mef is not None and transport is not None:
-                address = Address.parse(mef)
-                return cls._by_key(
-                    store, record, instruction, mef=address, transport=Transport(transport), limits=limits
-                )
+                link = Link(Address.parse(mef), Transport(transport), limits)
+                return cls._by_key(store, record, instruction, link)
         for record in reversed(await store.records(KeyKind.KE)):
             instruction = BootstrapInstruction.of(record)
             if instruction is not None and not record.expired(datetime.now(UTC)):
                 mef_id = record.key_id.fqdn
-                nowhere = Address(str(mef_id), 0)
-                return cls(
-                    store, None, instruction, initiator=None, mef_id=mef_id, mef=nowhere, limits=limits
-                )
+                nowhere = Link(Address(str(mef_id), 0))
+                return cls(store, None, instruction, initiator=None, mef_id=mef_id, link=nowhere)
         raise ConfigurationError("no Enrolee is configured here: enrol it first (m2msec enrol)")
 
     @property
@@ -293,12 +271,10 @@ class Enrolee:
                 f"{self.local} has no Ke, and its certificate is not here: enrol it again (m2msec enrol)"
             )
         if self.release is Release.R1:
-            async with await open_channel(
-                initiator, self._address, transport=self._transport, limits=self._limits
-            ) as channel:
+            async with await associate(self._link, initiator) as channel:
                 exported = export_enrolment_key(channel.established, self.mef, expires=expires)
         else:
-            client = request_client(self._transport, initiator, self._address, limits=self._limits)
+            client = request_client(self._link, initiator)
             try:
                 registration = RegistrationClient(client, self.mef, at_maf=False)
                 registered = await registration.register(expires=expires, admin=self.mef)
@@ -334,7 +310,7 @@ class Enrolee:
         return (await self.enrolment_key()).master_credential(self.release, maf)
 
     async def provisioned_key(self, target: EntityId) -> ResolvedKey:
-        """Kpsa for a CSE or an AE, named by KeId: what ``associate`` takes.
+        """Kpsa for a CSE or an AE, named by KeId.
 
         Raises:
             ConfigurationError: It is not one of our Enrolment Targets.
@@ -344,28 +320,46 @@ class Enrolee:
         self._check(target)
         return (await self.enrolment_key()).provisioned_key(self.release, target)
 
-    async def maf_client(
-        self,
-        maf: Fqdn,
-        address: Address,
-        *,
-        transport: Transport = Transport.TLS,
-        limits: Limits | None = None,
-    ) -> MafClient:
-        """A client of a MAF whose Master Credential is renewed with Ke.
+    def initiator(self, peer: EntityId, *, server_name: Fqdn | None = None) -> Ask:
+        """How we prove ourselves to a CSE or an AE that we are enrolled for: by Kpsa of the Ke that is due.
+
+        Args:
+            peer: The Enrolment Target.
+            server_name: SNI host name; by default the FQDN representation of an absolute identity.
+
+        Raises:
+            ConfigurationError: It is not one of our Enrolment Targets.
+        """
+        self._check(peer)
+
+        async def by_kpsa() -> Initiator:
+            kpsa = await self.provisioned_key(peer)
+            return saef_psk.initiate(self.local, peer, kpsa, server_name=server_name)
+
+        return by_kpsa
+
+    def at_maf(self, maf: Fqdn, link: Link) -> Ask:
+        """How we prove ourselves to a MAF that we are enrolled for: by Km of the Ke that is due.
+
+        In Release 3 we register first, and then show the KmId that the MAF assigned (8.8.2.3).
 
         Args:
             maf: The MAF-ID.
-            address: Where the MAF listens.
-            transport: TLS or DTLS.
-            limits: Bounds on time and size.
+            link: Where the MAF listens: to register.
 
         Raises:
             ConfigurationError: The MAF is not one of our Enrolment Targets.
-            HandshakeError: As for ``enrolment_key``.
         """
-        km = await self.master_credential(maf)
-        return _EnrolledMafClient(self, maf, address, km, transport=transport, limits=limits)
+        self._check(EntityId(str(maf)))
+        return AtMaf(self.local, self.release, maf, link, partial(self.master_credential, maf))
+
+    def maf_client(self, maf: Fqdn, link: Link) -> MafClient:
+        """A client of a MAF that we are enrolled for.
+
+        Raises:
+            ConfigurationError: The MAF is not one of our Enrolment Targets.
+        """
+        return MafClient(maf, link, self.at_maf(maf, link))
 
     def _check(self, target: EntityId) -> None:
         if target not in self.targets:
@@ -375,61 +369,6 @@ class Enrolee:
     def maf_ids(self) -> list[Fqdn]:
         """The MAFs among the Enrolment Targets."""
         return [Fqdn(t.text) for t in self.targets if t.kind is EntityKind.FUNCTION]
-
-
-class _EnrolledMafClient(MafClient):
-    """A MAF client that shows KeId and changes to a new Km when its Enrolee has bootstrapped again.
-
-    In Release 3 it registers first, and then shows the KmId that the MAF assigned (8.8.2.3).
-    """
-
-    def __init__(
-        self,
-        enrolee: Enrolee,
-        maf: Fqdn,
-        address: Address,
-        km: ResolvedKey,
-        *,
-        transport: Transport,
-        limits: Limits | None,
-    ) -> None:
-        identity = enrolee.release.wire(km.key_id)
-        super().__init__(
-            maf, address, local=enrolee.local, km=km, identity=identity, transport=transport, limits=limits
-        )
-        self._enrolee = enrolee
-        self._km = km
-        self._is_registered = enrolee.release is Release.R1
-        self._former = [self._client]
-        self._renewing = asyncio.Lock()
-
-    async def _ready(self) -> None:
-        async with self._renewing:
-            km = await self._enrolee.master_credential(self.maf)
-            if km.key_id != self._km.key_id:
-                self._km = km
-                self._is_registered = self._enrolee.release is Release.R1
-                self._show(km, self._enrolee.release.wire(km.key_id))
-            if not self._is_registered:
-                await self._register(km)
-
-    async def _register(self, km: ResolvedKey) -> None:
-        expires = km.expires or datetime.now(UTC) + DEFAULT_ENROLMENT_EXPIRY
-        registration = RegistrationClient(self._client, self.maf, at_maf=True)
-        registered = await registration.register(expires=expires, admin=self.maf)
-        self._is_registered = True
-        if registered.assigned_key_id is not None:
-            self._show(km, str(registered.assigned_key_id))
-
-    def _show(self, km: ResolvedKey, identity: str) -> None:
-        """New sessions show this identity; those under way end by themselves, or at close."""
-        self._initiator = initiate_maf_handshake(self._enrolee.local, self.maf, km, identity)
-        self._client = self._new_client()
-        self._former.append(self._client)
-
-    async def close(self) -> None:
-        for client in self._former:
-            await client.close()
 
 
 def renewal(ke: KeyRecord) -> datetime:

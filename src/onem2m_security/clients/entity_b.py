@@ -69,10 +69,10 @@ class EntityB:
         self._mefs = tuple(mefs)
         self._bsfs = tuple(bsfs)
         self._provisioned = ProvisionedKeys(keys)
-        self._through_mafs = saef_maf.resolver(
+        self._through_mafs = saef_maf.accept(
             {fqdn: maf.retrieve for fqdn, maf in self._mafs.items()}, remembered=remembered
         )
-        through_bsfs = saef_gba.resolver({bsf.bsf: bsf.fetch for bsf in self._bsfs}, remembered=remembered)
+        through_bsfs = saef_gba.accept({bsf.bsf: bsf.fetch for bsf in self._bsfs}, remembered=remembered)
         chain: list[Resolver] = [
             self._provisioned,
             self._through_mafs,

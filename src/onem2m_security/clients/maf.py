@@ -4,79 +4,96 @@ from __future__ import annotations
 
 import base64
 import binascii
-from datetime import datetime
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
 
 from ..credentials import ResolvedKey, Secret
 from ..errors import (
-    ConfigurationError,
     CredentialError,
     IdentifierError,
     PeerRefusedError,
     ResolverUnavailableError,
 )
-from ..frameworks.saef_maf import ConnectionKey, connection_key, export_connection_key, initiate_maf_handshake
-from ..frameworks.steps import Initiator
+from ..frameworks import saef_maf
+from ..frameworks.maf_handshake import ConnectionKey, export_connection_key
+from ..frameworks.steps import Ask, How, Initiator, initiator_of, meeting
 from ..identifiers import EntityId, Fqdn, KeyIdentifier, Suid
-from ..net.address import Address, Transport
-from ..net.channel import open_channel
-from ..net.limits import Limits
-from ..net.ports import RequestClient, expect, request_client
+from ..net.link import Link
+from ..net.ports import expect, request_client
 from ..onem2m.primitives import Operation, RefusedError, Rsc, parse_timestamp
 from ..onem2m.resources import encode
 from ..release import (
+    DEFAULT_RELEASE,
     MAF_BASE,
     RESOURCE_NAME_SYMM_KEY_REG,
     RESOURCE_TYPE_SYMM_KEY_REG,
     SHORT_NAMES,
     SYMM_KEY_REG,
+    Release,
 )
+from .entity_a import associate
 from .registration import RegistrationClient
 
 _PATH = (MAF_BASE.strip("/"), SYMM_KEY_REG)
 
 
-class MafClient:
-    """A client of one MAF, with the Master Credential that they share, or with a certificate."""
+PROPOSED_LIFETIME: Final = timedelta(hours=24)
+"""What Release 3 proposes to the MAF as the lifetime of Kc; the MAF decides."""
 
-    def __init__(
-        self,
-        maf: Fqdn,
-        address: Address,
-        *,
-        local: EntityId,
-        km: ResolvedKey | None = None,
-        identity: str | None = None,
-        initiator: Initiator | None = None,
-        transport: Transport = Transport.TLS,
-        limits: Limits | None = None,
-    ) -> None:
-        """A client of the MAF at this address.
+
+class MafClient:
+    """A client of one MAF.
+
+    Attributes:
+        maf: The MAF-ID.
+    """
+
+    def __init__(self, maf: Fqdn, link: Link, how: How) -> None:
+        """A client of the MAF behind this link.
 
         Args:
             maf: The MAF-ID.
-            address: Where the MAF listens.
-            local: Our CSE-ID or AE-ID.
-            km: The Master Credential.
-            identity: The psk_identity to show instead of KmId: a KeId in its wire form.
-            initiator: How we meet the MAF without a Master Credential: by certificate
-                (``saef_certificate.initiate_with_function``).
-            transport: TLS with HTTP, or DTLS with CoAP.
-            limits: Bounds on time and size.
+            link: Where the MAF listens; TLS with HTTP, or DTLS with CoAP.
+            how: How we prove ourselves: by the Master Credential (``maf_handshake.initiate``), by what an
+                Enrolee got of its MEF (``Enrolee.at_maf``), by certificate, or by GBA.
 
         Raises:
-            ConfigurationError: Neither a Master Credential nor another way.
+            ConfigurationError: It is a credential for another MAF.
         """
         self.maf = maf
-        self._transport = transport
-        self._address = address
-        self._limits = limits or Limits()
-        if km is not None:
-            initiator = initiate_maf_handshake(local, maf, km, identity)
-        if initiator is None:
-            raise ConfigurationError(f"a client of {maf} needs a Master Credential or a certificate")
-        self._initiator = initiator
-        self._client = self._new_client()
+        self._link = link
+        self._how = meeting(maf, how)
+        self._client = request_client(link, self._how)
+
+    def initiator(
+        self, peer: EntityId, *, release: Release = DEFAULT_RELEASE, server_name: Fqdn | None = None
+    ) -> Ask:
+        """How Entity A proves itself to this Entity B through the MAF (8.2.2.3): each time by a new Kc.
+
+        Args:
+            peer: IdB, whom we mean to reach.
+            release: Whose messages and identifiers to use.
+            server_name: SNI host name; by default the FQDN representation of an absolute IdB.
+        """
+
+        async def through_maf() -> Initiator:
+            key = await self.connection_key(peer, release=release)
+            local = (await initiator_of(self._how)).local
+            return saef_maf.initiate(local, peer, key, release=release, server_name=server_name)
+
+        return through_maf
+
+    async def connection_key(self, peer: EntityId, *, release: Release) -> ConnectionKey:
+        """A new Kc for this peer: Release 1 by the handshake alone, Release 3 by registration (8.8.2.7).
+
+        Raises:
+            HandshakeError: The MAF cannot be reached, or does not know us.
+            PeerRefusedError: Release 3: the MAF does not allow us this peer.
+        """
+        if release is Release.R1:
+            return await self.handshake()
+        expires = datetime.now(UTC) + PROPOSED_LIFETIME
+        return await self.register_key(expires=expires, target=peer, admin=self.maf)
 
     async def handshake(self) -> ConnectionKey:
         """The MAF Handshake of Release 1: afterwards we and the MAF hold a new Kc.
@@ -86,10 +103,7 @@ class MafClient:
         Raises:
             HandshakeError: The MAF cannot be reached, or it does not know us by this key.
         """
-        await self._ready()
-        async with await open_channel(
-            self._initiator, self._address, transport=self._transport, limits=self._limits
-        ) as channel:
+        async with await associate(self._link, self._how) as channel:
             return export_connection_key(channel.established, self.maf)
 
     async def register_key(
@@ -124,8 +138,7 @@ class MafClient:
             targetIDs=(target,),
             keyValue=key,
         )
-        await self._ready()
-        client = self._new_client()
+        client = request_client(self._link, self._how)
         try:
             response = await client.request(
                 Operation.CREATE, _PATH, content=content, resource_type=RESOURCE_TYPE_SYMM_KEY_REG
@@ -144,7 +157,6 @@ class MafClient:
         Raises:
             ResolverUnavailableError: The MAF cannot be reached, or its answer cannot be used.
         """
-        await self._ready()
         response = await self._client.request(Operation.RETRIEVE, (*_PATH, kc_id.relative))
         if response.rsc is Rsc.NOT_FOUND:
             return None
@@ -167,7 +179,7 @@ class MafClient:
             raise ResolverUnavailableError(
                 f"{kc_id}: the key is for SUID {int(suid)}, not for an association"
             )
-        return connection_key(kc_id, kc, peer=peer, expires=_expires(body), suid=suid)
+        return saef_maf.credential(kc_id, kc, peer=peer, expires=_expires(body), suid=suid)
 
     async def deregister_key(self, kc_id: KeyIdentifier) -> None:
         """MAF Key De-Registration (8.8.2.10).
@@ -175,23 +187,15 @@ class MafClient:
         Raises:
             PeerRefusedError: The MAF refused: the key is not ours, or not there.
         """
-        await self._ready()
         expect(await self._client.request(Operation.DELETE, (*_PATH, kc_id.relative)), Rsc.DELETED)
 
-    async def registration(self) -> RegistrationClient:
+    def registration(self) -> RegistrationClient:
         """What registers us as a client of the MAF (8.8.2.3 to 6)."""
-        await self._ready()
         return RegistrationClient(self._client, self.maf, at_maf=True)
 
     async def close(self) -> None:
         """Close the kept connections."""
         await self._client.close()
-
-    async def _ready(self) -> None:
-        """Awaited before each operation; where the Master Credential can change, it is renewed here."""
-
-    def _new_client(self) -> RequestClient:
-        return request_client(self._transport, self._initiator, self._address, limits=self._limits)
 
     def _kc_id(self, body: dict[str, Any]) -> KeyIdentifier:
         try:

@@ -7,18 +7,17 @@ whose connection is kept for the next question.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from ..credentials import ResolvedKey
-from ..errors import ConfigurationError, MessageError, ResolverUnavailableError
-from ..frameworks import bootstrap_psk
-from ..frameworks.saef_maf import master_credential
-from ..frameworks.saef_psk import provisioned_key
-from ..frameworks.steps import REMEMBERED, Initiator, RemoteKeys, Resolver, ResolverChain
+from ..errors import MessageError, ResolverUnavailableError
+from ..frameworks import maf_handshake, saef_psk
+from ..frameworks.steps import REMEMBERED, How, RemoteKeys, Resolver, ResolverChain, meeting
 from ..identifiers import EntityId, Fqdn, KeyIdentifier, Suid
-from ..net.address import Address, Transport
 from ..net.limits import Limits
+from ..net.link import Link
 from ..net.ports import request_client
 from ..onem2m.fetch_credentials import FetchedCredential, decode
 from ..onem2m.primitives import Operation, Rsc
@@ -35,39 +34,21 @@ class MefClient:
         mef: The MEF-ID.
     """
 
-    def __init__(
-        self,
-        mef: Fqdn,
-        address: Address,
-        *,
-        local: EntityId,
-        key: ResolvedKey | None = None,
-        initiator: Initiator | None = None,
-        transport: Transport = Transport.TLS,
-        limits: Limits | None = None,
-    ) -> None:
-        """A client of the MEF at this address.
+    def __init__(self, mef: Fqdn, link: Link, how: How) -> None:
+        """A client of the MEF behind this link.
 
         Args:
             mef: The MEF-ID.
-            address: Where the MEF listens.
-            local: Our MAF-ID, CSE-ID or AE-ID.
-            key: The key that we and the MEF share (``bootstrap_psk.target_key``).
-            initiator: How we meet the MEF without such a key: by certificate
-                (``saef_certificate.initiate_with_function``).
-            transport: TLS with HTTP, or DTLS with CoAP.
-            limits: Bounds on time and size.
+            link: Where the MEF listens; TLS with HTTP, or DTLS with CoAP.
+            how: How we prove ourselves: by the key that we and the MEF share (``mef_handshake.initiate``), or
+                by certificate.
 
         Raises:
-            ConfigurationError: Neither a key nor another way.
+            ConfigurationError: It is a credential for another MEF.
         """
         self.mef = mef
-        limits = limits or Limits(request_seconds=FETCH_SECONDS)
-        if key is not None:
-            initiator = bootstrap_psk.initiate(local, mef, key)
-        if initiator is None:
-            raise ConfigurationError(f"a client of {mef} needs a key or a certificate")
-        self._client = request_client(transport, initiator, address, limits=limits)
+        limits = link.limits or Limits(request_seconds=FETCH_SECONDS)
+        self._client = request_client(replace(link, limits=limits), meeting(mef, how))
 
     async def fetch_km(self, ke_id: KeyIdentifier) -> ResolvedKey | None:
         """Km for a MAF, with the Enrolee that it authenticates; None when the MEF has none for us.
@@ -78,7 +59,7 @@ class MefClient:
         fetched, expires = await self._fetch(ke_id, Suid.PROVISIONED_MAF)
         if fetched is None:
             return None
-        return master_credential(
+        return maf_handshake.credential(
             ke_id, fetched.credential, client=fetched.enrolee, expires=expires, suid=Suid.PROVISIONED_MAF
         )
 
@@ -91,7 +72,7 @@ class MefClient:
         fetched, expires = await self._fetch(ke_id, Suid.PROVISIONED_SAEF)
         if fetched is None:
             return None
-        return provisioned_key(
+        return saef_psk.credential(
             ke_id, fetched.credential, peer=fetched.enrolee, expires=expires, suid=Suid.PROVISIONED_SAEF
         )
 

@@ -5,22 +5,28 @@ The BSF must prove itself twice, by AUTN and by its Authentication-Info, before 
 
 from __future__ import annotations
 
+import asyncio
 import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 from ..credentials import Secret
 from ..errors import AuthenticationError, MessageError, ResolverUnavailableError
+from ..frameworks import bootstrap_gba, saef_gba
+from ..frameworks.steps import Ask, Initiator
 from ..gba import digest
 from ..gba.aka import AkaResult, MacFailure, Success, SynchronisationFailure
 from ..gba.bootstrap_info import BootstrappingInfo
 from ..gba.context import BootstrappedContext
 from ..gba.digest_headers import AuthenticationInfo, Challenge, Credentials, DigestAlgorithm
-from ..gba.keys import Impi, b_tid_of, ks_of
-from ..identifiers import Fqdn
-from ..net.address import Address
-from ..net.limits import Limits
+from ..gba.keys import Impi, KeyChoice, b_tid_of, ks_of
+from ..identifiers import EntityId, Fqdn, KeyIdentifier
+from ..net.address import Transport
+from ..net.link import Link
 from ..net.ub import UbAnswer, UbClient
+from ..tls.suites import Suite
 
 _CHALLENGES_MAX = 3
 """Challenges answered in one bootstrapping: the first, one to resynchronise, one for a stale nonce."""
@@ -46,25 +52,52 @@ class Card(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class NafChoice:
+    """Which NAF key of a bootstrapping, and how it is shown.
+
+    Attributes:
+        suite: The one cipher suite to offer, on which the key depends; ``suite_over`` tells the default.
+        fqdn: The peer's FQDN as a NAF; by default the FQDN representation of an absolute IdB.
+        choice: Which key; by default Ks_NAF, or Ks_ext_NAF with GBA_U.
+        provisions: Use the key as the Kpsa of the bootstrap framework, under B-TID as KpsaId (8.3.2.3).
+        server_name: SNI host name; by default the NAF's FQDN.
+    """
+
+    suite: Suite = saef_gba.TLS_SUITE
+    fqdn: Fqdn | None = None
+    choice: KeyChoice | None = None
+    provisions: bool = False
+    server_name: Fqdn | None = None
+
+
+DEFAULT_CHOICE: Final = NafChoice()
+
+
+def suite_over(transport: Transport) -> Suite:
+    """The one suite that an Entity A offers with a key from GBA, unless told otherwise (10.2.2)."""
+    return saef_gba.DTLS_SUITE if transport is Transport.DTLS else saef_gba.TLS_SUITE
+
+
 class Ue:
     """A UE with one card, and one BSF."""
 
-    def __init__(self, card: Card, bsf: Fqdn, address: Address, *, limits: Limits | None = None) -> None:
-        """A UE of the BSF at this address.
+    def __init__(self, card: Card, bsf: Fqdn, link: Link) -> None:
+        """A UE of the BSF behind this link.
 
         Args:
             card: The USIM.
             bsf: The BSF's FQDN.
-            address: Where the BSF listens for Ub.
-            limits: Bounds on time.
+            link: Where the BSF listens for Ub, which is HTTP over TCP.
         """
         self._card = card
         self._bsf = bsf
-        self._address = address
-        self._limits = limits
+        self._link = link
+        self._kept: BootstrappedContext | None = None
+        self._turn = asyncio.Lock()
 
     async def bootstrap(self) -> BootstrappedContext:
-        """A new bootstrapping.
+        """A new bootstrapping, in the place of the one that is kept.
 
         Raises:
             AuthenticationError: The BSF did not prove itself, or it refused us.
@@ -73,7 +106,7 @@ class Ue:
             ResolverUnavailableError: The BSF cannot be reached.
         """
         impi = self._card.impi
-        async with UbClient(self._bsf, self._address, limits=self._limits) as client:
+        async with UbClient(self._bsf, self._link.address, limits=self._link.limits) as client:
             answer = await client.get(str(digest.first_request(impi=impi, realm=str(self._bsf))))
             for _ in range(_CHALLENGES_MAX):
                 challenge = self._chosen(answer)
@@ -92,7 +125,7 @@ class Ue:
                                 raise MessageError(
                                     f"{self._bsf} named another B-TID than that of its challenge"
                                 )
-                            return BootstrappedContext(
+                            self._kept = BootstrappedContext(
                                 b_tid,
                                 ks_of(ck, ik),
                                 impi,
@@ -100,6 +133,7 @@ class Ue:
                                 info.lifetime,
                                 self._card.gba_u,
                             )
+                            return self._kept
                     case SynchronisationFailure(auts):
                         report = digest.report_synchronisation_failure(
                             challenge, impi=impi, auts=auts, cnonce=secrets.token_hex(16)
@@ -110,6 +144,66 @@ class Ue:
                             f"{self._bsf} does not hold the key of {impi}, or the card is of another GBA mode"
                         )
         raise AuthenticationError(f"{self._bsf} goes on challenging {impi}: bootstrapping given up")
+
+    async def context(self) -> BootstrappedContext:
+        """The bootstrapping that is kept or, if there is none or it has ended, a new one.
+
+        Raises:
+            SecurityFrameworkError: As for ``bootstrap``.
+        """
+        async with self._turn:
+            if self._kept is None or self._kept.expires <= datetime.now(UTC):
+                return await self.bootstrap()
+            return self._kept
+
+    def initiator(self, local: EntityId, peer: EntityId, naf: NafChoice = DEFAULT_CHOICE) -> Ask:
+        """How we prove ourselves to an Entity B that is a NAF (8.2.3.2), by our newest bootstrapping.
+
+        Args:
+            local: IdA, the identity that we assume.
+            peer: IdB, whom we mean to reach.
+            naf: Which of the keys that a bootstrapping gives.
+        """
+        initiate = bootstrap_gba.initiate if naf.provisions else saef_gba.initiate
+        return self._source(
+            lambda context: initiate(
+                local,
+                peer,
+                context,
+                suite=naf.suite,
+                naf=naf.fqdn,
+                choice=naf.choice,
+                server_name=naf.server_name,
+            )
+        )
+
+    def at_maf(self, local: EntityId, maf: Fqdn, naf: NafChoice = DEFAULT_CHOICE) -> Ask:
+        """How we prove ourselves to a MAF that is a NAF (8.3.2.3), by our newest bootstrapping.
+
+        Args:
+            local: The identity that the MAF knows us by.
+            maf: The MAF-ID.
+            naf: Which of the keys that a bootstrapping gives.
+        """
+        return self._source(
+            lambda context: bootstrap_gba.initiate_maf(
+                local, maf, context, suite=naf.suite, choice=naf.choice
+            )
+        )
+
+    def _source(self, initiate: Callable[[BootstrappedContext], Initiator]) -> Ask:
+        """An initiator for as long as the bootstrapping lasts that it came from."""
+        made: dict[KeyIdentifier, Initiator] = {}
+
+        async def newest() -> Initiator:
+            context = await self.context()
+            if context.b_tid not in made:
+                initiator = initiate(context)
+                made.clear()
+                made[context.b_tid] = initiator
+            return made[context.b_tid]
+
+        return newest
 
     def _chosen(self, answer: UbAnswer) -> Challenge:
         """The strongest challenge of those that were offered."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -12,6 +13,7 @@ from ..clients.mef import MefClient
 from ..errors import ConfigurationError
 from ..identifiers import EntityId, Fqdn
 from ..net.limits import Limits
+from ..net.link import Link
 from ..servers.enrolees import AssociationPolicy
 from ..servers.service import BsfService, MafService, MefService, Service
 from .complaints import nearest
@@ -83,7 +85,12 @@ class Description:
         return services
 
     def meeting(
-        self, peer: EntityId, role: Role = Role.ENTITY_B, *, local: EntityId | None = None
+        self,
+        peer: EntityId,
+        role: Role = Role.ENTITY_B,
+        *,
+        local: EntityId | None = None,
+        closing: AsyncExitStack | None = None,
     ) -> Meeting:
         """How to meet a peer.
 
@@ -91,6 +98,7 @@ class Description:
             peer: Its identity.
             role: What it is to us.
             local: Who we are to it; by default what ``[identity]`` says.
+            closing: Closes what the meeting opens; needed unless our proof lies ready in files.
 
         Raises:
             ConfigurationError: There is no such peer, or the file does not say who we are.
@@ -99,7 +107,7 @@ class Description:
         if settings is None:
             known = [str(name) for name in self.settings.peers]
             raise ConfigurationError(f'{self.file}: there is no [peers."{peer}"]{nearest(str(peer), known)}')
-        return self._meeting(peer, role, settings, local or self.local)
+        return self._meeting(peer, role, settings, local or self.local, closing or AsyncExitStack())
 
     def check(self) -> list[str]:
         """Read every file that is named, and say what was found.
@@ -120,23 +128,24 @@ class Description:
     def _all_services(self) -> list[Service[Any]]:
         return self.services() if self.settings.functions else []
 
-    def _meeting(self, peer: EntityId, role: Role, settings: PeerSettings, local: EntityId) -> Meeting:
+    def _meeting(
+        self, peer: EntityId, role: Role, settings: PeerSettings, local: EntityId, closing: AsyncExitStack
+    ) -> Meeting:
         store = self.settings.store
         return Meeting(
             local=local,
             peer=peer,
             role=role,
-            address=settings.address,
-            transport=settings.transport,
+            link=Link(settings.address, settings.transport, self.limits),
             diameter=settings.diameter,
             release=settings.release,
             server_name=settings.server_name,
             prove=settings.prove,
             trust=settings.trust,
-            limits=self.limits,
+            closing=closing,
             here=self.here,
             data=None if store is None else self.here / store.data,
-            meet=lambda other, its_role: self.meeting(other, its_role, local=local),
+            meet=lambda other, its_role: self.meeting(other, its_role, local=local, closing=closing),
         )
 
     def _maf(self, maf: MafSettings) -> MafService:
@@ -188,38 +197,23 @@ class Description:
         local = EntityId(str(maf.fqdn))
         for mef in maf.mefs:
             if isinstance(mef, MefPeerSettings):
-                meeting = self._meeting(EntityId(str(mef.fqdn)), Role.MEF, mef.peer(), local)
+                meeting = self._meeting(
+                    EntityId(str(mef.fqdn)), Role.MEF, mef.peer(), local, AsyncExitStack()
+                )
             else:
                 meeting = self.meeting(EntityId(str(mef)), Role.MEF, local=local)
-            yield MefClient(
-                meeting.fqdn,
-                meeting.address,
-                local=local,
-                initiator=_own(meeting).initiate(meeting),
-                transport=meeting.transport,
-                limits=meeting.limits,
-            )
+            yield MefClient(meeting.fqdn, meeting.link, _own(meeting).initiate(meeting))
 
     def _bsf_client(self, naf: Fqdn, bsf: Fqdn) -> BsfClient:
         local = EntityId(str(naf))
         meeting = self.meeting(EntityId(str(bsf)), Role.BSF, local=local)
-        initiator = _own(meeting).initiate(meeting)
+        how = _own(meeting).initiate(meeting)
         if meeting.diameter:
             # Diameter's dictionary takes long to load: only who speaks Diameter waits for it.
             from ..clients.bsf_diameter import NafDiameterClient  # noqa: PLC0415
 
-            return NafDiameterClient(
-                bsf, meeting.address, local=local, naf=naf, initiator=initiator, limits=meeting.limits
-            )
-        return NafClient(
-            bsf,
-            meeting.address,
-            local=local,
-            naf=naf,
-            initiator=initiator,
-            transport=meeting.transport,
-            limits=meeting.limits,
-        )
+            return NafDiameterClient(bsf, meeting.link, how, naf=naf)
+        return NafClient(bsf, meeting.link, how, naf=naf)
 
 
 def _own(meeting: Meeting) -> OwnProof:

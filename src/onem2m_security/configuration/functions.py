@@ -97,7 +97,7 @@ class FunctionSettings(Table):
         certificate = self.own_certificate(here)
         if certificate is None:
             return None
-        return saef_certificate.accepting_endpoint(
+        return saef_certificate.accept(
             certificate, self.configurations(here), crls=self.crls(here), require_crl=self.require_crl
         )
 
@@ -150,7 +150,7 @@ class MefSettings(FunctionSettings):
         certificate = self.own_certificate(here)
         if certificate is None:
             return None
-        return bootstrap_certificate.accepting_endpoint(
+        return bootstrap_certificate.accept(
             certificate,
             self.configurations(here),
             release=self.release,

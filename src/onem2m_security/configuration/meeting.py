@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from ..certificates.configuration import AssociationConfiguration
 from ..certificates.crl import CrlSource
-from ..clients.maf import MafClient
 from ..errors import ConfigurationError
-from ..frameworks.steps import Initiator
+from ..frameworks.steps import How
 from ..identifiers import EntityId, Fqdn
-from ..net.address import Address, Transport
-from ..net.limits import Limits
+from ..net.link import Link
 from ..release import Release
 
 
@@ -32,11 +30,8 @@ class Role(enum.Enum):
 class Proof(Protocol):
     """How we prove ourselves: a member of ``prove``."""
 
-    async def initiator(self, meeting: Meeting) -> Initiator:
-        """How we begin a handshake with this peer."""
-
-    def maf_client(self, meeting: Meeting) -> AbstractAsyncContextManager[MafClient]:
-        """Ourselves as a client of this peer, a MAF."""
+    async def how(self, meeting: Meeting) -> How:
+        """How we prove ourselves to this peer."""
 
 
 class Trusted(Protocol):
@@ -63,14 +58,13 @@ class Meeting:
         local: The identity that we assume.
         peer: The peer's identity.
         role: What it is to us.
-        address: Where it listens.
-        transport: Over what.
+        link: Where it listens, over what, within which bounds.
         diameter: Whether it, a BSF, is asked over Diameter.
         release: Whose messages and identifiers to use.
         server_name: SNI host name; None for the peer's own.
         prove: How we prove ourselves.
         trust: What its certificate must prove; None where it has none.
-        limits: Bounds on time and size.
+        closing: Closes what the meeting opened, when it is over.
         here: The directory that relative file names are relative to.
         data: Our own data directory, for what an enrolment left there; None for none.
         meet: How to meet another peer on the way.
@@ -79,14 +73,13 @@ class Meeting:
     local: EntityId
     peer: EntityId
     role: Role
-    address: Address
-    transport: Transport
+    link: Link
     diameter: bool
     release: Release
     server_name: Fqdn | None
     prove: Proof
     trust: Trusted | None
-    limits: Limits
+    closing: AsyncExitStack
     here: Path
     data: Path | None
     meet: Callable[[EntityId, Role], Meeting]
@@ -100,13 +93,13 @@ class Meeting:
         """
         return Fqdn.parse(str(self.peer))
 
-    async def initiator(self) -> Initiator:
-        """How we begin a handshake with the peer: our proof decides.
+    async def how(self) -> How:
+        """How we prove ourselves to the peer.
 
         Raises:
             SecurityFrameworkError: As the framework says.
         """
-        return await self.prove.initiator(self)
+        return await self.prove.how(self)
 
     def cannot(self, what: str) -> ConfigurationError:
         """The error for a proof that does not fit the peer."""

@@ -1,12 +1,10 @@
 """``prove``: how we prove ourselves to a peer, one member for each kind of credential.
 
-A framework is a member here and no branch elsewhere: each makes the ``Initiator`` of its framework.
+A framework is a member here and no branch elsewhere: each gives the ``How`` of its framework.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated
 
@@ -15,18 +13,22 @@ from pydantic import Discriminator, Tag
 from ..certificates.local import LocalCertificate
 from ..clients.card import SoftwareCard
 from ..clients.enrolee import Enrolee
-from ..clients.entity_a import gba_suite, obtain_connection_key
 from ..clients.maf import MafClient
-from ..clients.ue import Ue
+from ..clients.ue import NafChoice, Ue, suite_over
 from ..credentials import Framework
 from ..errors import ConfigurationError
-from ..frameworks import bootstrap_gba, bootstrap_psk, saef_certificate, saef_gba, saef_maf, saef_psk
-from ..frameworks.steps import Initiator
-from ..gba.context import BootstrappedContext
+from ..frameworks import (
+    bootstrap_psk,
+    maf_handshake,
+    mef_handshake,
+    saef_certificate,
+    saef_gba,
+    saef_psk,
+)
+from ..frameworks.steps import How, Initiator
 from ..gba.keys import KeyChoice
 from ..identifiers import EntityId
 from ..store.store import Store
-from ..tls.suites import Suite
 from .key_files import read_key
 from .meeting import Meeting, Role
 from .values import (
@@ -43,10 +45,11 @@ from .values import (
 class Proving(Table):
     """What all proofs have."""
 
-    async def initiator(self, meeting: Meeting) -> Initiator:
-        """How we begin a handshake with this peer.
+    async def how(self, meeting: Meeting) -> How:
+        """How we prove ourselves to this peer; what must be closed afterwards is in ``meeting.closing``.
 
         Raises:
+            ConfigurationError: A file cannot be used, or the proof does not fit the peer.
             SecurityFrameworkError: As the framework says.
         """
         raise NotImplementedError
@@ -58,26 +61,6 @@ class Proving(Table):
             ConfigurationError: A file cannot be used.
             CredentialError: What is in it cannot be used.
         """
-
-    @contextlib.asynccontextmanager
-    async def maf_client(self, meeting: Meeting) -> AsyncIterator[MafClient]:
-        """Ourselves as a client of this peer, a MAF.
-
-        Raises:
-            SecurityFrameworkError: As for ``initiator``.
-        """
-        client = MafClient(
-            meeting.fqdn,
-            meeting.address,
-            local=meeting.local,
-            initiator=await self.initiator(meeting),
-            transport=meeting.transport,
-            limits=meeting.limits,
-        )
-        try:
-            yield client
-        finally:
-            await client.close()
 
 
 class OwnProof(Proving):
@@ -92,7 +75,7 @@ class OwnProof(Proving):
         """
         raise NotImplementedError
 
-    async def initiator(self, meeting: Meeting) -> Initiator:
+    async def how(self, meeting: Meeting) -> How:
         """The same, as every proof has it."""
         return self.initiate(meeting)
 
@@ -116,7 +99,7 @@ class ProvisionedKey(OwnProof):
         """Show KpsaId, prove Kpsa."""
         if meeting.role is not Role.ENTITY_B:
             raise meeting.cannot("kpsa-id is for an Entity B")
-        key = saef_psk.provisioned_key(
+        key = saef_psk.credential(
             self.kpsa_id, read_key(str(meeting.here / self.kpsa_file)), peer=meeting.peer
         )
         return saef_psk.initiate(meeting.local, meeting.peer, key, server_name=meeting.server_name)
@@ -141,8 +124,8 @@ class MasterCredential(OwnProof):
         """Show KmId, prove Km."""
         if meeting.role is not Role.MAF:
             raise meeting.cannot("km-id is for a MAF")
-        km = saef_maf.master_credential(self.km_id, read_key(str(meeting.here / self.km_file)))
-        return saef_maf.initiate_maf_handshake(meeting.local, meeting.fqdn, km)
+        km = maf_handshake.credential(self.km_id, read_key(str(meeting.here / self.km_file)))
+        return maf_handshake.initiate(meeting.local, meeting.fqdn, km)
 
 
 class EnroleeKey(OwnProof):
@@ -164,7 +147,7 @@ class EnroleeKey(OwnProof):
         """Show KpmId, prove Kpm."""
         if meeting.role is not Role.MEF:
             raise meeting.cannot("kpm-id is for an MEF")
-        kpm = bootstrap_psk.enrolee_key(
+        kpm = bootstrap_psk.credential(
             self.kpm_id, read_key(str(meeting.here / self.kpm_file)), enrolee=meeting.local
         )
         return bootstrap_psk.initiate(meeting.local, meeting.fqdn, kpm)
@@ -189,12 +172,11 @@ class AskingKey(OwnProof):
         """Show its identifier, prove the key."""
         key = read_key(str(meeting.here / self.key_file))
         if meeting.role is Role.MEF:
-            return bootstrap_psk.initiate(
-                meeting.local, meeting.fqdn, bootstrap_psk.target_key(self.key_id, key)
-            )
+            at_mef = mef_handshake.credential(self.key_id, key)
+            return mef_handshake.initiate(meeting.local, meeting.fqdn, at_mef)
         if meeting.role is Role.BSF:
-            credential = saef_psk.provisioned_key(self.key_id, key)
-            return saef_psk.initiate(meeting.local, meeting.peer, credential, server_name=meeting.fqdn)
+            at_bsf = saef_psk.credential(self.key_id, key)
+            return saef_gba.initiate_zn(meeting.local, meeting.fqdn, at_bsf)
         raise meeting.cannot("key-id is for an MEF or a BSF")
 
 
@@ -259,20 +241,17 @@ class Card(Proving):
         """Load the card."""
         SoftwareCard.load(here / self.card)
 
-    async def initiator(self, meeting: Meeting) -> Initiator:
+    async def how(self, meeting: Meeting) -> How:
         """There is none: a UE meets its BSF over Ub, and others by what comes of it."""
-        raise ConfigurationError(f"peer {meeting.peer}: a card is for a BSF; for others give bsf = FQDN")
+        raise meeting.cannot("a card is for a BSF; to others we prove ourselves by bsf = FQDN")
 
-    async def bootstrap(self, meeting: Meeting) -> BootstrappedContext:
-        """Bootstrap with the BSF.
+    def ue(self, meeting: Meeting) -> Ue:
+        """The UE that bootstraps with this BSF.
 
         Raises:
-            AuthenticationError: BSF and card do not accept each other.
             ConfigurationError: The card cannot be used.
-            ResolverUnavailableError: The BSF cannot be reached.
         """
-        card = SoftwareCard.load(meeting.here / self.card)
-        return await Ue(card, meeting.fqdn, meeting.address, limits=meeting.limits).bootstrap()
+        return Ue(SoftwareCard.load(meeting.here / self.card), meeting.fqdn, meeting.link)
 
 
 class ByGba(Proving):
@@ -292,29 +271,24 @@ class ByGba(Proving):
     suite: SuiteSetting | None = None
     as_kpsa: bool = False
 
-    async def initiator(self, meeting: Meeting) -> Initiator:
+    async def how(self, meeting: Meeting) -> How:
         """Bootstrap, then show B-TID and prove the key that comes of it."""
         at_bsf = meeting.meet(EntityId(str(self.bsf)), Role.BSF)
         if not isinstance(at_bsf.prove, Card):
             raise ConfigurationError(f"peer {self.bsf}: GBA takes a card: prove = {{ card = FILE }}")
-        context = await at_bsf.prove.bootstrap(at_bsf)
-        suite: Suite = self.suite or gba_suite(meeting.transport)
-        if meeting.role is Role.MAF:
-            return bootstrap_gba.initiate_maf(
-                meeting.local, meeting.fqdn, context, suite=suite, choice=self.naf_key
-            )
-        if meeting.role is not Role.ENTITY_B:
-            raise meeting.cannot("a key of GBA is for an Entity B or a MAF")
-        initiate = bootstrap_gba.initiate if self.as_kpsa else saef_gba.initiate
-        return initiate(
-            meeting.local,
-            meeting.peer,
-            context,
-            suite=suite,
-            naf=self.naf,
-            choice=self.naf_key,
-            server_name=meeting.server_name,
+        ue = at_bsf.prove.ue(at_bsf)
+        naf = NafChoice(
+            self.suite or suite_over(meeting.link.transport),
+            self.naf,
+            self.naf_key,
+            self.as_kpsa,
+            meeting.server_name,
         )
+        if meeting.role is Role.MAF:
+            return ue.at_maf(meeting.local, meeting.fqdn, naf)
+        if meeting.role is Role.ENTITY_B:
+            return ue.initiator(meeting.local, meeting.peer, naf)
+        raise meeting.cannot("a key of GBA is for an Entity B or a MAF")
 
 
 class ByMaf(Proving):
@@ -326,16 +300,14 @@ class ByMaf(Proving):
 
     maf: FqdnSetting
 
-    async def initiator(self, meeting: Meeting) -> Initiator:
+    async def how(self, meeting: Meeting) -> How:
         """Get Kc from the MAF, then show KcId and prove Kc."""
         if meeting.role is not Role.ENTITY_B:
             raise meeting.cannot("a key from a MAF is for an Entity B")
         at_maf = meeting.meet(EntityId(str(self.maf)), Role.MAF)
-        async with at_maf.prove.maf_client(at_maf) as client:
-            key = await obtain_connection_key(client, meeting.peer, release=meeting.release)
-        return saef_maf.initiate(
-            meeting.local, meeting.peer, key, release=meeting.release, server_name=meeting.server_name
-        )
+        client = MafClient(self.maf, at_maf.link, await at_maf.how())
+        meeting.closing.push_async_callback(client.close)
+        return client.initiator(meeting.peer, release=meeting.release, server_name=meeting.server_name)
 
 
 class ByEnrolment(Proving):
@@ -347,38 +319,22 @@ class ByEnrolment(Proving):
 
     enrolment: FqdnSetting
 
-    async def initiator(self, meeting: Meeting) -> Initiator:
-        """Show KeId, prove Kpsa, which is derived from Ke for this peer."""
-        if meeting.role is not Role.ENTITY_B:
-            raise meeting.cannot("an enrolment is for an Entity B or a MAF")
-        async with self._enrolee(meeting) as enrolee:
-            kpsa = await enrolee.provisioned_key(meeting.peer)
-            return saef_psk.initiate(enrolee.local, meeting.peer, kpsa, server_name=meeting.server_name)
-
-    @contextlib.asynccontextmanager
-    async def maf_client(self, meeting: Meeting) -> AsyncIterator[MafClient]:
-        """The same at a MAF, by Km; in Release 3 it registers first."""
-        async with self._enrolee(meeting) as enrolee:
-            client = await enrolee.maf_client(
-                meeting.fqdn, meeting.address, transport=meeting.transport, limits=meeting.limits
-            )
-            try:
-                yield client
-            finally:
-                await client.close()
-
-    @contextlib.asynccontextmanager
-    async def _enrolee(self, meeting: Meeting) -> AsyncIterator[Enrolee]:
+    async def how(self, meeting: Meeting) -> How:
+        """Show KeId, prove what is derived from Ke for this peer; Ke is renewed when that is due."""
         if meeting.data is None:
             raise ConfigurationError("an enrolment is kept in a store: give data under [store]")
-        async with await Store.open(meeting.data, existing=True) as store:
-            enrolee = await Enrolee.load(store, limits=meeting.limits)
-            if enrolee.mef != self.enrolment:
-                raise ConfigurationError(
-                    f"peer {meeting.peer}: the enrolment in {meeting.data} is with {enrolee.mef}, "
-                    f"not with {self.enrolment}: enrol there first (m2msec enrol)"
-                )
-            yield enrolee
+        store = await meeting.closing.enter_async_context(await Store.open(meeting.data, existing=True))
+        enrolee = await Enrolee.load(store, limits=meeting.link.limits)
+        if enrolee.mef != self.enrolment:
+            raise ConfigurationError(
+                f"peer {meeting.peer}: the enrolment in {meeting.data} is with {enrolee.mef}, "
+                f"not with {self.enrolment}: enrol there first (m2msec enrol)"
+            )
+        if meeting.role is Role.MAF:
+            return enrolee.at_maf(meeting.fqdn, meeting.link)
+        if meeting.role is Role.ENTITY_B:
+            return enrolee.initiator(meeting.peer, server_name=meeting.server_name)
+        raise meeting.cannot("an enrolment is for an Entity B or a MAF")
 
 
 PROOFS: dict[str, type[Table]] = {

@@ -16,13 +16,13 @@ from pathlib import Path
 from ..association import Association
 from ..clients.bsf import NafClient
 from ..clients.card import SoftwareCard
-from ..clients.entity_a import associate_by_gba
+from ..clients.entity_a import associate
 from ..clients.entity_b import EntityB
 from ..clients.ue import Ue
 from ..credentials import Secret
 from ..errors import AuthenticationError, SecurityFrameworkError
+from ..frameworks import saef_gba, saef_psk
 from ..frameworks.saef_gba import psk_identity
-from ..frameworks.saef_psk import provisioned_key
 from ..gba.aka import AkaResult, Success
 from ..gba.context import BootstrappedContext, NafKey
 from ..gba.keys import Impi
@@ -30,6 +30,7 @@ from ..gba.subscriber import Guss, NafSettings, Subscriber
 from ..identifiers import EntityId, Fqdn, KeyIdentifier
 from ..net.address import Address
 from ..net.channel import Channel
+from ..net.link import Link
 from ..store.gba_rows import Subscription
 from ..store.records import KeyKind, KeyRecord
 from ..store.store import Store
@@ -74,7 +75,7 @@ class GbaDemo:
         ports = ("--listen-zn", str(LOOPBACK), "--listen-ub", str(LOOPBACK))
         async with process(*arguments, *ports, errors=directory / "bsf.log", ports=2) as (zn, ub):
             told = _TellingCard(card, self._tell)
-            ue = Ue(told, BSF_ID, ub)
+            ue = Ue(told, BSF_ID, Link(ub))
             context = await self._bootstrap(ue, data)
             association = await self._associate(context, zn, naf_key)
             await self._bar(ue, data)
@@ -128,14 +129,19 @@ class GbaDemo:
             associations.append(channel.association)
             await channel.write(await channel.read())
 
-        naf = _TellingNaf(BSF_ID, zn, local=ENTITY_B, naf=NAF_FQDN, key=provisioned_key(NAF_KEY_ID, key))
+        naf = _TellingNaf(
+            BSF_ID,
+            Link(zn),
+            saef_gba.initiate_zn(ENTITY_B, BSF_ID, saef_psk.credential(NAF_KEY_ID, key)),
+            naf=NAF_FQDN,
+        )
         naf.tell, naf.show = self._tell, self._shown
         async with EntityB(ENTITY_B, bsfs=[naf]) as entity_b:
             address = await entity_b.listen(LOOPBACK, accepted)
             shown = psk_identity(context.b_tid, context.default_choice).decode("ascii")
             self._tell("8.2.3.2", A, B, "TLS-PSK with B-TID and Ks_NAF", psk_identity=shown)
-            async with await associate_by_gba(
-                address, local=ENTITY_A, peer=ENTITY_B, context=context
+            async with await associate(
+                Link(address), saef_gba.initiate(ENTITY_A, ENTITY_B, context)
             ) as channel:
                 await channel.write(b"hello")
                 if await channel.read() != b"hello":

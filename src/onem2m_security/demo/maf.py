@@ -25,20 +25,19 @@ from pathlib import Path
 
 from ..association import Association
 from ..clients.enrolee import Enrolee
-from ..clients.entity_a import obtain_connection_key
 from ..clients.entity_b import EntityB
 from ..clients.maf import MafClient
 from ..credentials import ResolvedKey, Secret
 from ..errors import ConfigurationError, SecurityFrameworkError
 from ..files import create
-from ..frameworks import saef_maf
-from ..frameworks.bootstrap_psk import enrolee_key, target_key
+from ..frameworks import bootstrap_psk, maf_handshake, mef_handshake, saef_maf
 from ..frameworks.instructions import BootstrapInstruction, enrolee_record, target_record
-from ..frameworks.saef_maf import ConnectionKey, master_credential
+from ..frameworks.maf_handshake import ConnectionKey
 from ..frameworks.steps import Established
 from ..identifiers import EntityId, Fqdn, KeyIdentifier, Suid
 from ..net.address import Address
 from ..net.http_client import HttpClient
+from ..net.link import Link
 from ..onem2m.primitives import Operation, Request, Response, Rsc
 from ..release import DEFAULT_RELEASE, FETCH_CREDENTIALS, Release
 from ..store.records import KeyKind, KeyRecord
@@ -124,16 +123,16 @@ class Demo:
             )
             store = await running.enter_async_context(await Store.open(directory / "device"))
             enrolee = await self._bootstrap(store, kpm, mef, mef_data)
-            entity_a = await enrolee.maf_client(MAF_ID, maf)
+            entity_a = enrolee.maf_client(MAF_ID, Link(maf))
             running.push_async_callback(entity_a.close)
             kc = await self._obtain_kc(enrolee, entity_a, maf_data)
-            entity_b = _Witness(MAF_ID, maf, local=ENTITY_B, km=km_b)
+            entity_b = _Witness(MAF_ID, Link(maf), maf_handshake.initiate(ENTITY_B, MAF_ID, km_b))
             entity_b.report, entity_b.show = self._report, self._shown
             return await self._associate(kc, entity_b)
 
     async def _configure_mef(self, data: Path) -> tuple[ResolvedKey, ResolvedKey]:
-        kpm = enrolee_key(_new_id("device", MEF_ID), Secret.generate())
-        maf_key = target_key(_new_id("maf", MEF_ID), Secret.generate())
+        kpm = bootstrap_psk.credential(_new_id("device", MEF_ID), Secret.generate())
+        maf_key = mef_handshake.credential(_new_id("maf", MEF_ID), Secret.generate())
         async with await Store.open(data) as store:
             await store.add(enrolee_record(kpm.key_id, kpm.key, self._instruction))
             await store.add(target_record(maf_key.key_id, maf_key.key, EntityId(str(MAF_ID))))
@@ -150,7 +149,7 @@ class Demo:
         return kpm, maf_key
 
     async def _configure_maf(self, data: Path) -> ResolvedKey:
-        km_b = master_credential(_new_id("cse", MAF_ID), Secret.generate())
+        km_b = maf_handshake.credential(_new_id("cse", MAF_ID), Secret.generate())
         record = KeyRecord(KeyKind.KM, km_b.key_id, km_b.key, issued=datetime.now(UTC), source=ENTITY_B)
         async with await Store.open(data) as store:
             await store.add(record)
@@ -161,7 +160,7 @@ class Demo:
 
     async def _bootstrap(self, store: Store, kpm: ResolvedKey, mef: Address, mef_data: Path) -> Enrolee:
         enrolee = await Enrolee.configure(
-            store, kpm_id=kpm.key_id, kpm=kpm.key, instruction=self._instruction, mef=mef
+            store, kpm_id=kpm.key_id, kpm=kpm.key, instruction=self._instruction, link=Link(mef)
         )
         self._tell("8.3.2.1", A, MEF, "Bootstrap Security Handshake: TLS-PSK with KpmId and Kpm")
         key = await enrolee.enrol()
@@ -187,7 +186,7 @@ class Demo:
             "MAF Handshake: TLS-PSK with KeId and Km",
             psk_identity=self._release.wire(km.key_id),
         )
-        kc = await obtain_connection_key(entity_a, ENTITY_B, release=self._release)
+        kc = await entity_a.connection_key(ENTITY_B, release=self._release)
         fetched = await _found(maf_data, KeyKind.KM, km.key_id)
         if fetched is None or fetched.key != km.key or fetched.key_id != km.credential:
             raise SecurityFrameworkError("the MAF did not fetch the Km that the Enrolee derived")

@@ -58,7 +58,7 @@ def initiate(
     )
 
 
-def accepting_endpoint(
+def accept(
     certificate: LocalCertificate,
     clients: Sequence[AssociationConfiguration],
     *,
@@ -85,6 +85,4 @@ def accepting_endpoint(
             raise ConfigurationError(
                 f"the MEF's client {called!r} has no identity: give its configuration a peer (the Enrolee-ID)"
             )
-    return saef_certificate.accepting_endpoint(
-        certificate, clients, release=release, crls=crls, require_crl=require_crl
-    )
+    return saef_certificate.accept(certificate, clients, release=release, crls=crls, require_crl=require_crl)

@@ -16,10 +16,8 @@ from ..gba.context import BootstrappedContext, NafKey
 from ..gba.keys import KeyChoice, ua_security_protocol
 from ..identifiers import EntityId, Fqdn, Suid
 from ..tls.suites import Suite
+from . import maf_handshake, saef_psk
 from .saef_gba import TLS_SUITE, FetchNafKey, NafKeys, endpoint_for, naf_of
-from .saef_maf import initiate_maf_handshake, master_credential
-from .saef_psk import initiate as initiate_psk
-from .saef_psk import provisioned_key
 from .steps import REMEMBERED, Initiator
 
 
@@ -42,7 +40,7 @@ def km_from(
         CredentialError: The choice does not fit the bootstrapping.
     """
     key = context.naf_key(maf, ua_security_protocol(suite.code), choice)
-    return master_credential(context.b_tid, key, expires=context.expires, suid=Suid.PROVISIONED_MAF)
+    return maf_handshake.credential(context.b_tid, key, expires=context.expires, suid=Suid.PROVISIONED_MAF)
 
 
 def initiate_maf(
@@ -55,7 +53,7 @@ def initiate_maf(
 ) -> Initiator:
     """The Enrolee's MAF Handshake with a key from GBA: show B-TID, prove Km."""
     km = km_from(context, maf, suite=suite, choice=choice)
-    initiator = initiate_maf_handshake(local, maf, km, context.b_tid.base64)
+    initiator = maf_handshake.initiate(local, maf, km, context.b_tid.base64)
     return replace(initiator, endpoint=endpoint_for(suite))
 
 
@@ -76,7 +74,7 @@ def maf_resolver(
     """
 
     def as_master_credential(found: NafKey) -> ResolvedKey:
-        return master_credential(
+        return maf_handshake.credential(
             found.b_tid,
             found.key,
             client=found.entity,
@@ -104,8 +102,10 @@ def initiate(
     """
     naf = naf_of(peer, naf)
     key = context.naf_key(naf, ua_security_protocol(suite.code), choice)
-    kpsa = provisioned_key(context.b_tid, key, peer=peer, expires=context.expires, suid=Suid.PROVISIONED_SAEF)
-    initiator = initiate_psk(local, peer, kpsa, server_name=server_name or naf)
+    kpsa = saef_psk.credential(
+        context.b_tid, key, peer=peer, expires=context.expires, suid=Suid.PROVISIONED_SAEF
+    )
+    initiator = saef_psk.initiate(local, peer, kpsa, server_name=server_name or naf)
     return replace(initiator, endpoint=endpoint_for(suite), identity=context.b_tid.base64.encode("ascii"))
 
 
@@ -115,6 +115,6 @@ def cse_resolver(bsfs: Mapping[Fqdn, FetchNafKey], *, timeout: float = 5.0) -> N
 
 
 def _as_provisioned_key(found: NafKey) -> ResolvedKey:
-    return provisioned_key(
+    return saef_psk.credential(
         found.b_tid, found.key, peer=found.entity, expires=found.expires, suid=Suid.PROVISIONED_SAEF
     )

@@ -5,8 +5,8 @@
 3. The Enrolee derives Km for a MAF (10.3.2) or Kpsa for a CSE (10.3.3; both 10.3.7 in Release 3) and shows
    KeId to it. That Enrolment Target, in the middle of the handshake, fetches the same key from the MEF.
 
-The Enrolment Target meets the MEF with a pre-provisioned key of its own, in an MEF Handshake (8.3.5.2.2), of
-which nothing is exported. The export is the same for every bootstrap that ends in a (D)TLS session.
+The Enrolment Target meets the MEF in an MEF Handshake (``mef_handshake``). The export is the same for every
+bootstrap that ends in a (D)TLS session.
 """
 
 from __future__ import annotations
@@ -18,12 +18,11 @@ from ..credentials import Framework, ResolvedKey, Secret
 from ..identifiers import CredentialType, EntityId, Fqdn, KeyIdentifier, Suid
 from ..keys import ExportLabel, km_for, km_id_of, kpsa_for
 from ..release import Release
-from .saef_maf import master_credential
-from .saef_psk import CLIENT_ENDPOINT, provisioned_key
+from . import maf_handshake, saef_psk
 from .steps import Established, Initiator
 
 
-def enrolee_key(
+def credential(
     kpm_id: KeyIdentifier,
     kpm: Secret,
     *,
@@ -41,49 +40,26 @@ def enrolee_key(
         expires: When Kpm ends (UTC), if it does.
     """
     return ResolvedKey(
-        kpm_id,
-        kpm,
-        Framework.BOOTSTRAP_PSK,
-        CredentialType.KPM_ID,
-        enrolee,
-        expires,
-        Suid.PRE_PROVISIONED_MEF,
-        targets,
+        key_id=kpm_id,
+        key=kpm,
+        framework=Framework.BOOTSTRAP_PSK,
+        credential_type=CredentialType.KPM_ID,
+        peer=enrolee,
+        expires=expires,
+        suid=Suid.PRE_PROVISIONED_MEF,
+        targets=targets,
     )
 
 
-def target_key(
-    key_id: KeyIdentifier, key: Secret, *, target: EntityId | None = None, expires: datetime | None = None
-) -> ResolvedKey:
-    """The key by which an Enrolment Target authenticates itself to the MEF, as both hold it."""
-    return ResolvedKey(
-        key_id,
-        key,
-        Framework.MEF_HANDSHAKE,
-        CredentialType.KPM_ID,
-        target,
-        expires,
-        Suid.PRE_PROVISIONED_MEF,
-    )
-
-
-def initiate(local: EntityId, mef: Fqdn, key: ResolvedKey) -> Initiator:
-    """The client's side of a handshake with the MEF: show KpmId, prove Kpm.
+def initiate(enrolee: EntityId, mef: Fqdn, kpm: ResolvedKey) -> Initiator:
+    """The Enrolee's side of the Bootstrap Security Handshake: show KpmId, prove Kpm.
 
     Args:
-        local: The identity that we assume: Enrolee-ID, or the Enrolment Target's identity.
-        mef: The MEF-ID.
-        key: Kpm for the Bootstrap Security Handshake, a target key for the MEF Handshake.
+        enrolee: Enrolee-ID.
+        mef: The MEF-ID; also the SNI host name.
+        kpm: Kpm.
     """
-    return Initiator(
-        key.framework,
-        local,
-        EntityId(str(mef)),
-        CLIENT_ENDPOINT,
-        key,
-        str(key.key_id).encode(),
-        server_name=mef,
-    )
+    return saef_psk.initiate_with_function(Framework.BOOTSTRAP_PSK, enrolee, mef, kpm)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +79,7 @@ class EnrolmentKey:
     def master_credential(self, release: Release, maf: Fqdn) -> ResolvedKey:
         """Km for a MAF, to be shown by its KeId; ``credential`` is its KmId (10.3.2, 10.3.7)."""
         km = km_for(release, self.ke, maf)
-        return master_credential(
+        return maf_handshake.credential(
             self.ke_id,
             km,
             expires=self.expires,
@@ -118,7 +94,7 @@ class EnrolmentKey:
             CredentialError: Release 3 derives Kpsa for an absolute CSE-ID or AE-ID only.
         """
         kpsa = kpsa_for(release, self.ke, target)
-        return provisioned_key(
+        return saef_psk.credential(
             self.ke_id, kpsa, peer=target, expires=self.expires, suid=Suid.PROVISIONED_SAEF
         )
 

@@ -16,7 +16,7 @@ from ..credentials import ResolvedKey, Secret
 from ..identifiers import EntityId, KeyIdentifier, Suid
 from ..release import DEFAULT_RELEASE, Release
 from ..store.records import KeyKind, KeyRecord
-from .bootstrap_psk import enrolee_key, target_key
+from . import bootstrap_psk, mef_handshake
 
 DEFAULT_ENROLMENT_EXPIRY: Final = timedelta(days=30)
 
@@ -117,7 +117,7 @@ def target_record(
 def as_credential(record: KeyRecord) -> ResolvedKey:
     """A stored Kpm, or a target's key, as a resolver answers with it."""
     if record.targets:
-        return enrolee_key(
+        return bootstrap_psk.credential(
             record.key_id, record.key, enrolee=record.source, targets=record.targets, expires=record.expires
         )
-    return target_key(record.key_id, record.key, target=record.source, expires=record.expires)
+    return mef_handshake.credential(record.key_id, record.key, target=record.source, expires=record.expires)

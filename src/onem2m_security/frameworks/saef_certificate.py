@@ -112,7 +112,7 @@ def initiate_with_function(
     )
 
 
-def accepting_endpoint(
+def accept(
     certificate: LocalCertificate,
     configurations: Sequence[AssociationConfiguration],
     *,

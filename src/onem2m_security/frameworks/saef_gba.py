@@ -13,16 +13,17 @@ it knows what Entity B would choose.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache, partial
 
-from ..credentials import Framework, ResolvedKey
+from ..credentials import Framework, ResolvedKey, Secret
 from ..errors import CredentialError
 from ..gba.context import BootstrappedContext, NafKey
 from ..gba.keys import KeyChoice, ua_security_protocol
 from ..identifiers import CredentialType, EntityId, Fqdn, KeyIdentifier, Suid
 from ..tls.endpoint import Endpoint
 from ..tls.suites import BY_CODE, Suite
+from . import saef_psk
 from .steps import REMEMBERED, Initiator, RemoteKeys
 
 HINT = b"3GPP-bootstrapping"
@@ -77,6 +78,26 @@ def naf_of(peer: EntityId, naf: Fqdn | None) -> Fqdn:
     return name
 
 
+def credential(b_tid: KeyIdentifier, key: Secret, *, peer: EntityId | None, expires: datetime) -> ResolvedKey:
+    """Ks_(ext/int)_NAF as A derived it, or as B obtained it from the BSF.
+
+    Args:
+        b_tid: B-TID, which names the bootstrapping.
+        key: The NAF key.
+        peer: The identity to associate with the session: IdB at A, IdA at B.
+        expires: When the bootstrapping ends (UTC).
+    """
+    return ResolvedKey(
+        key_id=b_tid,
+        key=key,
+        framework=Framework.SAEF_GBA,
+        credential_type=CredentialType.KPSA_ID,
+        peer=peer,
+        expires=expires,
+        suid=Suid.PROVISIONED_SAEF,
+    )
+
+
 def initiate(
     local: EntityId,
     peer: EntityId,
@@ -104,24 +125,27 @@ def initiate(
     naf = naf_of(peer, naf)
     choice = choice or context.default_choice
     key = context.naf_key(naf, ua_security_protocol(suite.code), choice)
-    credential = ResolvedKey(
-        context.b_tid,
-        key,
-        Framework.SAEF_GBA,
-        CredentialType.KPSA_ID,
-        peer,
-        context.expires,
-        Suid.PROVISIONED_SAEF,
-    )
+    shown = credential(context.b_tid, key, peer=peer, expires=context.expires)
     return Initiator(
         Framework.SAEF_GBA,
         local,
         peer,
         endpoint_for(suite),
-        credential,
+        shown,
         psk_identity(context.b_tid, choice),
         server_name=server_name or naf,
     )
+
+
+def initiate_zn(naf: EntityId, bsf: Fqdn, key: ResolvedKey) -> Initiator:
+    """A NAF's side of the handshake in which it asks for keys, by a key that the BSF and it share.
+
+    Args:
+        naf: Our identity, as the BSF knows it.
+        bsf: The BSF's FQDN; also the SNI host name.
+        key: The key (``saef_psk.credential``).
+    """
+    return saef_psk.initiate_with_function(Framework.SAEF_PSK, naf, bsf, key)
 
 
 FetchNafKey = Callable[[KeyIdentifier, bytes], Awaitable[NafKey | None]]
@@ -181,20 +205,12 @@ class NafKeys:
         return self._as_credential(found)
 
 
-def resolver(
+def accept(
     bsfs: Mapping[Fqdn, FetchNafKey], *, timeout: float = 5.0, remembered: timedelta = REMEMBERED
 ) -> NafKeys:
     """Entity B's side: the BSF at the FQDN of a B-TID is asked for the NAF key, and again after a while."""
-    return NafKeys(bsfs, _as_connection_key, timeout=timeout, remembered=remembered)
+    return NafKeys(bsfs, _as_credential, timeout=timeout, remembered=remembered)
 
 
-def _as_connection_key(found: NafKey) -> ResolvedKey:
-    return ResolvedKey(
-        found.b_tid,
-        found.key,
-        Framework.SAEF_GBA,
-        CredentialType.KPSA_ID,
-        found.entity,
-        found.expires,
-        Suid.PROVISIONED_SAEF,
-    )
+def _as_credential(found: NafKey) -> ResolvedKey:
+    return credential(found.b_tid, found.key, peer=found.entity, expires=found.expires)

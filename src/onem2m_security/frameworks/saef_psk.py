@@ -15,7 +15,7 @@ from ..tls.endpoint import Endpoint
 from .steps import Initiator
 
 
-def provisioned_key(
+def credential(
     kpsa_id: KeyIdentifier,
     kpsa: Secret,
     *,
@@ -32,7 +32,15 @@ def provisioned_key(
         expires: When it ends (UTC), if it does.
         suid: 12 for a pre-provisioned key, 22 for one from an RSPF.
     """
-    return ResolvedKey(kpsa_id, kpsa, Framework.SAEF_PSK, CredentialType.KPSA_ID, peer, expires, suid)
+    return ResolvedKey(
+        key_id=kpsa_id,
+        key=kpsa,
+        framework=Framework.SAEF_PSK,
+        credential_type=CredentialType.KPSA_ID,
+        peer=peer,
+        expires=expires,
+        suid=suid,
+    )
 
 
 def initiate(
@@ -47,6 +55,29 @@ def initiate(
         key,
         str(key.key_id).encode(),
         server_name=server_name,
+    )
+
+
+def initiate_with_function(
+    framework: Framework, local: EntityId, function: Fqdn, key: ResolvedKey, identity: str | None = None
+) -> Initiator:
+    """The client's side of a handshake with a MAF, an MEF or a BSF by a key that both hold.
+
+    Args:
+        framework: The framework that the session belongs to.
+        local: The identity that we assume.
+        function: MAF-ID, MEF-ID or the BSF's FQDN; also the SNI host name.
+        key: The key.
+        identity: The psk_identity to show instead of the key's identifier.
+    """
+    return Initiator(
+        framework,
+        local,
+        EntityId(str(function)),
+        CLIENT_ENDPOINT,
+        key,
+        (identity or str(key.key_id)).encode(),
+        server_name=function,
     )
 
 

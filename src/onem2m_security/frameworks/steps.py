@@ -21,7 +21,7 @@ from typing import Final, Protocol
 
 from ..association import Association, PeerProof, Role
 from ..credentials import Framework, ResolvedKey
-from ..errors import CredentialError, IdentifierError, ResolverUnavailableError
+from ..errors import ConfigurationError, CredentialError, IdentifierError, ResolverUnavailableError
 from ..identifiers import CredentialId, EntityId, Fqdn, KeyIdentifier
 from ..keys import EXPORT_OCTETS, ExportedKey, ExportLabel
 from ..telemetry import FETCHES
@@ -156,6 +156,45 @@ class Initiator:
             peer_proof=self.peer_proof,
         )
         return Established(association, proven, session)
+
+
+Ask = Callable[[], Awaitable[Initiator]]
+"""Where a way to prove ourselves is to be had."""
+
+How = Initiator | Ask
+"""How we prove ourselves: one way for good, or where a way is to be had, which may change and must be cheap
+to ask for: a client asks before each request, and opens new sessions when it gets another way."""
+
+
+async def initiator_of(how: How) -> Initiator:
+    """The initiator for a session that is opened now.
+
+    Raises:
+        HandshakeError: Whoever provides the credential cannot be reached, or does not know us.
+        ResolverUnavailableError: It gave no usable answer.
+    """
+    return how if isinstance(how, Initiator) else await how()
+
+
+def meeting(function: Fqdn, how: How) -> How:
+    """The same way, held to meet this MAF, MEF or BSF: a key for another is not shown to it.
+
+    Raises:
+        ConfigurationError: It is one for good, and for another peer; one that is asked for raises it then.
+    """
+
+    def checked(initiator: Initiator) -> Initiator:
+        if initiator.peer != EntityId(str(function)):
+            raise ConfigurationError(f"the credential is for {initiator.peer}, not for {function}")
+        return initiator
+
+    if isinstance(how, Initiator):
+        return checked(how)
+
+    async def ask() -> Initiator:
+        return checked(await how())
+
+    return ask
 
 
 def _host_name(host: str | None) -> Fqdn | None:

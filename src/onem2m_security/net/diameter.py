@@ -19,11 +19,12 @@ from ..errors import (
     ResolverUnavailableError,
     StoreError,
 )
-from ..frameworks.steps import Authorities, Established, Initiator
+from ..frameworks.steps import Authorities, Established, How, initiator_of
 from ..telemetry import LOG
-from .address import Address, Transport
+from .address import Transport
 from .channel import Channel, open_channel
 from .limits import Limits
+from .link import Link
 from .ports import Port, channel_port
 
 
@@ -103,26 +104,18 @@ class _Messages:
 class DiameterClient:
     """A client of one Diameter peer: one connection, made when it is needed, with many requests on it."""
 
-    def __init__(
-        self,
-        initiator: Initiator,
-        address: Address,
-        hello: Callable[[], DiameterMessage],
-        *,
-        limits: Limits | None = None,
-    ) -> None:
-        """Ask the peer at this address.
+    def __init__(self, link: Link, how: How, hello: Callable[[], DiameterMessage]) -> None:
+        """Ask the peer behind this link.
 
         Args:
-            initiator: How we authenticate.
-            address: Where the peer listens.
+            link: Where the peer listens; always over TLS.
+            how: How we prove ourselves, asked whenever a connection is opened.
             hello: Makes the Capabilities-Exchange-Request that opens a connection.
-            limits: Bounds on time.
         """
-        self._initiator = initiator
-        self._address = address
+        self._how = how
+        self._address = link.address
         self._hello = hello
-        self._limits = limits or Limits()
+        self._limits = link.limits or Limits()
         self._channel: Channel | None = None
         self._reading: asyncio.Task[None] | None = None
         self._waiting: dict[int, asyncio.Future[DiameterMessage]] = {}
@@ -146,7 +139,8 @@ class DiameterClient:
         async with self._opening:
             if self._channel is None or self._channel.closing:
                 await self.close()
-                channel = await open_channel(self._initiator, self._address, limits=self._limits)
+                initiator = await initiator_of(self._how)
+                channel = await open_channel(initiator, self._address, limits=self._limits)
                 self._channel = channel
                 self._reading = asyncio.create_task(self._read_answers(channel))
                 try:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
-from ..errors import PeerRefusedError
-from ..frameworks.steps import Authorities, Established, Initiator
+from ..errors import HandshakeError, PeerRefusedError
+from ..frameworks.steps import Authorities, Established, How, Initiator, initiator_of
 from ..onem2m.primitives import Operation, Response, Rsc
 from .address import Address, Transport
 from .channel import ChannelHandler, channel_protocol, datagram_channels
@@ -14,6 +14,7 @@ from .coap import CoapClient, CoapServer
 from .http import http_protocol
 from .http_client import HttpClient
 from .limits import Limits
+from .link import Link
 from .open_sessions import OpenSessions, RequestHandler
 from .tcp import Listener
 from .udp import DatagramListener
@@ -94,12 +95,53 @@ def channel_port(
     return DatagramListener(authorities, datagram_channels(handler), limits)
 
 
-def request_client(
-    transport: Transport, initiator: Initiator, address: Address, *, limits: Limits | None = None
-) -> RequestClient:
-    """A client of the peer at this address: HTTP over TLS, or CoAP over DTLS."""
-    make = HttpClient if transport is Transport.TLS else CoapClient
-    return make(initiator, address, limits=limits)
+class _LinkClient:
+    """A client of the peer behind a link, whose new sessions prove us in the newest way."""
+
+    def __init__(self, link: Link, how: How) -> None:
+        self._link = link
+        self._how = how
+        self._shown: Initiator | None = None
+        self._clients: list[RequestClient] = []
+
+    @property
+    def established(self) -> Established:
+        if not self._clients:
+            raise HandshakeError("no connection was made yet")
+        return self._clients[-1].established
+
+    async def request(
+        self,
+        operation: Operation,
+        to: Iterable[str],
+        *,
+        content: Mapping[str, Any] | None = None,
+        resource_type: int | None = None,
+    ) -> Response:
+        initiator = await initiator_of(self._how)
+        if initiator is not self._shown:  # sessions under way end by themselves, or at close
+            self._shown = initiator
+            self._clients.append(_client(self._link, initiator))
+        return await self._clients[-1].request(operation, to, content=content, resource_type=resource_type)
+
+    async def close(self) -> None:
+        for client in self._clients:
+            await client.close()
+
+
+def _client(link: Link, initiator: Initiator) -> RequestClient:
+    make = HttpClient if link.transport is Transport.TLS else CoapClient
+    return make(initiator, link.address, limits=link.limits)
+
+
+def request_client(link: Link, how: How) -> RequestClient:
+    """A client of the peer behind this link: HTTP over TLS, or CoAP over DTLS.
+
+    Args:
+        link: How to get there.
+        how: How we prove ourselves, and to whom.
+    """
+    return _client(link, how) if isinstance(how, Initiator) else _LinkClient(link, how)
 
 
 def expect(response: Response, *accepted: Rsc) -> Mapping[str, Any]:

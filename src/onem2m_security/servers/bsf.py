@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 from ..credentials import ResolvedKey
 from ..errors import CredentialError, IdentifierError
-from ..frameworks.saef_psk import provisioned_key
+from ..frameworks import saef_psk
 from ..frameworks.steps import Acceptor, Established
 from ..gba.context import NafKey
 from ..gba.keys import UA_SECURITY_PROTOCOL_OCTETS
@@ -81,7 +81,7 @@ class Bsf(Function):
         record = await self._store.find(KeyKind.ZN, key_id)
         if record is None:
             return None
-        found = provisioned_key(key_id, record.key, peer=record.source, expires=record.expires)
+        found = saef_psk.credential(key_id, record.key, peer=record.source, expires=record.expires)
         return replace(found, targets=record.targets)
 
     async def _bootstrapping_info(self, request: Request, established: Established) -> Response:

@@ -25,7 +25,7 @@ from typing import Final, Self
 from ..clients.mef import FETCH_SECONDS
 from ..credentials import ResolvedKey
 from ..errors import ResolverUnavailableError
-from ..frameworks.saef_maf import master_credential
+from ..frameworks import maf_handshake
 from ..frameworks.steps import REMEMBERED, Fetch, RemoteKeys, ResolverChain
 from ..identifiers import EntityId, Fqdn, KeyIdentifier, Suid
 from ..keys import km_id_of
@@ -242,7 +242,7 @@ class Enrolees:
 
     def _as_credential(self, record: KeyRecord, key_id: KeyIdentifier, counts: float | None) -> ResolvedKey:
         """A remotely provisioned Km, as it was asked for, with the targets that the policy allows now."""
-        credential = master_credential(
+        credential = maf_handshake.credential(
             key_id,
             record.key,
             client=record.source,

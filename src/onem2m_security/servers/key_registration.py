@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 from ..credentials import ResolvedKey, Secret
 from ..errors import CredentialError, IdentifierError, ParentGoneError, QuotaError, RecordExistsError
-from ..frameworks.saef_maf import export_connection_key
+from ..frameworks.maf_handshake import export_connection_key
 from ..frameworks.steps import Established
 from ..identifiers import RELATIVE_KEY_ID_OCTETS, EntityId, Fqdn, KeyIdentifier, Suid
 from ..onem2m.primitives import Operation, RefusedError, Request, Response, Rsc

@@ -16,7 +16,7 @@ from datetime import timedelta
 from ..clients.mef import FETCH_SECONDS
 from ..credentials import Framework, ResolvedKey
 from ..errors import IdentifierError
-from ..frameworks.saef_maf import master_credential
+from ..frameworks import maf_handshake
 from ..frameworks.steps import REMEMBERED, Acceptor, Established, Fetch, Resolver, ResolverChain
 from ..identifiers import EntityId, Fqdn, KeyIdentifier
 from ..peer_quotas import DEFAULT_QUOTAS, PeerQuotas
@@ -112,7 +112,7 @@ class Maf(Function):
 
 
 def _as_credential(record: KeyRecord, key_id: KeyIdentifier) -> ResolvedKey:
-    return master_credential(
+    return maf_handshake.credential(
         key_id,
         record.key,
         client=record.source,
