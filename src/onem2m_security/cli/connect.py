@@ -9,6 +9,7 @@ import os
 import stat
 import sys
 from collections.abc import Awaitable
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -85,9 +86,43 @@ from .mef_options import MefKeyFilesOption, MefKeyIdsOption, MefsOption, mef_cli
 TimeoutOption = Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds for a handshake.")]
 
 
+def _as_described(config: Path, peer: str, *others: object) -> Awaitable[Channel]:
+    """The association with a peer of a configuration file."""
+    # pydantic takes long to load: only who has such a file waits for it.
+    from ..configuration.description import Description  # noqa: PLC0415
+
+    if any(others):
+        raise ConfigurationError("--config says whom we meet and how: leave out the others")
+    return Description.read(config).associate(EntityId.parse(peer))
+
+
+def _shown_by_certificate(entity: EntityId | None, *keys: object) -> EntityId:
+    """The identity that we assume with a certificate."""
+    if any(keys):
+        raise ConfigurationError("give a certificate or a key to authenticate us by, not both")
+    if entity is None:
+        raise ConfigurationError("--entity ID is missing: which identity we assume")
+    return entity
+
+
+def _named(address: str, peer: EntityId | None) -> tuple[Address, EntityId]:
+    """Where Entity B is and who it is, without a configuration file."""
+    if peer is None:
+        raise ConfigurationError("give --peer IDB: whom we mean to reach; or --config FILE with this peer")
+    return Address.parse(address), peer
+
+
 def connect(
-    address: Annotated[Address, typer.Argument(parser=Address.parse, metavar="HOST:PORT", help="Entity B.")],
-    peer: Annotated[EntityId, parsed(entity_parser, "--peer", metavar="IDB", help="Entity B's CSE-ID.")],
+    where: Annotated[
+        str, typer.Argument(metavar="HOST:PORT|IDB", help="Entity B; with --config, by its identity.")
+    ],
+    peer: Annotated[
+        EntityId | None, parsed(entity_parser, "--peer", metavar="IDB", help="Entity B's CSE-ID.")
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", metavar="FILE", help="The configuration, in TOML, that has this peer."),
+    ] = None,
     entity: Annotated[
         EntityId | None,
         parsed(
@@ -137,13 +172,20 @@ def connect(
 ) -> None:
     """Be Entity A: associate with Entity B, then carry standard input and output through the session.
 
-    Give --maf, --km-id and --km-file for the MAF-based framework, --kpsa-id and --kpsa-file for a provisioned
+    With --config the file says where Entity B is and how we prove ourselves: m2msec connect /in-cse --config
+    device.toml. Without it
+    give --maf, --km-id and --km-file for the MAF-based framework, --kpsa-id and --kpsa-file for a provisioned
     key, --credentials for what m2msec enrol keeps, or --entity, --cert, --key and what Entity B's certificate
     must prove: --peer-name and --root-of-trust, or --flavour, --peer-id and --trust-anchor, or --entity,
     --card and --bsf for GBA (with --maf and --maf-id: through a MAF). With --json the first line of output is
     the association; otherwise it goes to standard error.
     """
     log_to_stderr(verbose=verbose)
+    if config is not None:
+        others = (peer, entity, maf, km_id, kpsa_id, credentials, cert, card, bsf)
+        run(_associate_and_carry(_as_described(config, where, *others), wait, as_json=as_json))
+        return
+    address, peer = _named(where, peer)
     limits = Limits(handshake_seconds=timeout, datagram_octets=mtu)
     certificates = CertificateOptions(
         cert=cert,
@@ -179,11 +221,7 @@ def connect(
         run(_associate_and_carry(by_gba, wait, as_json=as_json))
         return
     if certificates.are_given:
-        if any((km_id, km_file, kpsa_id, kpsa_file)):
-            raise ConfigurationError("give a certificate or a key to authenticate us by, not both")
-        if entity is None:
-            raise ConfigurationError("--entity ID is missing: which identity we assume")
-        local = entity
+        local = _shown_by_certificate(entity, km_id, km_file, kpsa_id, kpsa_file)
     else:
         key_id, shared = _credential(km_id, km_file, kpsa_id, kpsa_file)
         local = entity or EntityId.parse(key_id.relative)

@@ -32,6 +32,7 @@ COMMANDS: Final = {
     "listen": LazyCommand("connect", "listen", "Be Entity B: accept associations."),
     "enrol": LazyCommand("enrol", "enrol", "Be an Enrolee: bootstrap with an MEF."),
     "serve": LazyCommand("serve", "serve", "Run the MAFs, MEFs and BSFs of a configuration file."),
+    "config": LazyCommand("config", "app", "The configuration file: an example, a check, its schema."),
     "maf": LazyCommand("maf", "app", "The M2M Authentication Function."),
     "mef": LazyCommand("mef", "app", "The M2M Enrolment Function."),
     "bsf": LazyCommand("bsf", "app", "The Bootstrapping Server Function of GBA."),

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from ..clients.bsf import BsfClient, NafClient
+from ..clients.entity_a import associate
 from ..clients.mef import MefClient
 from ..errors import ConfigurationError
 from ..identifiers import EntityId, Fqdn
+from ..net.channel import Channel
 from ..net.limits import Limits
 from ..net.link import Link
 from ..servers.enrolees import AssociationPolicy
@@ -108,6 +110,17 @@ class Description:
             known = [str(name) for name in self.settings.peers]
             raise ConfigurationError(f'{self.file}: there is no [peers."{peer}"]{nearest(str(peer), known)}')
         return self._meeting(peer, role, settings, local or self.local, closing or AsyncExitStack())
+
+    async def associate(self, peer: EntityId) -> Channel:
+        """Associate with a peer as Entity A, by whatever its entry says.
+
+        Raises:
+            ConfigurationError: As for ``meeting``, or a file cannot be used.
+            SecurityFrameworkError: As for ``clients.entity_a.associate``.
+        """
+        async with AsyncExitStack() as closing:
+            meeting = self.meeting(peer, closing=closing)
+            return await associate(meeting.link, await meeting.how())
 
     def check(self) -> list[str]:
         """Read every file that is named, and say what was found.
