@@ -26,6 +26,7 @@ from pathlib import Path
 from onem2m_security.certificates.authority import Authority, permitted_names
 from onem2m_security.certificates.configuration import AssociationConfiguration
 from onem2m_security.certificates.local import LocalCertificate
+from onem2m_security.certificates.trust import Trust
 from onem2m_security.cli.common import log_to_stderr
 from onem2m_security.clients.entity_b import EntityB
 from onem2m_security.frameworks import saef_certificate
@@ -69,7 +70,7 @@ async def serve(directory: Path) -> None:
         while await channel.read():
             pass
 
-    endpoint = saef_certificate.accept(certificate, [configuration], psk=False)
+    endpoint = saef_certificate.accept(certificate, Trust((configuration,)), psk=False)
     async with EntityB(EntityId("/b"), endpoint=endpoint, limits=MANY) as entity_b:
         bound = await entity_b.listen(Address("127.0.0.1", 0), accepted)
         print(bound.port, flush=True)

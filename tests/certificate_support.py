@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from certs import Authority, Flavour, Issued, constrained, der, key_pem
 from onem2m_security.certificates.configuration import AssociationConfiguration
 from onem2m_security.certificates.local import LocalCertificate
+from onem2m_security.certificates.trust import Trust
 from onem2m_security.frameworks import saef_certificate
 from onem2m_security.identifiers import EntityId
 from onem2m_security.release import Release
@@ -47,15 +48,14 @@ FOR_A, FOR_B = named(NAME_A, ID_A), named(NAME_B, ID_B)
 
 
 def initiator_a(certificate: LocalCertificate | None = None, configuration=FOR_B, **more):
-    return saef_certificate.initiate(ID_A, certificate or A.local(), configuration, **more)
+    return saef_certificate.initiate(ID_A, certificate or A.local(), Trust((configuration,), **more))
 
 
 def endpoint_b(
     *configurations: AssociationConfiguration, certificate: LocalCertificate | None = None, **more
 ):
-    return saef_certificate.accept(
-        certificate or B.local(), configurations or [FOR_A], release=Release.R1, **more
-    )
+    trust = Trust(configurations or (FOR_A,), Release.R1, **more)
+    return saef_certificate.accept(certificate or B.local(), trust)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from certs import Authority
 from link import DEADLINE, IDENTITY, Conditions, Link, ServerSide, VirtualClock, fate, psk_link
 from onem2m_security.certificates.configuration import AssociationConfiguration
+from onem2m_security.certificates.trust import Trust
 from onem2m_security.credentials import Secret
 from onem2m_security.frameworks import saef_certificate
 from onem2m_security.frameworks.saef_certificate import initiate
@@ -140,7 +141,7 @@ def certificate_link(conditions: Conditions, seed: int, authority: Authority, ro
         )
 
     initiator = initiate(EntityId("/a"), a, configuration("b", "/b"))
-    endpoint = saef_certificate.accept(b, [configuration("a", "/a")])
+    endpoint = saef_certificate.accept(b, Trust((configuration("a", "/a"),)))
     return Link(
         initiator.session(framing=DatagramFraming(conditions.mtu)),
         ServerSide(endpoint, None, conditions),

@@ -14,7 +14,8 @@ from onem2m_security.credentials import ResolvedKey, Secret
 from onem2m_security.frameworks import bootstrap_psk, maf_handshake, mef_handshake
 from onem2m_security.frameworks.bootstrap_psk import EnrolmentKey, export_enrolment_key
 from onem2m_security.frameworks.instructions import BootstrapInstruction, enrolee_record, target_record
-from onem2m_security.frameworks.steps import REMEMBERED, Established, Initiator
+from onem2m_security.frameworks.resolvers import REMEMBERED
+from onem2m_security.frameworks.steps import Established, Initiator
 from onem2m_security.identifiers import EntityId, Fqdn, KeyIdentifier
 from onem2m_security.net.address import Address
 from onem2m_security.net.channel import open_channel

@@ -15,13 +15,14 @@ from certs import Flavour
 from maf_support import LOOPBACK, MAF, eventually
 from mef_support import CSE, DEVICE, MAF_ID, OTHER_CSE, PATIENT, THE_CSE, asking_maf, provision_mef
 from onem2m_security.certificates.crl import CrlSource
+from onem2m_security.certificates.trust import Trust
 from onem2m_security.clients.enrolee import Enrolee
 from onem2m_security.clients.entity_a import associate
 from onem2m_security.clients.entity_b import EntityB
 from onem2m_security.clients.mef import MefClient, resolver
 from onem2m_security.credentials import Framework
 from onem2m_security.errors import ConfigurationError, HandshakeError
-from onem2m_security.frameworks import bootstrap_certificate, mef_handshake, saef_certificate, saef_psk
+from onem2m_security.frameworks import bootstrap_certificate, mef_handshake, saef_psk
 from onem2m_security.frameworks.instructions import BootstrapInstruction
 from onem2m_security.identifiers import EntityId, Fqdn, KeyIdentifier
 from onem2m_security.keys import ExportLabel, kpsa_for
@@ -44,7 +45,7 @@ THE_ENROLEE = AUTHORITY.issue(None, ENROLEE_NAME)
 
 
 def initiator(issued=THE_ENROLEE, configuration=FOR_MEF, **more):
-    return bootstrap_certificate.initiate(ENROLEE, MEF, issued.local(), configuration, **more)
+    return bootstrap_certificate.initiate(ENROLEE, MEF, issued.local(), Trust((configuration,), **more))
 
 
 @contextlib.asynccontextmanager
@@ -53,7 +54,7 @@ async def certificate_mef(data, *clients, release=Release.R1, **more):
     await provision_mef(data)
     store = await Store.open(data)
     endpoint = bootstrap_certificate.accept(
-        THE_MEF.local(), clients or [FOR_ENROLEE], release=release, **more
+        THE_MEF.local(), Trust(clients or (FOR_ENROLEE,), release, **more)
     )
     async with Server(store, [Mef(store, MEF, endpoint=endpoint, release=release)]) as server:
         yield await server.start(LOOPBACK), store
@@ -148,7 +149,7 @@ async def test_a_client_without_targets_is_an_enrolment_target_and_gets_no_ke(tm
 def test_an_mef_has_to_know_who_its_clients_are():
     anybody = flavoured(Flavour.DEVICE, name="the lab")
     with pytest.raises(ConfigurationError, match=r"'the lab' has no identity"):
-        bootstrap_certificate.accept(THE_MEF.local(), [anybody])
+        bootstrap_certificate.accept(THE_MEF.local(), Trust((anybody,)))
 
 
 def test_an_enrolee_is_configured_for_its_mef():
@@ -177,8 +178,8 @@ async def test_an_enrolment_target_may_meet_the_mef_by_certificate_and_fetches_w
     ]
 
     def target(name, local):
-        met = saef_certificate.initiate_with_function(
-            Framework.MEF_HANDSHAKE, local, MEF, AUTHORITY.issue(None, name).local(), FOR_MEF
+        met = mef_handshake.initiate_by_certificate(
+            local, MEF, AUTHORITY.issue(None, name).local(), Trust((FOR_MEF,))
         )
         return MefClient(MEF, Link(address), met)
 

@@ -14,7 +14,8 @@ from onem2m_security.credentials import Framework, Secret
 from onem2m_security.errors import CredentialError
 from onem2m_security.frameworks import bootstrap_psk, mef_handshake
 from onem2m_security.frameworks.bootstrap_psk import EnrolmentKey, export_enrolment_key
-from onem2m_security.frameworks.steps import Acceptor, ProvisionedKeys
+from onem2m_security.frameworks.resolvers import ProvisionedKeys
+from onem2m_security.frameworks.steps import Acceptor
 from onem2m_security.identifiers import EntityId, Fqdn, KeyIdentifier, Suid
 from onem2m_security.release import Release
 from onem2m_security.tls.endpoint import Endpoint

@@ -16,7 +16,7 @@ from onem2m_security.clients.maf import MafClient
 from onem2m_security.credentials import ResolvedKey
 from onem2m_security.errors import ResolverUnavailableError
 from onem2m_security.frameworks import maf_handshake, saef_psk
-from onem2m_security.frameworks.steps import ProvisionedKeys
+from onem2m_security.frameworks.resolvers import ProvisionedKeys
 from onem2m_security.identifiers import KeyIdentifier
 from onem2m_security.net import standing
 from onem2m_security.net.address import Transport

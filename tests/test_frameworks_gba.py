@@ -162,14 +162,14 @@ async def test_km_is_the_naf_key_for_the_maf_and_the_mafs_policy_names_the_targe
         key = context.naf_key(MAF, ua_id)
         return NafKey(b_tid, key, KeyChoice.KS_NAF, NOW, context.expires, AE)
 
-    keys = bootstrap_gba.maf_resolver({BSF: fetch}, {AE: (CSE,)}.get)
-    km = bootstrap_gba.km_from(context, MAF)
+    keys = bootstrap_gba.accept_at_maf({BSF: fetch}, {AE: (CSE,)}.get)
+    km = bootstrap_gba.credential_at_maf(context, MAF)
     found = await keys.resolve(B_TID.base64.encode(), saef_gba.TLS_SUITE)
     assert found.key == km.key == context.naf_key(MAF, ua_security_protocol(0x00AE))
     assert (found.targets, found.peer, found.suid) == ((CSE,), AE, Suid.PROVISIONED_MAF)
     assert found.credential_id == km.credential_id
     assert str(found.credential_id) == f"11-{B_TID}"
-    initiator = bootstrap_gba.initiate_maf(AE, MAF, context, suite=PSK_SUITES[2])
+    initiator = bootstrap_gba.initiate_at_maf(AE, MAF, context, suite=PSK_SUITES[2])
     assert initiator.identity == B_TID.base64.encode()
     assert initiator.endpoint.allowed_suites == (PSK_SUITES[2],)
 
@@ -177,9 +177,7 @@ async def test_km_is_the_naf_key_for_the_maf_and_the_mafs_policy_names_the_targe
 async def test_kpsa_is_the_naf_key_for_the_cse_under_b_tid():
     context = a_context()
     initiator = bootstrap_gba.initiate(AE, CSE, context)
-    found = await bootstrap_gba.cse_resolver({BSF: Bsf(context)}).resolve(
-        initiator.identity, saef_gba.TLS_SUITE
-    )
+    found = await bootstrap_gba.accept({BSF: Bsf(context)}).resolve(initiator.identity, saef_gba.TLS_SUITE)
     assert initiator.identity == B_TID.base64.encode()
     assert found.key == initiator.credential.key
     assert found.framework is initiator.framework is Framework.SAEF_PSK

@@ -45,6 +45,7 @@ from onem2m_security.certificates.configuration import AssociationConfiguration
 from onem2m_security.certificates.crl import CrlSource
 from onem2m_security.certificates.names import encode_device_id
 from onem2m_security.certificates.public_key_id import key_hash
+from onem2m_security.certificates.trust import Trust
 from onem2m_security.clients.entity_a import associate
 from onem2m_security.clients.entity_b import EntityB
 from onem2m_security.errors import HandshakeError
@@ -115,7 +116,7 @@ class SServer:
 
 
 async def connect_to(server, configuration=FOR_B, certificate=None, **more):
-    how = saef_certificate.initiate(ID_A, certificate or A.local(), configuration, **more)
+    how = saef_certificate.initiate(ID_A, certificate or A.local(), Trust((configuration,), **more))
     return await associate(Link(Address("127.0.0.1", server.port)), how)
 
 

@@ -20,12 +20,14 @@ from certs import Authority
 from maf_support import EVERYBODY, ID_A, ID_B, LOOPBACK, A, B, eventually, key_of, running_maf
 from onem2m_security.association import Association
 from onem2m_security.certificates.configuration import AssociationConfiguration
+from onem2m_security.certificates.trust import Trust
 from onem2m_security.clients.entity_a import associate
 from onem2m_security.clients.entity_b import EntityB
 from onem2m_security.credentials import ResolvedKey, Secret
 from onem2m_security.errors import HandshakeError
 from onem2m_security.frameworks import saef_certificate, saef_psk
-from onem2m_security.frameworks.steps import Acceptor, Authorities, ProvisionedKeys
+from onem2m_security.frameworks.resolvers import ProvisionedKeys
+from onem2m_security.frameworks.steps import Acceptor, Authorities
 from onem2m_security.identifiers import EntityId, KeyIdentifier
 from onem2m_security.keys import ExportLabel
 from onem2m_security.net.address import Address, Transport
@@ -341,7 +343,9 @@ async def test_openssl_with_a_certificate_is_accepted_over_dtls(certificates, su
         exports.append(exported.relative + exported.key.reveal())
         await channel.write(b"welcome over DTLS\n")
 
-    endpoint = saef_certificate.accept(certificates.local["b"], [certificates.configuration("a", "/a")])
+    endpoint = saef_certificate.accept(
+        certificates.local["b"], Trust((certificates.configuration("a", "/a"),))
+    )
     async with EntityB(EntityId("/b"), endpoint=endpoint) as b:
         bound = await b.listen(LOOPBACK, greet, transport=Transport.DTLS)
         options = (*certificates.options("a"), "-cipher", f"{suite}@SECLEVEL=0", *EXPORT)
@@ -356,7 +360,9 @@ async def test_openssl_with_a_certificate_is_accepted_over_dtls(certificates, su
 async def test_openssl_with_the_certificate_of_another_is_refused_over_dtls(certificates, tmp_path):
     other = tmp_path / "other"
     other.mkdir()
-    endpoint = saef_certificate.accept(certificates.local["b"], [certificates.configuration("a", "/a")])
+    endpoint = saef_certificate.accept(
+        certificates.local["b"], Trust((certificates.configuration("a", "/a"),))
+    )
     accepted: list[Channel] = []
 
     async def never(channel: Channel) -> None:
@@ -377,7 +383,7 @@ async def test_entity_a_accepts_the_certificate_of_openssl_over_dtls(certificate
     async with await associate(
         Link(Address("127.0.0.1", port), Transport.DTLS, PATIENT),
         saef_certificate.initiate(
-            EntityId("/a"), certificates.local["a"], certificates.configuration("b", "/b")
+            EntityId("/a"), certificates.local["a"], Trust((certificates.configuration("b", "/b"),))
         ),
     ) as channel:
         assert channel.association.cipher_suite == suite

@@ -14,8 +14,9 @@ from maf_support import ID_A, ID_B, LOOPBACK, eventually, key_of
 from onem2m_security.clients.entity_b import EntityB
 from onem2m_security.errors import HandshakeError
 from onem2m_security.frameworks import saef_psk
+from onem2m_security.frameworks.resolvers import ProvisionedKeys
 from onem2m_security.frameworks.saef_psk import initiate
-from onem2m_security.frameworks.steps import Acceptor, Authorities, ProvisionedKeys
+from onem2m_security.frameworks.steps import Acceptor, Authorities
 from onem2m_security.gba.ub_messages import UbResponse
 from onem2m_security.identifiers import KeyIdentifier
 from onem2m_security.net.address import Address

@@ -22,7 +22,8 @@ from onem2m_security.clients.maf import MafClient
 from onem2m_security.credentials import ResolvedKey, Secret
 from onem2m_security.errors import ResolverUnavailableError
 from onem2m_security.frameworks import maf_handshake, saef_psk
-from onem2m_security.frameworks.steps import Acceptor, Authorities, Established, ProvisionedKeys
+from onem2m_security.frameworks.resolvers import ProvisionedKeys
+from onem2m_security.frameworks.steps import Acceptor, Authorities, Established
 from onem2m_security.identifiers import KeyIdentifier
 from onem2m_security.net.address import Address, Transport
 from onem2m_security.net.channel import Channel

@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 
 from maf_support import ID_B, LOOPBACK, A, eventually, running_maf
 from onem2m_security.errors import ConfigurationError, ResolverUnavailableError
-from onem2m_security.frameworks.steps import Acceptor, Authorities, ProvisionedKeys
+from onem2m_security.frameworks.resolvers import ProvisionedKeys
+from onem2m_security.frameworks.steps import Acceptor, Authorities
 from onem2m_security.net.channel import Channel, datagram_channels
 from onem2m_security.net.coap import CoapServer
 from onem2m_security.net.coap_blocks import Held

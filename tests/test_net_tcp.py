@@ -20,8 +20,9 @@ from onem2m_security.errors import (
     ResolverUnavailableError,
 )
 from onem2m_security.frameworks import saef_psk
+from onem2m_security.frameworks.resolvers import ProvisionedKeys
 from onem2m_security.frameworks.saef_psk import initiate
-from onem2m_security.frameworks.steps import Acceptor, Authorities, ProvisionedKeys
+from onem2m_security.frameworks.steps import Acceptor, Authorities
 from onem2m_security.identifiers import KeyIdentifier
 from onem2m_security.net.address import Address
 from onem2m_security.net.channel import Channel, channel_protocol, open_channel

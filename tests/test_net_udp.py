@@ -23,7 +23,8 @@ from onem2m_security.clients.entity_a import associate
 from onem2m_security.credentials import ResolvedKey
 from onem2m_security.errors import ConfigurationError, HandshakeError, HandshakeTimeoutError
 from onem2m_security.frameworks import saef_psk
-from onem2m_security.frameworks.steps import Acceptor, Authorities, Established, Initiator, ProvisionedKeys
+from onem2m_security.frameworks.resolvers import ProvisionedKeys
+from onem2m_security.frameworks.steps import Acceptor, Authorities, Established, Initiator
 from onem2m_security.identifiers import KeyIdentifier
 from onem2m_security.net.address import Address, Transport
 from onem2m_security.net.channel import Channel, DatagramChannel, datagram_channels

@@ -18,11 +18,12 @@ from mef_support import DEVICE, THE_MAF, running_mef
 from onem2m_security.certificates.crl import CrlSource
 from onem2m_security.clients.entity_a import associate
 from onem2m_security.clients.entity_b import EntityB
+from onem2m_security.clock import Clock
 from onem2m_security.credentials import ResolvedKey
 from onem2m_security.errors import HandshakeError, PeerRefusedError, ResolverUnavailableError
 from onem2m_security.frameworks import saef_maf, saef_psk
+from onem2m_security.frameworks.resolvers import RemoteKeys
 from onem2m_security.frameworks.saef_maf import initiate
-from onem2m_security.frameworks.steps import RemoteKeys
 from onem2m_security.identifiers import KeyIdentifier
 from onem2m_security.net import open_sessions, standing
 from onem2m_security.net.address import Transport
@@ -331,7 +332,7 @@ KC_ID = KeyIdentifier.parse(f"00112233445566778899aabbccddeeff@{MAF}")
 async def test_what_a_maf_said_of_a_kc_counts_for_the_time_that_is_set_and_then_it_is_asked_again():
     now = 1000.0
     maf = Answers(saef_maf.credential(KC_ID, key_of("kc"), peer=ID_A))
-    keys = RemoteKeys({MAF: maf.fetch}, remembered=timedelta(seconds=60), clock=lambda: now)
+    keys = RemoteKeys({MAF: maf.fetch}, remembered=timedelta(seconds=60), clock=Clock(monotonic=lambda: now))
     shown = str(KC_ID).encode()
     assert (await keys.resolve(shown, PSK_SUITES[0])).ask_again == 1060.0
     now = 1059.9

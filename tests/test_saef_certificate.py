@@ -32,13 +32,15 @@ from onem2m_security.association import Role
 from onem2m_security.certificates.configuration import AssociationConfiguration
 from onem2m_security.certificates.crl import CrlSource
 from onem2m_security.certificates.public_key_id import key_hash
+from onem2m_security.certificates.trust import Trust
 from onem2m_security.clients.entity_a import associate
 from onem2m_security.clients.entity_b import EntityB
 from onem2m_security.clients.maf import MafClient
 from onem2m_security.credentials import Framework, Secret
 from onem2m_security.errors import ConfigurationError, HandshakeError, PeerRefusedError
-from onem2m_security.frameworks import saef_certificate, saef_psk
-from onem2m_security.frameworks.steps import Acceptor, Authorities, ProvisionedKeys
+from onem2m_security.frameworks import maf_handshake, saef_certificate, saef_psk
+from onem2m_security.frameworks.resolvers import ProvisionedKeys
+from onem2m_security.frameworks.steps import Acceptor, Authorities
 from onem2m_security.identifiers import EntityId, EntityKind, Fqdn, KeyIdentifier
 from onem2m_security.keys import ExportLabel
 from onem2m_security.net.address import Transport
@@ -69,7 +71,7 @@ async def accepting(endpoint, *, local=ID_B, transport=Transport.TLS, **more):
 async def associated(
     address, certificate, configuration=FOR_B, *, local=ID_A, transport=Transport.TLS, **more
 ):
-    how = saef_certificate.initiate(local, certificate, configuration, **more)
+    how = saef_certificate.initiate(local, certificate, Trust((configuration,), **more))
     return await associate(Link(address, transport), how)
 
 
@@ -303,12 +305,11 @@ def test_whoever_initiates_has_to_know_whom_it_means_to_reach():
 
 def test_a_client_of_a_function_is_configured_for_that_function():
     with pytest.raises(ConfigurationError, match=r"not for maf\.sp\.example"):
-        saef_certificate.initiate_with_function(
-            Framework.MAF_HANDSHAKE,
+        maf_handshake.initiate_by_certificate(
             ID_A,
             Fqdn("maf.sp.example"),
             A.local(),
-            flavoured(Flavour.FQDN, "mef.sp.example"),
+            Trust((flavoured(Flavour.FQDN, "mef.sp.example"),)),
         )
 
 
@@ -324,20 +325,18 @@ OTHER_CSE = EntityId.parse("//sp.example/other-cse")
 async def certificate_maf(data, *configurations):
     store = await Store.open(data)
     endpoint = saef_certificate.accept(
-        CA.issue(Flavour.FQDN, str(MAF)).local(with_root=False), configurations, release=Release.R3
+        CA.issue(Flavour.FQDN, str(MAF)).local(with_root=False), Trust(configurations, Release.R3)
     )
     async with Server(store, [Maf(store, MAF, endpoint=endpoint)]) as server:
         yield await server.start(LOOPBACK), store
 
 
 def maf_client(address, local, flavour, *, transport=Transport.TLS, days=365):
-    initiator = saef_certificate.initiate_with_function(
-        Framework.MAF_HANDSHAKE,
+    initiator = maf_handshake.initiate_by_certificate(
         local,
         MAF,
         CA.issue(flavour, local.text, days=days).local(with_root=False),
-        flavoured(Flavour.FQDN, str(MAF)),
-        release=Release.R3,
+        Trust((flavoured(Flavour.FQDN, str(MAF)),), Release.R3),
     )
     return MafClient(MAF, Link(address, transport), initiator)
 

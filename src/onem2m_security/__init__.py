@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .certificates.configuration import AssociationConfiguration as AssociationConfiguration
     from .certificates.flavours import Flavour as Flavour
     from .certificates.local import LocalCertificate as LocalCertificate
+    from .certificates.trust import Trust as Trust
     from .certificates.verification import PeerVerifier as PeerVerifier
     from .clients.enrolee import Enrolee as Enrolee
     from .clients.entity_a import associate as associate
@@ -86,6 +87,7 @@ _NAMES: Final = {
     "certificates.configuration": ("AssociationConfiguration",),
     "certificates.flavours": ("Flavour",),
     "certificates.local": ("LocalCertificate",),
+    "certificates.trust": ("Trust",),
     "certificates.verification": ("PeerVerifier",),
     "credentials": ("Framework", "ResolvedKey", "Secret"),
     "clients.enrolee": ("Enrolee",),

@@ -9,6 +9,7 @@ and never looks at a clock itself.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -18,6 +19,28 @@ TOLERANCE: Final = timedelta(minutes=1)
 
 SETTLING: Final = timedelta(hours=1)
 """How long the two must have run evenly before the wall clock is believed."""
+
+
+def utc_now() -> datetime:
+    """The wall clock (UTC)."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Where time comes from: given to whoever needs it, so that a test can give another.
+
+    Attributes:
+        now: The time of day (UTC), for what ends at a date.
+        monotonic: Seconds, never going back, for how long something lasts.
+    """
+
+    now: Callable[[], datetime] = utc_now
+    monotonic: Callable[[], float] = time.monotonic
+
+
+CLOCK: Final = Clock()
+"""Those of the machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +60,7 @@ def read_clocks() -> Reading:
     """Both clocks now; the second one counts while the machine is suspended too, where the system can."""
     counting = getattr(time, "CLOCK_BOOTTIME", None)
     elapsed = time.monotonic() if counting is None else time.clock_gettime(counting)
-    return Reading(datetime.now(UTC), elapsed)
+    return Reading(utc_now(), elapsed)
 
 
 class ClockGuard:

@@ -12,37 +12,32 @@ from typing import Annotated, Any, Self, TypeVar
 import typer
 
 from ..clients.card import SoftwareCard
-from ..configuration.key_files import KEY_FORMAT, read_key
 from ..durations import parse_duration
 from ..errors import ConfigurationError
 from ..gba.keys import Impi, KeyChoice
 from ..gba.subscriber import AlgorithmSet, Guss, NafSettings, Subscriber
 from ..identifiers import EntityId, Fqdn, KeyIdentifier
 from ..net.address import Address
-from ..net.limits import Limits
 from ..servers.service import BsfService
 from ..servers.ub import DEFAULT_LIFETIME, DEFAULT_REQUESTS_PER_SECOND
 from ..store.gba import GbaStore
 from ..store.gba_rows import Subscription
 from ..store.records import KeyKind, KeyRecord
-from ..tls.framing import DEFAULT_MTU
 from .common import (
-    ALL_TRANSPORTS,
+    KEY_FORMAT,
     DataOption,
-    FqdnOption,
     JsonOption,
-    MetricsOption,
-    MtuOption,
     OutOption,
-    TransportsOption,
-    VerboseOption,
     entity_parser,
     given_or_new,
     log_to_stderr,
     open_store,
     parsed,
+    read_key,
     run_services,
 )
+from .options.grouping import grouped
+from .options.serving import ServingOptions
 from .tables import add_record, print_rows, read_records
 
 app = typer.Typer(help="The Bootstrapping Server Function of GBA.", no_args_is_help=True)
@@ -116,9 +111,9 @@ def read_subscriber(
 
 
 @app.command()
+@grouped
 def serve(
-    data: DataOption,
-    fqdn: FqdnOption,
+    serving: ServingOptions,
     listen_ub: Annotated[
         Address,
         parsed(
@@ -153,24 +148,20 @@ def serve(
             help="Requests a second on Ub from one address (of IPv6: one /64); ten times as many at once.",
         ),
     ] = DEFAULT_REQUESTS_PER_SECOND,
-    metrics: MetricsOption = None,
-    transport: TransportsOption = ALL_TRANSPORTS,
-    mtu: MtuOption = DEFAULT_MTU,
-    verbose: VerboseOption = False,
 ) -> None:
     """Run a BSF until SIGTERM or SIGINT; prints a line for each port when it accepts clients."""
-    log_to_stderr(verbose=verbose)
+    log_to_stderr(verbose=serving.verbose)
     service = BsfService(
-        fqdn,
-        data,
+        serving.fqdn,
+        serving.data,
         listen_zn,
         listen_ub=listen_ub,
         listen_diameter=listen_diameter,
         lifetime=lifetime,
         requests_per_second=ub_rate,
-        transports=transport,
+        transports=serving.transport,
     )
-    run_services([service], limits=Limits(datagram_octets=mtu), metrics=metrics)
+    run_services([service], limits=serving.limits, metrics=serving.metrics)
 
 
 @app.command("add-subscriber")

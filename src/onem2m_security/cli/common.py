@@ -13,7 +13,8 @@ from typing import Annotated, Any, TypeVar
 import structlog
 import typer
 
-from ..configuration.key_files import KEY_FORMAT, read_key
+from ..configuration.key_files import KEY_FORMAT as KEY_FORMAT  # noqa: PLC0414 - the commands have it from here
+from ..configuration.key_files import read_key as read_key  # noqa: PLC0414 - the same
 from ..credentials import Secret
 from ..durations import parse_duration
 from ..errors import ConfigurationError, IdentifierError

@@ -3,60 +3,52 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import typer
 
 from ..certificates.flavours import Flavour
 from ..clients.enrolee import Enrolee
-from ..clients.entity_a import associate
-from ..configuration.key_files import KEY_FORMAT, read_key
+from ..credentials import Secret
 from ..errors import ConfigurationError
 from ..frameworks import bootstrap_certificate
 from ..frameworks.bootstrap_psk import EnrolmentKey
 from ..frameworks.instructions import DEFAULT_ENROLMENT_EXPIRY, BootstrapInstruction
 from ..identifiers import EntityId, EntityKind, Fqdn, KeyIdentifier
 from ..net.address import Address, Transport
-from ..net.channel import Channel
 from ..net.limits import Limits
 from ..net.link import Link
 from ..release import DEFAULT_RELEASE
 from ..servers.run import run
+from ..store.store import Store
 from ..tls.framing import DEFAULT_MTU
-from .certificate_options import (
-    CertificateOptions,
-    CertOption,
-    CrlOption,
-    KeyOption,
-    PeerNameOption,
-    RequireCrlOption,
-    RootCertificateOption,
-    RootOfTrustOption,
-    TrustAnchorOption,
-)
 from .common import (
+    KEY_FORMAT,
     DataOption,
-    JsonOption,
     MtuOption,
     ReleaseOption,
     RevealOption,
     TransportOption,
-    VerboseOption,
     entity_parser,
     log_to_stderr,
     open_store,
     parsed,
+    read_key,
 )
 from .mef import ExpiryOption
+from .options.certificates import CertificateOptions
+from .options.credentials import ReportOptions
+from .options.grouping import OptionGroup, grouped, without
 
 
-def enrol(
-    data: DataOption,
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnroleeOptions(OptionGroup):
+    """What an Enrolee is configured with, the first time or, with a certificate, each time."""
+
     mef: Annotated[
         Address | None, typer.Argument(parser=Address.parse, metavar="HOST:PORT", help="The MEF of --kpm-id.")
-    ] = None,
+    ] = None
     kpm_id: Annotated[
         KeyIdentifier | None,
         parsed(
@@ -65,26 +57,19 @@ def enrol(
             metavar="KPMID",
             help="Pre-Provisioned Symmetric Enrolee Key Identifier: relative@MEF-FQDN.",
         ),
-    ] = None,
+    ] = None
     kpm_file: Annotated[
         str | None, typer.Option("--kpm-file", metavar="FILE|-", help=f"Kpm: {KEY_FORMAT}.")
-    ] = None,
+    ] = None
     mef_id: Annotated[
         Fqdn | None,
         parsed(Fqdn.parse, "--mef-id", metavar="FQDN", help="The MEF-ID, to meet the MEF by --cert."),
-    ] = None,
-    cert: CertOption = None,
-    key: KeyOption = None,
-    peer_name: PeerNameOption = None,
-    root_of_trust: RootOfTrustOption = None,
-    root_certificate: RootCertificateOption = None,
-    trust_anchor: TrustAnchorOption = None,
-    crl: CrlOption = None,
-    require_crl: RequireCrlOption = False,
+    ] = None
+    certificates: Annotated[CertificateOptions, without("flavour", "peer_id", "associations")]
     enrolee_id: Annotated[
         EntityId | None,
         parsed(entity_parser, "--enrolee-id", metavar="ID", help="Our own CSE-ID or AE-ID."),
-    ] = None,
+    ] = None
     target: Annotated[
         list[EntityId] | None,
         parsed(
@@ -93,14 +78,74 @@ def enrol(
             metavar="ID",
             help="An Enrolment Target, a MAF-ID, CSE-ID or AE-ID; repeat for several.",
         ),
-    ] = None,
-    expires_in: ExpiryOption = DEFAULT_ENROLMENT_EXPIRY,
-    release: ReleaseOption = DEFAULT_RELEASE,
-    transport: TransportOption = Transport.TLS,
-    mtu: MtuOption = DEFAULT_MTU,
-    as_json: JsonOption = False,
-    reveal: RevealOption = False,
-    verbose: VerboseOption = False,
+    ] = None
+    expires_in: ExpiryOption = DEFAULT_ENROLMENT_EXPIRY
+    release: ReleaseOption = DEFAULT_RELEASE
+    transport: TransportOption = Transport.TLS
+    mtu: MtuOption = DEFAULT_MTU
+
+    @property
+    def are_given(self) -> bool:
+        """Whether anything was said of an Enrolee; else the one that is kept is meant."""
+        by_key = (self.mef, self.kpm_id, self.kpm_file, self.enrolee_id, self.target)
+        return self.certificates.are_given or any(by_key)
+
+    @property
+    def by_certificate(self) -> bool:
+        """Whether the MEF is met by certificate."""
+        return self.certificates.are_given or self.mef_id is not None
+
+    @property
+    def _limits(self) -> Limits:
+        return Limits(datagram_octets=self.mtu)
+
+    async def enrolee(self, store: Store, kpm: Secret | None) -> Enrolee:
+        """The Enrolee, configured in its store, or the one that is kept there.
+
+        Raises:
+            ConfigurationError: Something is missing; or nobody is kept there.
+            StoreError: The store could not be written.
+        """
+        if self.by_certificate:
+            return await self._with_certificate(store)
+        if not self.are_given:
+            return await Enrolee.load(store, limits=self._limits)
+        if self.mef is None or self.kpm_id is None or kpm is None or (being := self._being()) is None:
+            raise ConfigurationError(
+                "give HOST:PORT, --kpm-id, --kpm-file, --enrolee-id and --target, or --data alone"
+            )
+        link = Link(self.mef, self.transport, self._limits)
+        return await Enrolee.configure(store, kpm_id=self.kpm_id, kpm=kpm, instruction=being, link=link)
+
+    async def _with_certificate(self, store: Store) -> Enrolee:
+        mef_id, being = self.mef_id, self._being()
+        if self.mef is None or mef_id is None or being is None or self.kpm_id or self.kpm_file:
+            raise ConfigurationError(
+                "to enrol by certificate give HOST:PORT, --mef-id, --cert, --key, --enrolee-id and "
+                "--target, and no Kpm"
+            )
+        certificate = self.certificates.certificate()
+        described = self.certificates
+        if described.trust_anchor is not None:
+            described = replace(described, flavour=Flavour.FQDN.value, peer_id=str(mef_id))
+        trust = described.trust(EntityId(str(mef_id)), self.release)
+        return await Enrolee.with_certificate(
+            store,
+            initiator=bootstrap_certificate.initiate(being.enrolee, mef_id, certificate, trust),
+            instruction=being,
+            ends=certificate.expires,
+            link=Link(self.mef, self.transport, self._limits),
+        )
+
+    def _being(self) -> BootstrapInstruction | None:
+        if self.enrolee_id is None or not self.target:
+            return None
+        return BootstrapInstruction(self.enrolee_id, tuple(self.target), self.expires_in, self.release)
+
+
+@grouped
+def enrol(
+    data: DataOption, given: EnroleeOptions, report: ReportOptions, reveal: RevealOption = False
 ) -> None:
     """Be an Enrolee: bootstrap with an MEF and keep Ke, sealed, in the data directory.
 
@@ -110,64 +155,13 @@ def enrol(
     must prove: --trust-anchor (its FQDN certificate, Release 3), or --peer-name and --root-of-trust
     (Release 1).
     """
-    log_to_stderr(verbose=verbose)
-    certificates = CertificateOptions(
-        cert=cert,
-        key=key,
-        peer_name=peer_name,
-        root_of_trust=root_of_trust,
-        root_certificate=root_certificate,
-        flavour=None if trust_anchor is None else Flavour.FQDN.value,
-        peer_id=None if trust_anchor is None or mef_id is None else str(mef_id),
-        trust_anchor=trust_anchor,
-        crl=crl,
-        require_crl=require_crl,
-    )
-    given = (mef, kpm_id, kpm_file, enrolee_id, target)
-    limits = Limits(datagram_octets=mtu)
-    kpm = None if kpm_file is None else read_key(kpm_file)
+    log_to_stderr(verbose=report.verbose)
+    kpm = None if given.kpm_file is None else read_key(given.kpm_file)
 
     async def main() -> None:
-        async with await open_store(data, make=certificates.are_given or any(given)) as store:
-            if certificates.are_given or mef_id is not None:
-                if mef is None or mef_id is None or enrolee_id is None or not target or kpm_id or kpm_file:
-                    raise ConfigurationError(
-                        "to enrol by certificate give HOST:PORT, --mef-id, --cert, --key, --enrolee-id and "
-                        "--target, and no Kpm"
-                    )
-                certificate = certificates.certificate()
-                initiator = bootstrap_certificate.initiate(
-                    enrolee_id,
-                    mef_id,
-                    certificate,
-                    certificates.configuration(EntityId(str(mef_id))),
-                    release=release,
-                    crls=certificates.crls(),
-                    require_crl=require_crl,
-                )
-                enrolee = await Enrolee.with_certificate(
-                    store,
-                    initiator=initiator,
-                    instruction=BootstrapInstruction(enrolee_id, tuple(target), expires_in, release),
-                    ends=certificate.expires,
-                    link=Link(mef, transport, limits),
-                )
-            elif not any(given):
-                enrolee = await Enrolee.load(store, limits=limits)
-            elif mef is None or kpm_id is None or kpm is None or enrolee_id is None or not target:
-                raise ConfigurationError(
-                    "give HOST:PORT, --kpm-id, --kpm-file, --enrolee-id and --target, or --data alone"
-                )
-            else:
-                instruction = BootstrapInstruction(enrolee_id, tuple(target), expires_in, release)
-                enrolee = await Enrolee.configure(
-                    store,
-                    kpm_id=kpm_id,
-                    kpm=kpm,
-                    instruction=instruction,
-                    link=Link(mef, transport, limits),
-                )
-            _print(enrolee, await enrolee.enrol(), as_json=as_json, reveal=reveal)
+        async with await open_store(data, make=given.are_given) as store:
+            enrolee = await given.enrolee(store, kpm)
+            _print(enrolee, await enrolee.enrol(), as_json=report.as_json, reveal=reveal)
 
     run(main())
 
@@ -209,56 +203,3 @@ def _credential(enrolee: Enrolee, key: EnrolmentKey, target: EntityId, *, reveal
         derived = key.provisioned_key(enrolee.release, target)
         row = {"target": str(target), "fingerprint": derived.key.fingerprint}
     return row | {"key": derived.key.reveal().hex()} if reveal else row
-
-
-CredentialsOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--credentials",
-        metavar="DIR",
-        help="Use what m2msec enrol keeps in this directory: Kpsa if IdB is an Enrolment Target, else Km.",
-    ),
-]
-
-
-def check_alone(*others: object) -> None:
-    """Refuse other options that say who we are, beside --credentials.
-
-    Raises:
-        ConfigurationError: One is given.
-    """
-    if any(others):
-        raise ConfigurationError("--credentials says who we are and by which key: leave out the others")
-
-
-async def associate_enrolled(
-    link: Link,
-    credentials: Path,
-    *,
-    peer: EntityId,
-    maf: Address | None,
-    maf_id: Fqdn | None,
-    server_name: Fqdn | None,
-) -> Channel:
-    """Associate by what an Enrolee keeps; Ke is renewed first if it is about to expire.
-
-    Raises:
-        ConfigurationError: Nobody is enrolled there, or not for this peer nor for a MAF.
-        HandshakeError: The MEF, the MAF or Entity B cannot be reached, or refuses us.
-    """
-    async with await open_store(credentials) as store:
-        enrolee = await Enrolee.load(store, limits=link.limits)
-        if peer in enrolee.targets and maf is None:
-            return await associate(link, enrolee.initiator(peer, server_name=server_name))
-        named = enrolee.maf_ids() if maf_id is None else [maf_id]
-        if maf is None or len(named) != 1:
-            raise ConfigurationError(
-                f"{enrolee.local} is not enrolled for {peer}: give --maf HOST:PORT of a MAF that it is "
-                "enrolled for, and --maf-id if there are several"
-            )
-        client = enrolee.maf_client(named[0], replace(link, address=maf))
-        try:
-            how = client.initiator(peer, release=enrolee.release, server_name=server_name)
-            return await associate(link, how)
-        finally:
-            await client.close()

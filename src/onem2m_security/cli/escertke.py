@@ -15,28 +15,16 @@ from typing import Annotated
 import typer
 
 from ..certificates.files import write_new
-from ..certificates.verification import PeerVerifier
 from ..errors import ConfigurationError, HandshakeTimeoutError, KeyEstablishmentError
 from ..escertke.end_points import InitiatingEndPoint, PairwiseE2EKey, acceptor, initiator
 from ..escertke.exchanges import TerminatingExchanges
 from ..escertke.files import POLL_SECONDS, REFUSAL, MessageFiles, message
 from ..identifiers import EntityId
 from ..release import DEFAULT_RELEASE
-from .certificate_options import (
-    AssociationsOption,
-    CertificateOptions,
-    CertOption,
-    CrlOption,
-    FlavourOption,
-    KeyOption,
-    PeerIdOption,
-    PeerNameOption,
-    RequireCrlOption,
-    RootCertificateOption,
-    RootOfTrustOption,
-    TrustAnchorOption,
-)
-from .common import JsonOption, ReleaseOption, VerboseOption, entity_parser, log_to_stderr, parsed
+from .common import ReleaseOption, entity_parser, log_to_stderr, parsed
+from .options.certificates import CertificateOptions
+from .options.credentials import ReportOptions
+from .options.grouping import grouped, without
 
 app = typer.Typer(
     help="Agree on an end-to-end key by certificates: ESCertKE (8.7), over message files.",
@@ -54,6 +42,7 @@ Timeout = Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds for 
 
 
 @app.command()
+@grouped
 def initiate(
     directory: Messages,
     entity: Entity,
@@ -61,39 +50,15 @@ def initiate(
         EntityId, parsed(entity_parser, "--peer", metavar="ID", help="The Terminating End-Point's identity.")
     ],
     out: Out,
-    cert: CertOption = None,
-    key: KeyOption = None,
-    peer_name: PeerNameOption = None,
-    root_of_trust: RootOfTrustOption = None,
-    root_certificate: RootCertificateOption = None,
-    flavour: FlavourOption = None,
-    peer_id: PeerIdOption = None,
-    trust_anchor: TrustAnchorOption = None,
-    crl: CrlOption = None,
-    require_crl: RequireCrlOption = False,
+    options: Annotated[CertificateOptions, without("associations")],
+    report: ReportOptions,
     release: ReleaseOption = DEFAULT_RELEASE,
     timeout: Timeout = 300.0,
-    as_json: JsonOption = False,
-    verbose: VerboseOption = False,
 ) -> None:
     """Be the Initiating End-Point: write message 1, wait for 2, write 3, wait for 4."""
-    log_to_stderr(verbose=verbose)
+    log_to_stderr(verbose=report.verbose)
     _check_free(out)
-    options = CertificateOptions(
-        cert=cert,
-        key=key,
-        peer_name=peer_name,
-        root_of_trust=root_of_trust,
-        root_certificate=root_certificate,
-        flavour=flavour,
-        peer_id=peer_id,
-        trust_anchor=trust_anchor,
-        crl=crl,
-        require_crl=require_crl,
-    )
-    verifier = PeerVerifier(
-        [options.configuration(peer)], release=release, crls=options.crls(), require_crl=require_crl
-    )
+    verifier = options.trust(peer, release).verifier()
     configured = initiator(entity, peer, certificate=options.certificate(), verifier=verifier)
     end_point = InitiatingEndPoint(configured, seconds=timeout)
     files = MessageFiles(directory)
@@ -112,56 +77,31 @@ def initiate(
     if established is None:
         raise KeyEstablishmentError("the exchange has ended without a key: begin again")
     _write_key(established, out)
-    _report(established, out, as_json=as_json)
+    _report(established, out, as_json=report.as_json)
 
 
 @app.command()
+@grouped
 def respond(
     directory: Messages,
     entity: Entity,
     out: Out,
+    options: CertificateOptions,
+    report: ReportOptions,
     peer: Annotated[
         EntityId | None,
         parsed(entity_parser, "--peer", metavar="ID", help="Whom the initiator's certificate authenticates."),
     ] = None,
-    associations: AssociationsOption = None,
-    cert: CertOption = None,
-    key: KeyOption = None,
-    peer_name: PeerNameOption = None,
-    root_of_trust: RootOfTrustOption = None,
-    root_certificate: RootCertificateOption = None,
-    flavour: FlavourOption = None,
-    peer_id: PeerIdOption = None,
-    trust_anchor: TrustAnchorOption = None,
-    crl: CrlOption = None,
-    require_crl: RequireCrlOption = False,
     release: ReleaseOption = DEFAULT_RELEASE,
     timeout: Timeout = 300.0,
-    as_json: JsonOption = False,
-    verbose: VerboseOption = False,
 ) -> None:
     """Be the Terminating End-Point: answer what appears, until one exchange has given a key.
 
     An exchange that is refused is reported on standard error, and the next is waited for.
     """
-    log_to_stderr(verbose=verbose)
+    log_to_stderr(verbose=report.verbose)
     _check_free(out)
-    options = CertificateOptions(
-        cert=cert,
-        key=key,
-        peer_name=peer_name,
-        root_of_trust=root_of_trust,
-        root_certificate=root_certificate,
-        flavour=flavour,
-        peer_id=peer_id,
-        trust_anchor=trust_anchor,
-        associations=associations,
-        crl=crl,
-        require_crl=require_crl,
-    )
-    verifier = PeerVerifier(
-        options.configurations(peer), release=release, crls=options.crls(), require_crl=require_crl
-    )
+    verifier = options.trust_in_many(peer, release).verifier()
     configured = acceptor(entity, certificate=options.certificate(), verifier=verifier)
     responder = _Responder(
         MessageFiles(directory), TerminatingExchanges(configured, seconds=timeout), out=out
@@ -171,7 +111,7 @@ def respond(
         if time.monotonic() >= deadline:
             raise HandshakeTimeoutError(f"no exchange in {directory} gave a key within {timeout:g} s")
         time.sleep(POLL_SECONDS)
-    _report(established, out, as_json=as_json)
+    _report(established, out, as_json=report.as_json)
 
 
 class _Responder:

@@ -3,50 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
 
-from ..configuration.key_files import KEY_FORMAT
 from ..durations import parse_duration
-from ..frameworks.steps import REMEMBERED
+from ..frameworks.resolvers import REMEMBERED
 from ..identifiers import EntityId, KeyIdentifier
-from ..net.limits import Limits
 from ..release import Release
 from ..servers.enrolees import AssociationPolicy
 from ..servers.maf import DEFAULT_KC_LIFETIME
 from ..servers.service import MafService
 from ..store.records import KeyKind, KeyRecord, Revocation
-from ..tls.framing import DEFAULT_MTU
-from .bsf_options import (
-    BsfDiameterOption,
-    BsfKeyFilesOption,
-    BsfKeyIdsOption,
-    BsfsOption,
-    naf_clients,
-)
-from .certificate_options import (
-    AssociationsOption,
-    CertificateOptions,
-    CertOption,
-    CrlOption,
-    KeyOption,
-    RequireCrlOption,
-)
 from .common import (
-    ALL_TRANSPORTS,
+    KEY_FORMAT,
     DataOption,
-    FqdnOption,
     JsonOption,
     ListenOption,
-    MetricsOption,
-    MtuOption,
     OutOption,
     RememberOption,
     RevealOption,
-    TransportsOption,
-    VerboseOption,
     entity_parser,
     given_or_new,
     log_to_stderr,
@@ -54,13 +32,11 @@ from .common import (
     parsed,
     run_services,
 )
-from .mef_options import (
-    EnroleeTargetsOption,
-    MefKeyFilesOption,
-    MefKeyIdsOption,
-    MefsOption,
-    mef_clients,
-)
+from .options.certificates import ServerCertificateOptions
+from .options.gba import NafOptions
+from .options.grouping import grouped, without
+from .options.mefs import EnroleeTargetsOption, MefOptions
+from .options.serving import ServingOptions
 from .tables import add_record, print_rows, read_records
 
 app = typer.Typer(help="The M2M Authentication Function.", no_args_is_help=True)
@@ -77,32 +53,19 @@ KmId = Annotated[
 
 
 @app.command()
+@grouped
 def serve(
-    data: DataOption,
-    fqdn: FqdnOption,
+    serving: ServingOptions,
     listen: ListenOption,
+    mefs: MefOptions,
+    bsfs: Annotated[NafOptions, without("naf")],
+    certificates: ServerCertificateOptions,
     kc_lifetime: Annotated[
         timedelta,
         parsed(parse_duration, "--kc-lifetime", metavar="DURATION", help="How long Kc may be used."),
     ] = DEFAULT_KC_LIFETIME,
-    metrics: MetricsOption = None,
-    mef: MefsOption = None,
-    mef_key_id: MefKeyIdsOption = None,
-    mef_key_file: MefKeyFilesOption = None,
-    bsf: BsfsOption = None,
-    bsf_key_id: BsfKeyIdsOption = None,
-    bsf_key_file: BsfKeyFilesOption = None,
-    bsf_diameter: BsfDiameterOption = False,
     enrolee_target: EnroleeTargetsOption = None,
     remember: RememberOption = REMEMBERED,
-    cert: CertOption = None,
-    key: KeyOption = None,
-    associations: AssociationsOption = None,
-    crl: CrlOption = None,
-    require_crl: RequireCrlOption = False,
-    transport: TransportsOption = ALL_TRANSPORTS,
-    mtu: MtuOption = DEFAULT_MTU,
-    verbose: VerboseOption = False,
 ) -> None:
     """Run a MAF until SIGTERM or SIGINT; prints one line when it accepts clients.
 
@@ -112,23 +75,21 @@ def serve(
     --key and --associations it accepts clients with certificates too; an association's targets say whom its
     client may have keys for.
     """
-    log_to_stderr(verbose=verbose)
-    certificates = CertificateOptions(
-        cert=cert, key=key, associations=associations, crl=crl, require_crl=require_crl
-    )
+    log_to_stderr(verbose=serving.verbose)
+    fqdn, local = serving.fqdn, EntityId(str(serving.fqdn))
     service = MafService(
         fqdn,
-        data,
+        serving.data,
         listen,
         kc_lifetime=kc_lifetime,
-        mefs=mef_clients(EntityId(str(fqdn)), mef, mef_key_id, mef_key_file),
-        bsfs=naf_clients(EntityId(str(fqdn)), fqdn, bsf, bsf_key_id, bsf_key_file, diameter=bsf_diameter),
+        mefs=mefs.clients(local),
+        bsfs=replace(bsfs, naf=fqdn).clients(local),
         policy=AssociationPolicy.of(enrolee_target or ()),
         remembered=remember,
         endpoint=certificates.accepting_endpoint(),
-        transports=transport,
+        transports=serving.transport,
     )
-    run_services([service], limits=Limits(datagram_octets=mtu), metrics=metrics)
+    run_services([service], limits=serving.limits, metrics=serving.metrics)
 
 
 @app.command("add-client")

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import typer
 
-from ..configuration.key_files import KEY_FORMAT
 from ..durations import parse_duration
 from ..frameworks.instructions import (
     DEFAULT_ENROLMENT_EXPIRY,
@@ -17,32 +16,17 @@ from ..frameworks.instructions import (
     target_record,
 )
 from ..identifiers import EntityId, KeyIdentifier
-from ..net.limits import Limits
 from ..release import DEFAULT_RELEASE, Release
 from ..servers.service import MefService
 from ..store.records import KeyKind, KeyRecord
-from ..tls.framing import DEFAULT_MTU
-from .certificate_options import (
-    AssociationsOption,
-    CertificateOptions,
-    CertOption,
-    CrlOption,
-    KeyOption,
-    RequireCrlOption,
-)
 from .common import (
-    ALL_TRANSPORTS,
+    KEY_FORMAT,
     DataOption,
-    FqdnOption,
     JsonOption,
     ListenOption,
-    MetricsOption,
-    MtuOption,
     OutOption,
     ReleaseOption,
     RevealOption,
-    TransportsOption,
-    VerboseOption,
     entity_parser,
     given_or_new,
     log_to_stderr,
@@ -50,6 +34,9 @@ from .common import (
     parsed,
     run_services,
 )
+from .options.certificates import ServerCertificateOptions
+from .options.grouping import grouped
+from .options.serving import ServingOptions
 from .tables import add_record, print_rows, read_records
 
 app = typer.Typer(help="The M2M Enrolment Function.", no_args_is_help=True)
@@ -79,20 +66,12 @@ ReplaceOption = Annotated[
 
 
 @app.command()
+@grouped
 def serve(
-    data: DataOption,
-    fqdn: FqdnOption,
+    serving: ServingOptions,
     listen: ListenOption,
-    metrics: MetricsOption = None,
-    cert: CertOption = None,
-    key: KeyOption = None,
-    associations: AssociationsOption = None,
-    crl: CrlOption = None,
-    require_crl: RequireCrlOption = False,
+    certificates: ServerCertificateOptions,
     release: ReleaseOption = DEFAULT_RELEASE,
-    transport: TransportsOption = ALL_TRANSPORTS,
-    mtu: MtuOption = DEFAULT_MTU,
-    verbose: VerboseOption = False,
 ) -> None:
     """Run an MEF until SIGTERM or SIGINT; prints one line when it accepts clients.
 
@@ -100,19 +79,16 @@ def serve(
     the Enrolee-ID, its targets are the Enrolment Targets, and --release says how their keys are derived.
     Without targets the client is an Enrolment Target itself.
     """
-    log_to_stderr(verbose=verbose)
-    certificates = CertificateOptions(
-        cert=cert, key=key, associations=associations, crl=crl, require_crl=require_crl
-    )
+    log_to_stderr(verbose=serving.verbose)
     service = MefService(
-        fqdn,
-        data,
+        serving.fqdn,
+        serving.data,
         listen,
         endpoint=certificates.bootstrap_endpoint(release),
         release=release,
-        transports=transport,
+        transports=serving.transport,
     )
-    run_services([service], limits=Limits(datagram_octets=mtu), metrics=metrics)
+    run_services([service], limits=serving.limits, metrics=serving.metrics)
 
 
 @app.command("add-enrolee")

@@ -17,8 +17,8 @@ from ..gba.subscriber import AlgorithmSet, Subscriber
 from ..net.limits import Limits
 from ..servers.run import run
 from .bsf import AlgorithmOption, GbaUOption, ImpiOption, KFileOption, OpcFileOption, read_subscriber
-from .bsf_options import BsfAddress, GbaOptions
 from .common import JsonOption, RevealOption, log_to_stderr, parsed
+from .options.gba import BsfAddress, GbaOptions
 
 app = typer.Typer(help="A software card (USIM) in a file.", no_args_is_help=True)
 

@@ -12,8 +12,9 @@ from types import TracebackType
 from typing import Self
 
 from ..credentials import ResolvedKey
-from ..frameworks import saef_gba, saef_maf
-from ..frameworks.steps import REMEMBERED, Acceptor, Authorities, ProvisionedKeys, Resolver, ResolverChain
+from ..frameworks import saef_gba, saef_maf, saef_psk
+from ..frameworks.resolvers import REMEMBERED, ResolverChain
+from ..frameworks.steps import Acceptor, Authorities, Resolver
 from ..identifiers import EntityId, KeyIdentifier
 from ..net.address import Address, Transport
 from ..net.channel import ChannelHandler
@@ -68,7 +69,7 @@ class EntityB:
         self._mafs = {maf.maf: maf for maf in mafs}
         self._mefs = tuple(mefs)
         self._bsfs = tuple(bsfs)
-        self._provisioned = ProvisionedKeys(keys)
+        self._provisioned = saef_psk.accept(keys)
         self._through_mafs = saef_maf.accept(
             {fqdn: maf.retrieve for fqdn, maf in self._mafs.items()}, remembered=remembered
         )

@@ -14,7 +14,8 @@ from typing import Final
 from ..credentials import ResolvedKey
 from ..errors import MessageError, ResolverUnavailableError
 from ..frameworks import maf_handshake, saef_psk
-from ..frameworks.steps import REMEMBERED, How, RemoteKeys, Resolver, ResolverChain, meeting
+from ..frameworks.resolvers import REMEMBERED, RemoteKeys, ResolverChain
+from ..frameworks.steps import How, Resolver, meeting
 from ..identifiers import EntityId, Fqdn, KeyIdentifier, Suid
 from ..net.limits import Limits
 from ..net.link import Link

@@ -9,9 +9,9 @@ import asyncio
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final, Protocol
 
+from ..clock import CLOCK, Clock
 from ..credentials import Secret
 from ..errors import AuthenticationError, MessageError, ResolverUnavailableError
 from ..frameworks import bootstrap_gba, saef_gba
@@ -82,17 +82,19 @@ def suite_over(transport: Transport) -> Suite:
 class Ue:
     """A UE with one card, and one BSF."""
 
-    def __init__(self, card: Card, bsf: Fqdn, link: Link) -> None:
+    def __init__(self, card: Card, bsf: Fqdn, link: Link, *, clock: Clock = CLOCK) -> None:
         """A UE of the BSF behind this link.
 
         Args:
             card: The USIM.
             bsf: The BSF's FQDN.
             link: Where the BSF listens for Ub, which is HTTP over TCP.
+            clock: What ends a bootstrapping.
         """
         self._card = card
         self._bsf = bsf
         self._link = link
+        self._clock = clock
         self._kept: BootstrappedContext | None = None
         self._turn = asyncio.Lock()
 
@@ -129,7 +131,7 @@ class Ue:
                                 b_tid,
                                 ks_of(ck, ik),
                                 impi,
-                                datetime.now(UTC),
+                                self._clock.now(),
                                 info.lifetime,
                                 self._card.gba_u,
                             )
@@ -152,7 +154,7 @@ class Ue:
             SecurityFrameworkError: As for ``bootstrap``.
         """
         async with self._turn:
-            if self._kept is None or self._kept.expires <= datetime.now(UTC):
+            if self._kept is None or self._kept.expires <= self._clock.now():
                 return await self.bootstrap()
             return self._kept
 
@@ -186,7 +188,7 @@ class Ue:
             naf: Which of the keys that a bootstrapping gives.
         """
         return self._source(
-            lambda context: bootstrap_gba.initiate_maf(
+            lambda context: bootstrap_gba.initiate_at_maf(
                 local, maf, context, suite=naf.suite, choice=naf.choice
             )
         )

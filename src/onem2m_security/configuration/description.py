@@ -133,8 +133,7 @@ class Description:
         for peer, settings in self.settings.peers.items():
             settings.prove.check(self.here)
             if settings.trust is not None:
-                settings.trust.configuration(peer, self.here)
-                settings.trust.crls(self.here)
+                settings.trust.trust(peer, self.here)
             told.append(f"peer {peer}, at {settings.address}")
         return told
 

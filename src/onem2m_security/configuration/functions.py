@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Discriminator, Field, Tag
 
 from ..certificates.associations import load_associations
-from ..certificates.configuration import AssociationConfiguration
 from ..certificates.crl import CrlSource
 from ..certificates.local import LocalCertificate
+from ..certificates.trust import Trust
 from ..errors import ConfigurationError
 from ..frameworks import bootstrap_certificate, saef_certificate
 from ..frameworks.instructions import DEFAULT_ENROLMENT_EXPIRY
-from ..frameworks.steps import REMEMBERED
+from ..frameworks.resolvers import REMEMBERED
 from ..net.address import Transport
 from ..release import DEFAULT_RELEASE
 from ..servers.maf import DEFAULT_KC_LIFETIME
@@ -71,35 +72,27 @@ class FunctionSettings(Table):
             )
         return LocalCertificate.load(here / self.certificate, here / self.private_key)
 
-    def configurations(self, here: Path) -> tuple[AssociationConfiguration, ...]:
+    def trust(self, here: Path) -> Trust:
         """Whose certificates it accepts.
 
         Raises:
-            ConfigurationError: The file cannot be used.
+            ConfigurationError: A file cannot be used.
         """
-        return () if self.associations is None else load_associations(here / self.associations)
-
-    def crls(self, here: Path) -> CrlSource | None:
-        """Where Certificate Revocation Lists are.
-
-        Raises:
-            ConfigurationError: There is none.
-        """
-        return None if self.crl is None else CrlSource(here / self.crl)
+        configurations = () if self.associations is None else load_associations(here / self.associations)
+        crls = None if self.crl is None else CrlSource(here / self.crl)
+        return Trust(configurations, crls=crls, require_crl=self.require_crl)
 
     def endpoint(self, here: Path) -> Endpoint | None:
         """Its (D)TLS configuration for clients with certificates; None when it has no certificate.
 
         Raises:
-            ConfigurationError: As for ``own_certificate`` and ``configurations``.
+            ConfigurationError: As for ``own_certificate`` and ``trust``.
             CredentialError: Its certificate cannot be used.
         """
         certificate = self.own_certificate(here)
         if certificate is None:
             return None
-        return saef_certificate.accept(
-            certificate, self.configurations(here), crls=self.crls(here), require_crl=self.require_crl
-        )
+        return saef_certificate.accept(certificate, self.trust(here))
 
 
 def _name_or_table(value: object) -> str:
@@ -150,13 +143,7 @@ class MefSettings(FunctionSettings):
         certificate = self.own_certificate(here)
         if certificate is None:
             return None
-        return bootstrap_certificate.accept(
-            certificate,
-            self.configurations(here),
-            release=self.release,
-            crls=self.crls(here),
-            require_crl=self.require_crl,
-        )
+        return bootstrap_certificate.accept(certificate, replace(self.trust(here), release=self.release))
 
 
 class BsfSettings(FunctionSettings):

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from ..certificates.configuration import AssociationConfiguration
-from ..certificates.crl import CrlSource
+from ..certificates.trust import Trust
 from ..errors import ConfigurationError
 from ..frameworks.steps import How
 from ..identifiers import EntityId, Fqdn
@@ -37,17 +36,8 @@ class Proof(Protocol):
 class Trusted(Protocol):
     """What a certificate must prove: a member of ``trust``."""
 
-    require_crl: bool
-
-    @property
-    def release(self) -> Release:
-        """Whose rules it follows."""
-
-    def configuration(self, peer: EntityId, here: Path) -> AssociationConfiguration:
-        """The standard's form of it."""
-
-    def crls(self, here: Path) -> CrlSource | None:
-        """Where Certificate Revocation Lists are."""
+    def trust(self, peer: EntityId, here: Path) -> Trust:
+        """Whom we trust, as frameworks take it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -218,10 +218,7 @@ class Certificate(OwnProof):
         return saef_certificate.initiate(
             meeting.local,
             self.load(meeting.here),
-            trust.configuration(meeting.peer, meeting.here),
-            release=trust.release,
-            crls=trust.crls(meeting.here),
-            require_crl=trust.require_crl,
+            trust.trust(meeting.peer, meeting.here),
             server_name=meeting.fqdn if is_function else meeting.server_name,
             framework=_CERTIFICATE_FRAMEWORKS.get(meeting.role, Framework.SAEF_CERTIFICATE),
             exports=meeting.role in _CERTIFICATE_FRAMEWORKS,

@@ -11,6 +11,7 @@ from ..certificates.configuration import AssociationConfiguration
 from ..certificates.crl import CrlSource
 from ..certificates.files import read_public
 from ..certificates.flavours import Flavour
+from ..certificates.trust import Trust
 from ..identifiers import EntityId
 from ..release import Release
 from .values import FileSetting, Table, member_by_keys
@@ -20,13 +21,27 @@ class _Trust(Table):
     crl: FileSetting | None = None
     require_crl: bool = False
 
-    def crls(self, here: Path) -> CrlSource | None:
-        """Where Certificate Revocation Lists are.
+    @property
+    def release(self) -> Release:
+        """Whose rules it follows."""
+        raise NotImplementedError
+
+    def configuration(self, peer: EntityId, here: Path) -> AssociationConfiguration:
+        """The association configuration.
 
         Raises:
-            ConfigurationError: There is none.
+            ConfigurationError: A value is malformed, or a file cannot be used.
         """
-        return None if self.crl is None else CrlSource(here / self.crl)
+        raise NotImplementedError
+
+    def trust(self, peer: EntityId, here: Path) -> Trust:
+        """The same as what frameworks take.
+
+        Raises:
+            ConfigurationError: As for ``configuration``; or there is no CRL.
+        """
+        crls = None if self.crl is None else CrlSource(here / self.crl)
+        return Trust((self.configuration(peer, here),), self.release, crls, self.require_crl)
 
 
 class NamedCertificate(_Trust):

@@ -24,7 +24,8 @@ from typing import Final
 from ..association import Association
 from ..credentials import Framework, Secret
 from ..errors import CertificateRejectedError, CredentialError, HandshakeError, KeyEstablishmentError
-from ..frameworks.steps import Acceptor, Established, Initiator, PeerIdentity, ProvisionedKeys
+from ..frameworks.resolvers import ProvisionedKeys
+from ..frameworks.steps import Acceptor, Established, Initiator, PeerIdentity
 from ..identifiers import EntityId
 from ..keys import ExportLabel
 from ..telemetry import HANDSHAKES

@@ -17,11 +17,12 @@ from ..gba.keys import KeyChoice, ua_security_protocol
 from ..identifiers import EntityId, Fqdn, Suid
 from ..tls.suites import Suite
 from . import maf_handshake, saef_psk
+from .resolvers import REMEMBERED
 from .saef_gba import TLS_SUITE, FetchNafKey, NafKeys, endpoint_for, naf_of
-from .steps import REMEMBERED, Initiator
+from .steps import Initiator
 
 
-def km_from(
+def credential_at_maf(
     context: BootstrappedContext,
     maf: Fqdn,
     *,
@@ -43,7 +44,7 @@ def km_from(
     return maf_handshake.credential(context.b_tid, key, expires=context.expires, suid=Suid.PROVISIONED_MAF)
 
 
-def initiate_maf(
+def initiate_at_maf(
     local: EntityId,
     maf: Fqdn,
     context: BootstrappedContext,
@@ -52,12 +53,12 @@ def initiate_maf(
     choice: KeyChoice | None = None,
 ) -> Initiator:
     """The Enrolee's MAF Handshake with a key from GBA: show B-TID, prove Km."""
-    km = km_from(context, maf, suite=suite, choice=choice)
+    km = credential_at_maf(context, maf, suite=suite, choice=choice)
     initiator = maf_handshake.initiate(local, maf, km, context.b_tid.base64)
     return replace(initiator, endpoint=endpoint_for(suite))
 
 
-def maf_resolver(
+def accept_at_maf(
     bsfs: Mapping[Fqdn, FetchNafKey],
     targets: Callable[[EntityId | None], tuple[EntityId, ...]],
     *,
@@ -109,7 +110,7 @@ def initiate(
     return replace(initiator, endpoint=endpoint_for(suite), identity=context.b_tid.base64.encode("ascii"))
 
 
-def cse_resolver(bsfs: Mapping[Fqdn, FetchNafKey], *, timeout: float = 5.0) -> NafKeys:
+def accept(bsfs: Mapping[Fqdn, FetchNafKey], *, timeout: float = 5.0) -> NafKeys:
     """The CSE's side: Kpsa for a B-TID."""
     return NafKeys(bsfs, _as_provisioned_key, timeout=timeout)
 

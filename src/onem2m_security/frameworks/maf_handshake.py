@@ -1,7 +1,8 @@
 """The MAF Handshake (TS-0003 clause 8.8.2.2): a MAF and its client prove Km to each other.
 
-A (D)TLS-PSK handshake with KmId, or with the KeId from which Km came. Either side exports Kc and RelativeKcId
-from it (10.3.1, 10.3.5); what A and B then do with Kc is the MAF-based association (``saef_maf``).
+A (D)TLS-PSK handshake with KmId, or with the KeId from which Km came; or one with certificates at both ends.
+Either side exports Kc and RelativeKcId from it (10.3.1, 10.3.5); what A and B then do with Kc is the
+MAF-based association (``saef_maf``).
 """
 
 from __future__ import annotations
@@ -9,10 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from ..certificates.local import LocalCertificate
+from ..certificates.trust import Trust
 from ..credentials import Framework, ResolvedKey, Secret
 from ..identifiers import CredentialType, EntityId, Fqdn, KeyIdentifier, Suid
 from ..keys import ExportLabel
-from . import saef_psk
+from . import saef_certificate, saef_psk
 from .steps import Established, Initiator
 
 
@@ -60,6 +63,23 @@ def initiate(local: EntityId, maf: Fqdn, km: ResolvedKey, identity: str | None =
         identity: The psk_identity to show instead of KmId: a KeId in its wire form.
     """
     return saef_psk.initiate_with_function(Framework.MAF_HANDSHAKE, local, maf, km, identity)
+
+
+def initiate_by_certificate(
+    local: EntityId, maf: Fqdn, certificate: LocalCertificate, trust: Trust
+) -> Initiator:
+    """The client's side without Km: by certificates at both ends.
+
+    Args:
+        local: Our CSE-ID or AE-ID.
+        maf: The MAF-ID; also the SNI host name.
+        certificate: Our certificate, chain and private signing key.
+        trust: What the MAF's certificate must prove; its peer is the MAF-ID.
+
+    Raises:
+        ConfigurationError: The trust is in another peer than this MAF.
+    """
+    return saef_certificate.initiate_with_function(Framework.MAF_HANDSHAKE, local, maf, certificate, trust)
 
 
 @dataclass(frozen=True, slots=True)

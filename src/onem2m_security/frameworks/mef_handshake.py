@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from ..certificates.local import LocalCertificate
+from ..certificates.trust import Trust
 from ..credentials import Framework, ResolvedKey, Secret
 from ..identifiers import CredentialType, EntityId, Fqdn, KeyIdentifier, Suid
-from . import saef_psk
+from . import saef_certificate, saef_psk
 from .steps import Initiator
 
 
@@ -45,3 +47,20 @@ def initiate(local: EntityId, mef: Fqdn, key: ResolvedKey) -> Initiator:
         key: The target's key.
     """
     return saef_psk.initiate_with_function(Framework.MEF_HANDSHAKE, local, mef, key)
+
+
+def initiate_by_certificate(
+    local: EntityId, mef: Fqdn, certificate: LocalCertificate, trust: Trust
+) -> Initiator:
+    """The Enrolment Target's side without a key: by certificates at both ends.
+
+    Args:
+        local: Our MAF-ID, CSE-ID or AE-ID.
+        mef: The MEF-ID; also the SNI host name.
+        certificate: Our certificate, chain and private signing key.
+        trust: What the MEF's certificate must prove; its peer is the MEF-ID.
+
+    Raises:
+        ConfigurationError: The trust is in another peer than this MEF.
+    """
+    return saef_certificate.initiate_with_function(Framework.MEF_HANDSHAKE, local, mef, certificate, trust)

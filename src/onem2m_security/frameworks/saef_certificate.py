@@ -11,28 +11,36 @@ here serves them too. Nothing here decides on a certificate: certificates/verifi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from pathlib import Path
 
-from ..certificates.configuration import AssociationConfiguration
-from ..certificates.crl import CrlSource
 from ..certificates.local import LocalCertificate
-from ..certificates.verification import PeerVerifier
+from ..certificates.trust import Trust
 from ..credentials import Framework
 from ..errors import ConfigurationError
 from ..identifiers import EntityId, Fqdn
-from ..release import DEFAULT_RELEASE, Release
 from ..tls.endpoint import Endpoint
 from .steps import Initiator
+
+
+def credential(certificate: Path, key: Path) -> LocalCertificate:
+    """Our certificate, its chain and our private signing key, from files.
+
+    Args:
+        certificate: Our certificate, then its issuers, PEM.
+        key: The private key, PEM or DER; nobody else may read it.
+
+    Raises:
+        ConfigurationError: A file cannot be read, or others may read the key.
+        CredentialError: They cannot be used.
+    """
+    return LocalCertificate.load(certificate, key)
 
 
 def initiate(
     local: EntityId,
     certificate: LocalCertificate,
-    configuration: AssociationConfiguration,
+    trust: Trust,
     *,
-    release: Release = DEFAULT_RELEASE,
-    crls: CrlSource | None = None,
-    require_crl: bool = False,
     server_name: Fqdn | None = None,
     framework: Framework = Framework.SAEF_CERTIFICATE,
     exports: bool = False,
@@ -42,97 +50,54 @@ def initiate(
     Args:
         local: The identity that we assume.
         certificate: Our certificate, chain and private signing key.
-        configuration: What the peer's certificate must prove; names the peer.
-        release: Whose rules to hold the certificate to.
-        crls: Where Certificate Revocation Lists are.
-        require_crl: Refuse a peer for which no list is at hand (8.1.2.2: an MEF's, in the Infrastructure
-            Domain).
+        trust: What the peer's certificate must prove; names the peer.
         server_name: SNI host name; by default the FQDN representation of the peer's identity.
         framework: The framework that the session belongs to.
         exports: Whether keys are exported from the session: then it takes Extended Master Secret.
 
     Raises:
-        ConfigurationError: The configuration does not say who the peer is.
+        ConfigurationError: The trust does not say who the peer is, or makes no verifier.
     """
-    if configuration.peer is None:
-        raise ConfigurationError(
-            "whoever initiates knows whom it means to reach: give the association configuration a peer"
-        )
-    verifier = PeerVerifier([configuration], release=release, crls=crls, require_crl=require_crl)
+    peer = trust.peer
     endpoint = Endpoint(
         server=False,
         psk=False,
         certificate=certificate,
-        verifier=verifier,
+        verifier=trust.verifier(),
         requires_extended_master_secret=exports,
     )
-    return Initiator(framework, local, configuration.peer, endpoint, server_name=server_name)
+    return Initiator(framework, local, peer, endpoint, server_name=server_name)
 
 
 def initiate_with_function(
-    framework: Framework,
-    local: EntityId,
-    function: Fqdn,
-    certificate: LocalCertificate,
-    configuration: AssociationConfiguration,
-    *,
-    release: Release = DEFAULT_RELEASE,
-    crls: CrlSource | None = None,
-    require_crl: bool = False,
+    framework: Framework, local: EntityId, function: Fqdn, certificate: LocalCertificate, trust: Trust
 ) -> Initiator:
-    """The client's side of a handshake with a MAF or an MEF (8.8.2.2, 8.3.2.2).
+    """The client's side of a handshake with a MAF, an MEF or a BSF (8.8.2.2, 8.3.2.2).
 
     Args:
         framework: ``MAF_HANDSHAKE``, or a framework of the MEF's.
         local: The identity that we assume.
-        function: MAF-ID or MEF-ID; also the SNI host name.
+        function: MAF-ID, MEF-ID or the BSF's FQDN; also the SNI host name.
         certificate: Our certificate, chain and private signing key.
-        configuration: What the function's certificate must prove; its peer is the function.
-        release: Whose rules to hold the certificate to.
-        crls: Where Certificate Revocation Lists are.
-        require_crl: Refuse a function for which no list is at hand.
+        trust: What the function's certificate must prove; its peer is the function.
 
     Raises:
-        ConfigurationError: The configuration is for another peer than this function.
+        ConfigurationError: The trust is in another peer than this function.
     """
-    if configuration.peer != EntityId(str(function)):
-        raise ConfigurationError(
-            f"the association configuration is for {configuration.peer}, not for {function}"
-        )
-    return initiate(
-        local,
-        certificate,
-        configuration,
-        release=release,
-        crls=crls,
-        require_crl=require_crl,
-        server_name=function,
-        framework=framework,
-        exports=True,
-    )
+    if trust.peer != EntityId(str(function)):
+        raise ConfigurationError(f"the association configuration is for {trust.peer}, not for {function}")
+    return initiate(local, certificate, trust, server_name=function, framework=framework, exports=True)
 
 
-def accept(
-    certificate: LocalCertificate,
-    configurations: Sequence[AssociationConfiguration],
-    *,
-    release: Release = DEFAULT_RELEASE,
-    crls: CrlSource | None = None,
-    require_crl: bool = False,
-    psk: bool = True,
-) -> Endpoint:
+def accept(certificate: LocalCertificate, trust: Trust, *, psk: bool = True) -> Endpoint:
     """The accepting side: clients with certificates and, on the same port, clients with pre-shared keys.
 
     Args:
         certificate: Our certificate, chain and private signing key.
-        configurations: Whom to accept; where several match, the first counts.
-        release: Whose rules to hold certificates to.
-        crls: Where Certificate Revocation Lists are.
-        require_crl: Refuse a client for which no list is at hand.
+        trust: Whom to accept.
         psk: Whether clients with pre-shared keys are accepted too (10.2: Infrastructure Domain servers do).
 
     Raises:
         ConfigurationError: No configuration, or one twice.
     """
-    verifier = PeerVerifier(configurations, release=release, crls=crls, require_crl=require_crl)
-    return Endpoint(server=True, psk=psk, certificate=certificate, verifier=verifier)
+    return Endpoint(server=True, psk=psk, certificate=certificate, verifier=trust.verifier())

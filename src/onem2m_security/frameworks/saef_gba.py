@@ -24,7 +24,8 @@ from ..identifiers import CredentialType, EntityId, Fqdn, KeyIdentifier, Suid
 from ..tls.endpoint import Endpoint
 from ..tls.suites import BY_CODE, Suite
 from . import saef_psk
-from .steps import REMEMBERED, Initiator, RemoteKeys
+from .resolvers import REMEMBERED, RemoteKeys
+from .steps import Initiator
 
 HINT = b"3GPP-bootstrapping"
 """Before B-TID: the key is one of the ME, Ks_NAF or Ks_ext_NAF."""

@@ -17,8 +17,9 @@ from ..credentials import Framework, ResolvedKey, Secret
 from ..identifiers import CredentialType, EntityId, Fqdn, KeyIdentifier, Suid
 from ..release import Release
 from .maf_handshake import ConnectionKey
+from .resolvers import REMEMBERED, Fetch, RemoteKeys
 from .saef_psk import CLIENT_ENDPOINT
-from .steps import REMEMBERED, Fetch, Initiator, RemoteKeys
+from .steps import Initiator
 
 
 def credential(

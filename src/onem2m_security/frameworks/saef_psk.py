@@ -7,11 +7,13 @@ Credential-ID alone. Kpc and KpcId are the names of Kpsa and KpsaId in the earli
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from ..credentials import Framework, ResolvedKey, Secret
 from ..identifiers import CredentialType, EntityId, Fqdn, KeyIdentifier, Suid
 from ..tls.endpoint import Endpoint
+from .resolvers import ProvisionedKeys
 from .steps import Initiator
 
 
@@ -56,6 +58,11 @@ def initiate(
         str(key.key_id).encode(),
         server_name=server_name,
     )
+
+
+def accept(keys: Iterable[ResolvedKey]) -> ProvisionedKeys:
+    """Entity B's side: these keys, each with the peer that it authenticates."""
+    return ProvisionedKeys(keys)
 
 
 def initiate_with_function(

@@ -5,26 +5,21 @@
 * export: either side takes octets from the finished session (``Established.export``);
 * associate: both sides end with an ``Association``.
 
-A framework is a small file that supplies the parts. Nothing here performs I/O: a resolver that asks another
-party is given the function that does.
+A framework is a small file that supplies the parts; these are the contracts only. Nothing here performs I/O.
 """
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
-from typing import Final, Protocol
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
 
 from ..association import Association, PeerProof, Role
 from ..credentials import Framework, ResolvedKey
-from ..errors import ConfigurationError, CredentialError, IdentifierError, ResolverUnavailableError
-from ..identifiers import CredentialId, EntityId, Fqdn, KeyIdentifier
+from ..errors import ConfigurationError, CredentialError, IdentifierError
+from ..identifiers import CredentialId, EntityId, Fqdn
 from ..keys import EXPORT_OCTETS, ExportedKey, ExportLabel
-from ..telemetry import FETCHES
 from ..tls.endpoint import Endpoint, PskOffer
 from ..tls.framing import Framing
 from ..tls.session import Session
@@ -100,6 +95,33 @@ class Established:
         return ExportedKey.split(self.session.export(label.value, EXPORT_OCTETS))
 
 
+def _association(
+    session: Session,
+    proven: ResolvedKey | PeerIdentity | None,
+    *,
+    role: Role,
+    framework: Framework,
+    local: EntityId,
+    peer: EntityId | None,
+    allowed_ae_ids: tuple[EntityId, ...] = (),
+    peer_proof: PeerProof = PeerProof.AUTHENTICATED,
+) -> Association:
+    """What a finished session and what authenticated it come to, at either end."""
+    return Association(
+        role=role,
+        framework=framework,
+        local=local,
+        peer=peer,
+        credential_id=None if proven is None else proven.credential_id,
+        cipher_suite=session.suite.openssl_name,
+        protocol=session.protocol,
+        expires=None if proven is None else proven.expires,
+        server_name=session.server_name,
+        allowed_ae_ids=allowed_ae_ids,
+        peer_proof=peer_proof,
+    )
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Initiator:
     """The initiating side of one handshake: Entity A, a MAF client or an Enrolee.
@@ -142,20 +164,16 @@ class Initiator:
     def establish(self, session: Session) -> Established:
         """What the finished session means to us."""
         verified: PeerIdentity | None = session.verified_peer  # type: ignore[assignment]
-        proven: ResolvedKey | PeerIdentity | None = verified or self.credential
-        association = Association(
+        association = _association(
+            session,
+            verified or self.credential,
             role=Role.ENTITY_A,
             framework=self.framework,
             local=self.local,
             peer=self.peer if verified is None else verified.peer,
-            credential_id=None if proven is None else proven.credential_id,
-            cipher_suite=session.suite.openssl_name,
-            protocol=session.protocol,
-            expires=None if proven is None else proven.expires,
-            server_name=session.server_name,
             peer_proof=self.peer_proof,
         )
-        return Established(association, proven, session)
+        return Established(association, verified or self.credential, session)
 
 
 Ask = Callable[[], Awaitable[Initiator]]
@@ -242,16 +260,13 @@ class Acceptor:
         """What the finished session means to us."""
         verified: PeerIdentity | None = session.verified_peer  # type: ignore[assignment]
         found = resolved or verified
-        association = Association(
+        association = _association(
+            session,
+            found,
             role=Role.ENTITY_B,
             framework=resolved.framework if resolved else self.certificate_framework,
             local=self.local,
             peer=None if found is None else found.peer,
-            credential_id=None if found is None else found.credential_id,
-            cipher_suite=session.suite.openssl_name,
-            protocol=session.protocol,
-            expires=None if found is None else found.expires,
-            server_name=session.server_name,
             allowed_ae_ids=() if verified is None else verified.allowed_ae_ids,
         )
         return Established(association, found, session)
@@ -296,145 +311,3 @@ class Authorities:
             named = None
         chosen = named or self._default
         return None if chosen is None else chosen.endpoint
-
-
-# --- resolvers that any framework may use ------------------------------------------------------------------
-
-
-class ResolverChain:
-    """Asks several resolvers in turn; the first answer counts."""
-
-    def __init__(self, resolvers: Iterable[Resolver]) -> None:
-        self._resolvers: Sequence[Resolver] = tuple(resolvers)
-
-    async def resolve(self, identity: bytes, suite: Suite) -> ResolvedKey | None:
-        """The first key that any of them has."""
-        for resolver in self._resolvers:
-            found = await resolver.resolve(identity, suite)
-            if found is not None:
-                return found
-        return None
-
-
-class ProvisionedKeys:
-    """Keys held in memory, by identifier: what a device or a CSE was configured with."""
-
-    def __init__(self, keys: Iterable[ResolvedKey]) -> None:
-        self._keys = {key.key_id: key for key in keys}
-
-    async def resolve(self, identity: bytes, suite: Suite) -> ResolvedKey | None:
-        """The configured key, unless it has expired."""
-        del suite
-        key_id = parse_identity(identity)
-        found = None if key_id is None else self._keys.get(key_id)
-        return found if found is not None and not has_expired(found) else None
-
-    def forget(self, key_id: KeyIdentifier) -> None:
-        """Trust this key no more."""
-        self._keys.pop(key_id, None)
-
-
-Fetch = Callable[[KeyIdentifier], Awaitable[ResolvedKey | None]]
-
-
-REMEMBERED: Final = timedelta(minutes=5)
-"""How long what another party said of a key counts, unless told otherwise."""
-
-
-class RemoteKeys:
-    """Asks the party that the identifier names, in the middle of the handshake, and remembers for a while.
-
-    Only configured FQDNs are asked: a client cannot make us call a host of its choice. Handshakes with
-    one identifier share one request. What was said of a key counts for a bounded time, and never beyond the
-    key's end; then the party is asked again, since it may have revoked the key. At most ``capacity`` keys are
-    remembered; what a party does not know is not.
-    """
-
-    def __init__(
-        self,
-        sources: Mapping[Fqdn, Fetch],
-        *,
-        timeout: float = 5.0,
-        remembered: timedelta = REMEMBERED,
-        capacity: int = 100_000,
-        concurrency: int = 256,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        """Ask these parties.
-
-        Args:
-            sources: FQDN to the function that asks.
-            timeout: Seconds to wait for an answer.
-            remembered: How long an answer counts.
-            capacity: Keys remembered.
-            concurrency: Requests under way at once; further handshakes wait.
-            clock: Seconds, never going back; it ages answers.
-        """
-        self._sources = dict(sources)
-        self._timeout = timeout
-        self._remembered = remembered.total_seconds()
-        self._clock = clock
-        self._capacity = capacity
-        self._kept: OrderedDict[KeyIdentifier, ResolvedKey] = OrderedDict()
-        self._under_way: dict[KeyIdentifier, asyncio.Task[ResolvedKey | None]] = {}
-        self._places = asyncio.Semaphore(concurrency)
-
-    async def resolve(self, identity: bytes, suite: Suite) -> ResolvedKey | None:
-        """The key, from memory or from the party at the identifier's FQDN.
-
-        Its ``ask_again`` says how long the answer counts.
-        """
-        del suite
-        key_id = parse_identity(identity)
-        if key_id is None or key_id.fqdn not in self._sources:
-            return None
-        kept = self._kept.get(key_id)
-        if kept is not None and not has_expired(kept) and (kept.ask_again or 0.0) > self._clock():
-            self._kept.move_to_end(key_id)
-            return kept
-        task = self._under_way.get(key_id)
-        if task is None:
-            task = asyncio.get_running_loop().create_task(self._ask(key_id))
-            self._under_way[key_id] = task
-            task.add_done_callback(lambda _: self._under_way.pop(key_id, None))
-        return await asyncio.shield(task)
-
-    async def _ask(self, key_id: KeyIdentifier) -> ResolvedKey | None:
-        function, asked = str(key_id.fqdn), self._clock()
-        try:
-            async with asyncio.timeout(self._timeout), self._places:
-                found = await self._sources[key_id.fqdn](key_id)
-        except TimeoutError:
-            FETCHES.labels(function, "timeout").inc()
-            raise ResolverUnavailableError(f"{function} gave no answer within {self._timeout:g} s") from None
-        except ResolverUnavailableError:
-            FETCHES.labels(function, "unavailable").inc()
-            raise
-        if found is None or has_expired(found):
-            FETCHES.labels(function, "unknown").inc()
-            self._kept.pop(key_id, None)
-            return None
-        FETCHES.labels(function, "found").inc()
-        found = replace(found, ask_again=asked + self._remembered)
-        self._kept[key_id] = found
-        self._kept.move_to_end(key_id)
-        while len(self._kept) > self._capacity:
-            self._kept.popitem(last=False)
-        return found
-
-    def forget(self, key_id: KeyIdentifier) -> None:
-        """Drop a kept key, so that the next handshake asks again."""
-        self._kept.pop(key_id, None)
-
-
-def parse_identity(identity: bytes) -> KeyIdentifier | None:
-    """A psk_identity as a key identifier; None when it cannot be one."""
-    try:
-        return KeyIdentifier.parse(identity)
-    except IdentifierError:
-        return None
-
-
-def has_expired(key: ResolvedKey) -> bool:
-    """Has the key's lifetime ended?"""
-    return key.expires is not None and key.expires <= datetime.now(UTC)

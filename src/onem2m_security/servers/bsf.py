@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from ..credentials import ResolvedKey
 from ..errors import CredentialError, IdentifierError
 from ..frameworks import saef_psk
+from ..frameworks.resolvers import parse_identity
 from ..frameworks.steps import Acceptor, Established
 from ..gba.context import NafKey
 from ..gba.keys import UA_SECURITY_PROTOCOL_OCTETS
@@ -74,14 +75,11 @@ class Bsf(Function):
     async def resolve(self, identity: bytes, suite: Suite) -> ResolvedKey | None:
         """The key of a NAF, by its identifier."""
         del suite
-        try:
-            key_id = KeyIdentifier.parse(identity)
-        except IdentifierError:
-            return None
-        record = await self._store.find(KeyKind.ZN, key_id)
+        key_id = parse_identity(identity)
+        record = None if key_id is None else await self._store.find(KeyKind.ZN, key_id)
         if record is None:
             return None
-        found = saef_psk.credential(key_id, record.key, peer=record.source, expires=record.expires)
+        found = saef_psk.credential(record.key_id, record.key, peer=record.source, expires=record.expires)
         return replace(found, targets=record.targets)
 
     async def _bootstrapping_info(self, request: Request, established: Established) -> Response:

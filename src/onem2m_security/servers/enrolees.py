@@ -26,7 +26,7 @@ from ..clients.mef import FETCH_SECONDS
 from ..credentials import ResolvedKey
 from ..errors import ResolverUnavailableError
 from ..frameworks import maf_handshake
-from ..frameworks.steps import REMEMBERED, Fetch, RemoteKeys, ResolverChain
+from ..frameworks.resolvers import REMEMBERED, Fetch, RemoteKeys, ResolverChain
 from ..identifiers import EntityId, Fqdn, KeyIdentifier, Suid
 from ..keys import km_id_of
 from ..store.records import KeyKind, KeyRecord

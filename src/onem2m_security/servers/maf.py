@@ -15,9 +15,9 @@ from datetime import timedelta
 
 from ..clients.mef import FETCH_SECONDS
 from ..credentials import Framework, ResolvedKey
-from ..errors import IdentifierError
 from ..frameworks import maf_handshake
-from ..frameworks.steps import REMEMBERED, Acceptor, Established, Fetch, Resolver, ResolverChain
+from ..frameworks.resolvers import REMEMBERED, Fetch, ResolverChain, parse_identity
+from ..frameworks.steps import Acceptor, Established, Resolver
 from ..identifiers import EntityId, Fqdn, KeyIdentifier
 from ..peer_quotas import DEFAULT_QUOTAS, PeerQuotas
 from ..release import MAF_BASE, RESOURCE_NAME_MAF_CLIENT_REG
@@ -93,9 +93,8 @@ class Maf(Function):
 
     async def resolve(self, identity: bytes, suite: Suite) -> ResolvedKey | None:
         """Km for a KmId, or for a KeId by which the Km is known too."""
-        try:
-            key_id = KeyIdentifier.parse_km_id(identity)
-        except IdentifierError:
+        key_id = parse_identity(identity, KeyIdentifier.parse_km_id)
+        if key_id is None:
             return None
         record = await self._store.find(KeyKind.KM, key_id)
         if record is None:

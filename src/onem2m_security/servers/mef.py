@@ -13,7 +13,8 @@ from datetime import timedelta
 from ..credentials import Framework, ResolvedKey
 from ..errors import AuthenticationError, QuotaError
 from ..frameworks.instructions import DEFAULT_ENROLMENT_EXPIRY, BootstrapInstruction, as_credential
-from ..frameworks.steps import Acceptor, Established, parse_identity
+from ..frameworks.resolvers import parse_identity
+from ..frameworks.steps import Acceptor, Established
 from ..identifiers import EntityId, Fqdn
 from ..peer_quotas import DEFAULT_QUOTAS, PeerQuotas, Rate
 from ..release import DEFAULT_RELEASE, MEF_BASE, RESOURCE_NAME_MEF_CLIENT_REG, Release

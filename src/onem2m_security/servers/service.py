@@ -13,7 +13,8 @@ from ..clients.bsf import BsfClient
 from ..clients.mef import MefClient
 from ..frameworks import bootstrap_gba
 from ..frameworks.instructions import DEFAULT_ENROLMENT_EXPIRY
-from ..frameworks.steps import REMEMBERED, Authorities
+from ..frameworks.resolvers import REMEMBERED
+from ..frameworks.steps import Authorities
 from ..identifiers import Fqdn
 from ..net.address import Address, Transport
 from ..net.limits import Limits
@@ -135,7 +136,7 @@ class MafService(Service[Maf]):
 
     def build(self, store: Store) -> Maf:
         """The MAF over its store."""
-        by_gba = bootstrap_gba.maf_resolver(
+        by_gba = bootstrap_gba.accept_at_maf(
             {client.bsf: client.fetch for client in self.bsfs},
             self.policy.targets,
             remembered=self.remembered,

@@ -7,16 +7,17 @@ from typing import Annotated, Self
 
 import typer
 
-from ..clients.mef import MefClient
-from ..configuration.key_files import KEY_FORMAT, read_key
-from ..errors import ConfigurationError
-from ..frameworks import mef_handshake
-from ..identifiers import EntityId, Fqdn, KeyIdentifier
-from ..net.address import Address, Transport
-from ..net.limits import Limits
-from ..net.link import Link
-from ..servers.enrolees import AssociationRule
-from .common import parsed
+from ...clients.mef import MefClient
+from ...errors import ConfigurationError
+from ...frameworks import mef_handshake
+from ...identifiers import EntityId, Fqdn, KeyIdentifier
+from ...net.address import Address, Transport
+from ...net.limits import Limits
+from ...net.link import Link
+from ...servers.enrolees import AssociationRule
+from ..common import KEY_FORMAT, parsed, read_key
+from .credentials import Being, Parts
+from .grouping import OptionGroup
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,31 @@ EnroleeTargetsOption = Annotated[
         "with exactly one, each handshake makes Kc.",
     ),
 ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MefOptions(OptionGroup):
+    """The MEFs whose Enrolment Target an Entity B is."""
+
+    mef: MefsOption = None
+    mef_key_id: MefKeyIdsOption = None
+    mef_key_file: MefKeyFilesOption = None
+
+    def parts(self, being: Being) -> Parts:
+        """The MEFs, to be asked for Kpsa of their Enrolees."""
+        return Parts(mefs=tuple(self.clients(being.local, being.link.transport, being.link.limits)))
+
+    def clients(
+        self, local: EntityId, transport: Transport = Transport.TLS, limits: Limits | None = None
+    ) -> list[MefClient]:
+        """Our clients of the MEFs; the FQDN of a key's identifier says whose it is.
+
+        Raises:
+            ConfigurationError: An MEF without a key, a key without an MEF, or one of them twice.
+        """
+        return mef_clients(
+            local, self.mef, self.mef_key_id, self.mef_key_file, transport=transport, limits=limits
+        )
 
 
 def mef_clients(

@@ -5,29 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import typer
 
-from ..clients.bsf import BsfClient, NafClient
-from ..clients.card import SoftwareCard
-from ..clients.entity_a import associate
-from ..clients.maf import MafClient
-from ..clients.ue import NafChoice, Ue, suite_over
-from ..configuration.key_files import KEY_FORMAT, read_key
-from ..configuration.suite_names import parse_suite
-from ..errors import ConfigurationError
-from ..frameworks import saef_gba, saef_psk
-from ..gba.keys import KeyChoice
-from ..identifiers import EntityId, Fqdn, KeyIdentifier
-from ..net.address import Address, Transport
-from ..net.channel import Channel
-from ..net.limits import Limits
-from ..net.link import Link
-from ..release import Release
-from ..tls.suites import Suite
-from .common import parsed
-from .mef_options import MefAddress
+from ...clients.bsf import BsfClient, NafClient
+from ...clients.card import SoftwareCard
+from ...clients.maf import MafClient
+from ...clients.ue import NafChoice, Ue, suite_over
+from ...configuration.suite_names import parse_suite
+from ...errors import ConfigurationError
+from ...frameworks import saef_gba, saef_psk
+from ...frameworks.steps import How
+from ...gba.keys import KeyChoice
+from ...identifiers import EntityId, Fqdn, KeyIdentifier
+from ...net.address import Transport
+from ...net.limits import Limits
+from ...net.link import Link
+from ...tls.suites import Suite
+from ..common import KEY_FORMAT, parsed, read_key
+from .credentials import Aim, Being, Parts
+from .grouping import OptionGroup
+from .mefs import MefAddress
 
 BsfAddress = MefAddress
 """``FQDN=HOST:PORT``; a BSF is the MEF of the GBA-based framework (8.3.2.3)."""
@@ -97,33 +96,24 @@ GbaKpsaOption = Annotated[
 
 
 @dataclass(frozen=True, slots=True)
-class GbaOptions:
-    """What a UE was given on the command line."""
+class GbaOptions(OptionGroup):
+    """A UE's card, its BSF, and which of the keys that come of them."""
 
-    card: Path | None = None
-    bsf: BsfAddress | None = None
-    naf: Fqdn | None = None
-    naf_key: KeyChoice | None = None
-    suite: Suite | None = None
-    gba_kpsa: bool = False
+    alone: ClassVar = "for GBA give --entity, --card and --bsf, and no other key"
+
+    card: CardOption = None
+    bsf: BsfOption = None
+    naf: NafOption = None
+    naf_key: NafKeyOption = None
+    suite: SuiteOption = None
+    gba_kpsa: GbaKpsaOption = False
 
     @property
     def are_given(self) -> bool:
         """Whether GBA is what was asked for."""
         return self.card is not None or self.bsf is not None
 
-    @staticmethod
-    def local(entity: EntityId | None, *others: object) -> EntityId:
-        """The identity that we assume.
-
-        Raises:
-            ConfigurationError: It is missing, or another key is given beside GBA.
-        """
-        if entity is None or any(others):
-            raise ConfigurationError("for GBA give --entity, --card and --bsf, and no other key")
-        return entity
-
-    def ue(self, limits: Limits) -> Ue:
+    def ue(self, limits: Limits | None) -> Ue:
         """A UE with the card.
 
         Raises:
@@ -138,36 +128,57 @@ class GbaOptions:
         suite = self.suite or suite_over(transport)
         return NafChoice(suite, self.naf, self.naf_key, self.gba_kpsa, server_name)
 
-    async def associate(
-        self,
-        link: Link,
-        *,
-        local: EntityId,
-        peer: EntityId,
-        maf: Address | None,
-        maf_id: Fqdn | None,
-        release: Release,
-        server_name: Fqdn | None,
-    ) -> Channel:
-        """Bootstrap, then associate with Entity B: as with a NAF, or through a MAF if one is given.
+    async def how(self, aim: Aim) -> How:
+        """By a bootstrapping: as with a NAF or, if one is named, through a MAF.
 
         Raises:
-            ConfigurationError: The card, the BSF or the MAF-ID is missing.
-            AuthenticationError: BSF and card do not accept each other.
-            HandshakeError: The MAF or Entity B cannot be reached, or refuses us.
-            ResolverUnavailableError: The BSF cannot be reached.
+            ConfigurationError: --entity, the card, the BSF or the MAF-ID is missing.
         """
-        key = self.key(link.transport, server_name)
-        if maf is None:
-            return await associate(link, self.ue(link.limits or Limits()).initiator(local, peer, key))
+        if aim.entity is None:
+            raise ConfigurationError(self.alone)
+        key = self.key(aim.link.transport, aim.server_name)
+        ue = self.ue(aim.link.limits)
+        if aim.maf.maf is None:
+            return ue.initiator(aim.entity, aim.peer, key)
+        maf_id = aim.maf.maf_id
         if maf_id is None:
             raise ConfigurationError("give --maf-id FQDN: for which MAF the Master Credential is")
-        at_maf = self.ue(link.limits or Limits()).at_maf(local, maf_id, key)
-        client = MafClient(maf_id, replace(link, address=maf), at_maf)
-        try:
-            return await associate(link, client.initiator(peer, release=release, server_name=server_name))
-        finally:
-            await client.close()
+        at_maf = ue.at_maf(aim.entity, maf_id, key)
+        return aim.through(MafClient(maf_id, replace(aim.link, address=aim.maf.maf), at_maf))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NafOptions(OptionGroup):
+    """The BSFs whose NAF an Entity B is."""
+
+    bsf: BsfsOption = None
+    bsf_key_id: BsfKeyIdsOption = None
+    bsf_key_file: BsfKeyFilesOption = None
+    bsf_diameter: BsfDiameterOption = False
+    naf: NafOption = None
+
+    def parts(self, being: Being) -> Parts:
+        """The BSFs, to be asked for their subscribers' keys."""
+        return Parts(bsfs=tuple(self.clients(being.local, being.link.transport, being.link.limits)))
+
+    def clients(
+        self, local: EntityId, transport: Transport = Transport.TLS, limits: Limits | None = None
+    ) -> list[BsfClient]:
+        """Our clients of the BSFs; the FQDN of a key's identifier says whose it is.
+
+        Raises:
+            ConfigurationError: A BSF without a key, a key without a BSF, one of them twice, or no NAF-FQDN.
+        """
+        return naf_clients(
+            local,
+            self.naf,
+            self.bsf,
+            self.bsf_key_id,
+            self.bsf_key_file,
+            diameter=self.bsf_diameter,
+            transport=transport,
+            limits=limits,
+        )
 
 
 def naf_clients(
@@ -202,7 +213,7 @@ def naf_clients(
     make: Callable[..., BsfClient] = NafClient
     if diameter:
         # Diameter's dictionary takes long to load: only who speaks Diameter waits for it.
-        from ..clients.bsf_diameter import NafDiameterClient  # noqa: PLC0415
+        from ...clients.bsf_diameter import NafDiameterClient  # noqa: PLC0415
 
         make = NafDiameterClient
     return [

@@ -7,29 +7,30 @@ Private keys come from files that only their owner can read.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import typer
 
-from ..certificates.associations import load_associations
-from ..certificates.configuration import AssociationConfiguration
-from ..certificates.crl import CrlSource
-from ..certificates.files import read_public
-from ..certificates.flavours import Flavour, raw_public_key_error
-from ..certificates.local import LocalCertificate
-from ..clients.maf import MafClient
-from ..credentials import Framework
-from ..errors import ConfigurationError
-from ..frameworks import bootstrap_certificate, saef_certificate
-from ..identifiers import EntityId, Fqdn
-from ..net.address import Address, Transport
-from ..net.limits import Limits
-from ..net.link import Link
-from ..release import DEFAULT_RELEASE, Release
-from ..tls.endpoint import Endpoint
-from .common import parsed
+from ...certificates.associations import load_associations
+from ...certificates.configuration import AssociationConfiguration
+from ...certificates.crl import CrlSource
+from ...certificates.files import read_public
+from ...certificates.flavours import Flavour, raw_public_key_error
+from ...certificates.local import LocalCertificate
+from ...certificates.trust import Trust
+from ...clients.maf import MafClient
+from ...errors import ConfigurationError
+from ...frameworks import bootstrap_certificate, maf_handshake, saef_certificate
+from ...frameworks.steps import How
+from ...identifiers import EntityId
+from ...net.link import Link
+from ...release import DEFAULT_RELEASE, Release
+from ...tls.endpoint import Endpoint
+from ..common import entity_parser, parsed
+from .credentials import Aim, Being, MafOptions, Parts
+from .grouping import OptionGroup, without
 
 _FLAVOURS = "|".join(flavour.value for flavour in Flavour)
 
@@ -92,31 +93,25 @@ AssociationsOption = Annotated[
         "--associations", metavar="FILE", help="Whose certificates to accept: TOML, [[association]]."
     ),
 ]
-MafIdOption = Annotated[
-    Fqdn | None,
-    parsed(Fqdn.parse, "--maf-id", metavar="FQDN", help="The MAF-ID, to meet --maf by --cert (Release 3)."),
-]
-MafTrustAnchorOption = Annotated[
-    Path | None,
-    typer.Option("--maf-trust-anchor", metavar="FILE", help="Certificates of the MAF's authorities, PEM."),
-]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CertificateOptions:
+class CertificateOptions(OptionGroup):
     """What the options said; each value is None when its option was not given."""
 
-    cert: Path | None = None
-    key: Path | None = None
-    peer_name: str | None = None
-    root_of_trust: str | None = None
-    root_certificate: Path | None = None
-    flavour: str | None = None
-    peer_id: str | None = None
-    trust_anchor: Path | None = None
-    associations: Path | None = None
-    crl: Path | None = None
-    require_crl: bool = False
+    alone: ClassVar = "give a certificate or a key to authenticate us by, not both"
+
+    cert: CertOption = None
+    key: KeyOption = None
+    peer_name: PeerNameOption = None
+    root_of_trust: RootOfTrustOption = None
+    root_certificate: RootCertificateOption = None
+    flavour: FlavourOption = None
+    peer_id: PeerIdOption = None
+    trust_anchor: TrustAnchorOption = None
+    associations: AssociationsOption = None
+    crl: CrlOption = None
+    require_crl: RequireCrlOption = False
 
     @property
     def are_given(self) -> bool:
@@ -195,6 +190,22 @@ class CertificateOptions:
         """
         return None if self.crl is None else CrlSource(self.crl)
 
+    def trust(self, peer: EntityId | None, release: Release) -> Trust:
+        """What the one peer's certificate must prove, and by which rules.
+
+        Raises:
+            ConfigurationError: As for ``configuration`` and ``crls``.
+        """
+        return Trust((self.configuration(peer),), release, self.crls(), self.require_crl)
+
+    def trust_in_many(self, peer: EntityId | None, release: Release) -> Trust:
+        """The same for an accepting side.
+
+        Raises:
+            ConfigurationError: As for ``configurations`` and ``crls``.
+        """
+        return Trust(self.configurations(peer), release, self.crls(), self.require_crl)
+
     def accepting_endpoint(
         self, peer: EntityId | None = None, *, release: Release = DEFAULT_RELEASE, psk: bool = True
     ) -> Endpoint | None:
@@ -206,14 +217,7 @@ class CertificateOptions:
         """
         if not self.are_given:
             return None
-        return saef_certificate.accept(
-            self.certificate(),
-            self.configurations(peer),
-            release=release,
-            crls=self.crls(),
-            require_crl=self.require_crl,
-            psk=psk,
-        )
+        return saef_certificate.accept(self.certificate(), self.trust_in_many(peer, release), psk=psk)
 
     def bootstrap_endpoint(self, release: Release) -> Endpoint | None:
         """The same for an MEF, which must know who each of its clients is.
@@ -224,44 +228,63 @@ class CertificateOptions:
         """
         if not self.are_given:
             return None
-        return bootstrap_certificate.accept(
-            self.certificate(),
-            self.configurations(None),
-            release=release,
-            crls=self.crls(),
-            require_crl=self.require_crl,
-        )
+        return bootstrap_certificate.accept(self.certificate(), self.trust_in_many(None, release))
 
-    def maf_client(
-        self,
-        maf: Address | None,
-        maf_id: Fqdn | None,
-        trust_anchor: Path | None,
-        *,
-        local: EntityId,
-        transport: Transport,
-        limits: Limits,
-    ) -> MafClient:
+    async def how(self, aim: Aim) -> How:
+        """By our certificate: to the peer itself or, if one is named, through a MAF.
+
+        Raises:
+            ConfigurationError: --entity, or an option of these, is missing.
+            CredentialError: Our certificate cannot be used.
+        """
+        if aim.entity is None:
+            raise ConfigurationError("--entity ID is missing: which identity we assume")
+        if aim.maf.maf is not None:
+            return aim.through(self.maf_client(aim.maf, aim.entity, aim.link))
+        certificate, trust = self.certificate(), self.trust(aim.peer, aim.release)
+        return saef_certificate.initiate(aim.entity, certificate, trust, server_name=aim.server_name)
+
+    def maf_client(self, maf: MafOptions, local: EntityId, link: Link) -> MafClient:
         """A MAF that is met by certificate (8.8.2.2).
 
         Raises:
             ConfigurationError: --maf, --maf-id or --maf-trust-anchor is missing.
         """
-        if maf is None or maf_id is None or trust_anchor is None:
+        if maf.maf is None or maf.maf_id is None or maf.maf_trust_anchor is None:
             raise ConfigurationError(
                 "to meet a MAF by certificate give --maf HOST:PORT, --maf-id FQDN and --maf-trust-anchor FILE"
             )
         configuration = AssociationConfiguration.release3(
-            flavour=Flavour.FQDN, trust_anchors=read_public(trust_anchor), peer_id=str(maf_id)
+            flavour=Flavour.FQDN, trust_anchors=read_public(maf.maf_trust_anchor), peer_id=str(maf.maf_id)
         )
-        initiator = saef_certificate.initiate_with_function(
-            Framework.MAF_HANDSHAKE,
-            local,
-            maf_id,
-            self.certificate(),
-            configuration,
-            release=Release.R3,
-            crls=self.crls(),
-            require_crl=self.require_crl,
+        trust = Trust((configuration,), Release.R3, self.crls(), self.require_crl)
+        how = maf_handshake.initiate_by_certificate(local, maf.maf_id, self.certificate(), trust)
+        return MafClient(maf.maf_id, replace(link, address=maf.maf), how)
+
+
+ServerCertificateOptions = Annotated[
+    CertificateOptions,
+    without("peer_name", "root_of_trust", "root_certificate", "flavour", "peer_id", "trust_anchor"),
+]
+"""Of a server, whose clients are described in a file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcceptingCertificateOptions(OptionGroup):
+    """An Entity B's certificate, and whose it accepts."""
+
+    certificates: CertificateOptions
+    peer: Annotated[
+        EntityId | None,
+        parsed(entity_parser, "--peer", metavar="IDA", help="Whom the peer's certificate authenticates."),
+    ] = None
+
+    def parts(self, being: Being) -> Parts:
+        """The endpoint, and the MAF that is met by the certificate."""
+        given, maf = self.certificates, being.maf
+        accepts = given.describe_peer or maf.maf_id is None
+        by_certificate = maf.maf_id is not None or maf.maf_trust_anchor is not None
+        return Parts(
+            endpoint=given.accepting_endpoint(self.peer) if accepts else None,
+            mafs=(given.maf_client(maf, being.local, being.link),) if by_certificate else (),
         )
-        return MafClient(maf_id, Link(maf, transport, limits), initiator)

@@ -1,0 +1,58 @@
+"""What ``m2msec enrol`` keeps, as a credential."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+import typer
+
+from ...clients.enrolee import Enrolee
+from ...errors import ConfigurationError
+from ...frameworks.steps import How
+from ..common import open_store
+from .credentials import Aim
+from .grouping import OptionGroup
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnrolledOptions(OptionGroup):
+    """The directory of an Enrolee; Ke is renewed first if it is about to expire."""
+
+    alone: ClassVar = "--credentials says who we are and by which key: leave out the others"
+
+    credentials: Annotated[
+        Path | None,
+        typer.Option(
+            "--credentials",
+            metavar="DIR",
+            help="Use what m2msec enrol keeps here: Kpsa if IdB is an Enrolment Target, else Km.",
+        ),
+    ] = None
+
+    @property
+    def are_given(self) -> bool:
+        """Whether it was given."""
+        return self.credentials is not None
+
+    async def how(self, aim: Aim) -> How:
+        """By Kpsa, if the peer is an Enrolment Target and no MAF is named; else through the MAF.
+
+        Raises:
+            ConfigurationError: Nobody is enrolled there, or not for this peer nor for a MAF.
+        """
+        if aim.entity is not None or self.credentials is None:
+            raise ConfigurationError(self.alone)
+        store = await aim.running.enter_async_context(await open_store(self.credentials))
+        enrolee = await Enrolee.load(store, limits=aim.link.limits)
+        if aim.peer in enrolee.targets and aim.maf.maf is None:
+            return enrolee.initiator(aim.peer, server_name=aim.server_name)
+        named = enrolee.maf_ids() if aim.maf.maf_id is None else [aim.maf.maf_id]
+        if aim.maf.maf is None or len(named) != 1:
+            raise ConfigurationError(
+                f"{enrolee.local} is not enrolled for {aim.peer}: give --maf HOST:PORT of a MAF that it is "
+                "enrolled for, and --maf-id if there are several"
+            )
+        client = enrolee.maf_client(named[0], replace(aim.link, address=aim.maf.maf))
+        return aim.through(client, enrolee.release)

@@ -1,0 +1,172 @@
+"""Resolvers that any framework may use: keys in memory, keys of another party, several resolvers in turn.
+
+Nothing here performs I/O: a resolver that asks another party is given the function that does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from ..clock import CLOCK, Clock
+from ..credentials import ResolvedKey
+from ..errors import IdentifierError, ResolverUnavailableError
+from ..identifiers import Fqdn, KeyIdentifier
+from ..telemetry import FETCHES
+from ..tls.suites import Suite
+from .steps import Resolver
+
+
+class ResolverChain:
+    """Asks several resolvers in turn; the first answer counts."""
+
+    def __init__(self, resolvers: Iterable[Resolver]) -> None:
+        self._resolvers: Sequence[Resolver] = tuple(resolvers)
+
+    async def resolve(self, identity: bytes, suite: Suite) -> ResolvedKey | None:
+        """The first key that any of them has."""
+        for resolver in self._resolvers:
+            found = await resolver.resolve(identity, suite)
+            if found is not None:
+                return found
+        return None
+
+
+class ProvisionedKeys:
+    """Keys held in memory, by identifier: what a device or a CSE was configured with."""
+
+    def __init__(self, keys: Iterable[ResolvedKey], *, clock: Clock = CLOCK) -> None:
+        self._clock = clock
+        self._keys = {key.key_id: key for key in keys}
+
+    async def resolve(self, identity: bytes, suite: Suite) -> ResolvedKey | None:
+        """The configured key, unless it has expired."""
+        del suite
+        key_id = parse_identity(identity)
+        found = None if key_id is None else self._keys.get(key_id)
+        return found if found is not None and not has_expired(found, self._clock.now()) else None
+
+    def forget(self, key_id: KeyIdentifier) -> None:
+        """Trust this key no more."""
+        self._keys.pop(key_id, None)
+
+
+Fetch = Callable[[KeyIdentifier], Awaitable[ResolvedKey | None]]
+
+
+REMEMBERED: Final = timedelta(minutes=5)
+"""How long what another party said of a key counts, unless told otherwise."""
+
+
+class RemoteKeys:
+    """Asks the party that the identifier names, in the middle of the handshake, and remembers for a while.
+
+    Only configured FQDNs are asked: a client cannot make us call a host of its choice. Handshakes with
+    one identifier share one request. What was said of a key counts for a bounded time, and never beyond the
+    key's end; then the party is asked again, since it may have revoked the key. At most ``capacity`` keys are
+    remembered; what a party does not know is not.
+    """
+
+    def __init__(
+        self,
+        sources: Mapping[Fqdn, Fetch],
+        *,
+        timeout: float = 5.0,
+        remembered: timedelta = REMEMBERED,
+        capacity: int = 100_000,
+        concurrency: int = 256,
+        clock: Clock = CLOCK,
+    ) -> None:
+        """Ask these parties.
+
+        Args:
+            sources: FQDN to the function that asks.
+            timeout: Seconds to wait for an answer.
+            remembered: How long an answer counts.
+            capacity: Keys remembered.
+            concurrency: Requests under way at once; further handshakes wait.
+            clock: What ages answers and ends keys.
+        """
+        self._sources = dict(sources)
+        self._timeout = timeout
+        self._remembered = remembered.total_seconds()
+        self._clock = clock
+        self._capacity = capacity
+        self._kept: OrderedDict[KeyIdentifier, ResolvedKey] = OrderedDict()
+        self._under_way: dict[KeyIdentifier, asyncio.Task[ResolvedKey | None]] = {}
+        self._places = asyncio.Semaphore(concurrency)
+
+    async def resolve(self, identity: bytes, suite: Suite) -> ResolvedKey | None:
+        """The key, from memory or from the party at the identifier's FQDN.
+
+        Its ``ask_again`` says how long the answer counts.
+        """
+        del suite
+        key_id = parse_identity(identity)
+        if key_id is None or key_id.fqdn not in self._sources:
+            return None
+        kept = self._kept.get(key_id)
+        if kept is not None and self._counts(kept):
+            self._kept.move_to_end(key_id)
+            return kept
+        task = self._under_way.get(key_id)
+        if task is None:
+            task = asyncio.get_running_loop().create_task(self._ask(key_id))
+            self._under_way[key_id] = task
+            task.add_done_callback(lambda _: self._under_way.pop(key_id, None))
+        return await asyncio.shield(task)
+
+    def _counts(self, kept: ResolvedKey) -> bool:
+        asked_again_at = kept.ask_again or 0.0
+        return asked_again_at > self._clock.monotonic() and not has_expired(kept, self._clock.now())
+
+    async def _ask(self, key_id: KeyIdentifier) -> ResolvedKey | None:
+        function, asked = str(key_id.fqdn), self._clock.monotonic()
+        try:
+            async with asyncio.timeout(self._timeout), self._places:
+                found = await self._sources[key_id.fqdn](key_id)
+        except TimeoutError:
+            FETCHES.labels(function, "timeout").inc()
+            raise ResolverUnavailableError(f"{function} gave no answer within {self._timeout:g} s") from None
+        except ResolverUnavailableError:
+            FETCHES.labels(function, "unavailable").inc()
+            raise
+        if found is None or has_expired(found, self._clock.now()):
+            FETCHES.labels(function, "unknown").inc()
+            self._kept.pop(key_id, None)
+            return None
+        FETCHES.labels(function, "found").inc()
+        found = replace(found, ask_again=asked + self._remembered)
+        self._kept[key_id] = found
+        self._kept.move_to_end(key_id)
+        while len(self._kept) > self._capacity:
+            self._kept.popitem(last=False)
+        return found
+
+    def forget(self, key_id: KeyIdentifier) -> None:
+        """Drop a kept key, so that the next handshake asks again."""
+        self._kept.pop(key_id, None)
+
+
+def parse_identity(
+    identity: bytes, parse: Callable[[bytes], KeyIdentifier] = KeyIdentifier.parse
+) -> KeyIdentifier | None:
+    """A psk_identity as a key identifier; None when it cannot be one.
+
+    Args:
+        identity: As the client sent it.
+        parse: Reads the kind of identifier that is meant: for a Km, ``KeyIdentifier.parse_km_id``.
+    """
+    try:
+        return parse(identity)
+    except IdentifierError:
+        return None
+
+
+def has_expired(key: ResolvedKey, now: datetime) -> bool:
+    """Has the key's lifetime ended by now (UTC)?"""
+    return key.expires is not None and key.expires <= now
