@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from ..durations import parse_duration
+from ..errors import ConfigurationError
 from ..frameworks.resolvers import REMEMBERED
 from ..identifiers import EntityId, KeyIdentifier
 from ..release import Release
@@ -157,7 +158,7 @@ def remove_client(data: DataOption, km_id: KmId) -> None:
 
     revoked = asyncio.run(remove())
     if revoked is None:
-        raise typer.BadParameter(f"{km_id} is not a client")
+        raise ConfigurationError(f"{km_id} is not a client")
     if revoked.alias is not None:
         print(_left_to_the_mef(revoked.alias, revoked.ends))
 

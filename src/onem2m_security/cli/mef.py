@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ..durations import parse_duration
+from ..errors import ConfigurationError
 from ..frameworks.instructions import (
     DEFAULT_ENROLMENT_EXPIRY,
     BootstrapInstruction,
@@ -205,7 +206,7 @@ def revoke(data: DataOption, kpm_id: KpmId) -> None:
             return await store.remove(KeyKind.KPM, kpm_id, descendants=True)
 
     if not asyncio.run(remove()):
-        raise typer.BadParameter(f"{kpm_id} is neither an Enrolee's nor an Enrolment Target's")
+        raise ConfigurationError(f"{kpm_id} is neither an Enrolee's nor an Enrolment Target's")
 
 
 @app.command()
