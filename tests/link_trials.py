@@ -15,7 +15,6 @@ from onem2m_security.certificates.configuration import AssociationConfiguration
 from onem2m_security.certificates.trust import Trust
 from onem2m_security.credentials import Secret
 from onem2m_security.frameworks import saef_certificate
-from onem2m_security.frameworks.saef_certificate import initiate
 from onem2m_security.identifiers import EntityId
 from onem2m_security.tls.framing import DatagramFraming
 from onem2m_security.tls.records import (
@@ -140,7 +139,7 @@ def certificate_link(conditions: Conditions, seed: int, authority: Authority, ro
             certificate_name=f"{name}.sp.example", root_of_trust=root.root_of_trust.hex(), peer=peer
         )
 
-    initiator = initiate(EntityId("/a"), a, configuration("b", "/b"))
+    initiator = saef_certificate.initiate(EntityId("/a"), a, Trust((configuration("b", "/b"),)))
     endpoint = saef_certificate.accept(b, Trust((configuration("a", "/a"),)))
     return Link(
         initiator.session(framing=DatagramFraming(conditions.mtu)),
