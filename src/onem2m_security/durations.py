@@ -18,3 +18,15 @@ def parse_duration(text: str) -> timedelta:
     if unit not in units or not number.isascii() or not number.isdigit() or not 0 < int(number) < 10**6:
         raise ConfigurationError(f"{text[:40]!r} is not a duration: 30s, 15m, 24h or 7d is expected")
     return timedelta(**{units[unit]: int(number)})
+
+
+def show_duration(duration: timedelta) -> str:
+    """A duration as people write it, in the largest unit that it is a whole number of: ``24h``, ``90s``.
+
+    Of a fraction of a second only the whole part is shown.
+    """
+    seconds = int(duration.total_seconds())
+    for unit, length in (("d", 86_400), ("h", 3_600), ("m", 60)):
+        if seconds and seconds % length == 0 and (unit != "d" or seconds > length):
+            return f"{seconds // length}{unit}"
+    return f"{seconds}s"

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import strangers
 from onem2m_security.credentials import Secret
+from onem2m_security.diameter.bootstrapping_info import BootstrappingInfoRequest, decode_naf_key
 from onem2m_security.diameter.messages import (
     APPLICATION_ZN,
     BOOTSTRAPPING_INFO,
@@ -157,6 +158,10 @@ def diameter(octets: bytes) -> None:
         message = DiameterMessage.parse(octets)
         written = message.octets()
         assert DiameterMessage.parse(written).octets() == written
+        with contextlib.suppress(MessageError, IdentifierError):
+            BootstrappingInfoRequest.decode(message)
+        with contextlib.suppress(MessageError):
+            decode_naf_key(KeyIdentifier("0" * 32, Fqdn("bsf.example.com")), message)
     with contextlib.suppress(MessageError):
         entity_in(octets)
 

@@ -25,6 +25,7 @@ FLOORS = (
     {"net"},
     {"clients"},
     {"servers"},
+    {"configuration"},
     {"demo", "cli", ""},  # "" is the package itself
 )
 """From the ground up. A module imports from floors below its own, or from its own floor without a circle."""
@@ -36,6 +37,7 @@ ONLY_IN = {
     "sqlalchemy": {"store"},
     "alembic": {"store"},
     "typer": {"cli"},
+    "pydantic": {"configuration"},
     "diameter": {"diameter"},
     "rich": {"cli"},
 }

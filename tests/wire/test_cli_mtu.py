@@ -13,12 +13,12 @@ import pytest
 from maf_support import ID_A, ID_B, MAF, A, B, Client, key_of, provision
 from onem2m_security.clients.entity_a import associate
 from onem2m_security.clients.maf import MafClient
+from onem2m_security.configuration.settings import load
 from onem2m_security.credentials import Secret
 from onem2m_security.frameworks import maf_handshake, saef_psk
 from onem2m_security.identifiers import KeyIdentifier
 from onem2m_security.net.address import Address, Transport
 from onem2m_security.net.link import Link
-from onem2m_security.servers.settings import load
 from programs import Programs, key_file, m2msec
 from test_cli_mef import m2msec as in_this_process
 

@@ -14,6 +14,9 @@ from hypothesis import strategies as st
 
 from maf_support import key_of
 from mef_support import CSE, DEVICE
+from onem2m_security.configuration.bounds import LimitSettings, QuotaSettings
+from onem2m_security.configuration.settings import MAX_FILE_OCTETS, load
+from onem2m_security.configuration.toml_lines import Lines
 from onem2m_security.durations import parse_duration
 from onem2m_security.errors import ConfigurationError
 from onem2m_security.identifiers import Fqdn, KeyIdentifier
@@ -21,8 +24,6 @@ from onem2m_security.net.address import Address, Transport
 from onem2m_security.net.limits import Limits
 from onem2m_security.peer_quotas import PeerQuotas
 from onem2m_security.servers.enrolees import AssociationRule
-from onem2m_security.servers.settings import MAX_FILE_OCTETS, LimitSettings, QuotaSettings, load
-from onem2m_security.servers.toml_lines import Lines
 from programs import Programs, key_file, m2msec
 
 WHOLE = """\

@@ -18,6 +18,7 @@ from mef_support import (
     asking_maf,
     running_mef,
 )
+from onem2m_security.configuration.settings import load
 from onem2m_security.errors import HandshakeError
 from onem2m_security.frameworks import maf_handshake
 from onem2m_security.identifiers import KeyIdentifier
@@ -28,7 +29,6 @@ from onem2m_security.onem2m.fetch_credentials import REFUSAL, FetchedCredential
 from onem2m_security.onem2m.paths import MAF_SYMM_KEY_REG
 from onem2m_security.onem2m.primitives import Response, Rsc
 from onem2m_security.release import Release
-from onem2m_security.servers.settings import load
 from onem2m_security.store import KeyKind, Store
 from programs import kc_rows, m2msec
 

@@ -21,7 +21,8 @@ from onem2m_security.net.http_server import MAX_PIPELINED, BoundedHttpProtocol, 
 from onem2m_security.net.limits import Limits
 from onem2m_security.net.ub import UbListener
 from onem2m_security.onem2m.primitives import Response, Rsc
-from onem2m_security.servers.run import maf_service, serve
+from onem2m_security.servers.run import serve
+from onem2m_security.servers.service import MafService
 
 KPSA = saef_psk.credential(KeyIdentifier.parse("kpsa@m.example"), key_of("kpsa"), peer=ID_A)
 INITIATOR = initiate(ID_A, ID_B, KPSA)
@@ -259,4 +260,4 @@ async def test_no_port_is_opened_with_a_uvicorn_that_moved(monkeypatch, carrier)
 async def test_no_server_starts_with_a_uvicorn_that_moved(monkeypatch, tmp_path):
     monkeypatch.setattr(httptools, "HttpRequestParser", past("on_headers_complete"))
     with pytest.raises(ConfigurationError, match="the installed uvicorn"):
-        await serve([maf_service(MAF, tmp_path, LOOPBACK)], ready=lambda *_: pytest.fail("it listens"))
+        await serve([MafService(MAF, tmp_path, LOOPBACK)], ready=lambda *_: pytest.fail("it listens"))

@@ -29,6 +29,7 @@ from maf_support import (
 from mef_support import DEVICE, Device
 from onem2m_security.clients.entity_a import associate
 from onem2m_security.clients.entity_b import EntityB
+from onem2m_security.configuration.settings import load
 from onem2m_security.errors import HandshakeError, PeerRefusedError
 from onem2m_security.frameworks import saef_psk
 from onem2m_security.identifiers import Fqdn, KeyIdentifier
@@ -42,7 +43,6 @@ from onem2m_security.peer_quotas import Ceiling, PeerQuotas, Rate
 from onem2m_security.servers.maf import Maf
 from onem2m_security.servers.mef import Mef
 from onem2m_security.servers.run import Server
-from onem2m_security.servers.settings import load
 from onem2m_security.store import KeyKind, Store
 from onem2m_security.telemetry import OVER_QUOTA
 from test_key_registration import content

@@ -9,7 +9,8 @@ from onem2m_security.errors import ConfigurationError
 from onem2m_security.identifiers import Fqdn
 from onem2m_security.net.address import Address
 from onem2m_security.servers.mef import Mef
-from onem2m_security.servers.run import Server, maf_service, mef_service, serve
+from onem2m_security.servers.run import Server, serve
+from onem2m_security.servers.service import MafService, MefService
 from onem2m_security.store import KeyKind, Store
 
 
@@ -52,10 +53,10 @@ async def test_functions_that_name_one_address_share_its_port_and_the_others_do_
     await free.wait_closed()
     anywhere = Address("127.0.0.1", 0)
     services = [
-        maf_service(Fqdn("maf.example.com"), tmp_path / "maf", shared),
-        mef_service(MEF, tmp_path / "mef", shared),
-        mef_service(Fqdn("a.example.com"), tmp_path / "a", anywhere),
-        mef_service(Fqdn("b.example.com"), tmp_path / "mef", anywhere),
+        MafService(Fqdn("maf.example.com"), tmp_path / "maf", shared),
+        MefService(MEF, tmp_path / "mef", shared),
+        MefService(Fqdn("a.example.com"), tmp_path / "a", anywhere),
+        MefService(Fqdn("b.example.com"), tmp_path / "mef", anywhere),
     ]
     bound = []
 
@@ -71,8 +72,8 @@ async def test_functions_that_name_one_address_share_its_port_and_the_others_do_
 async def test_a_store_that_cannot_be_opened_stops_the_others_too(tmp_path):
     (tmp_path / "file").write_text("no directory")
     services = [
-        mef_service(MEF, tmp_path / "mef", Address("127.0.0.1", 0)),
-        mef_service(Fqdn("b.example.com"), tmp_path / "file" / "mef", Address("127.0.0.1", 0)),
+        MefService(MEF, tmp_path / "mef", Address("127.0.0.1", 0)),
+        MefService(Fqdn("b.example.com"), tmp_path / "file" / "mef", Address("127.0.0.1", 0)),
     ]
     with pytest.raises(ConfigurationError):
         await serve(services, ready=lambda *_: pytest.fail("nothing is ready"))

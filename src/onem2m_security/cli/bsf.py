@@ -18,7 +18,7 @@ from ..gba.keys import Impi, KeyChoice
 from ..gba.subscriber import AlgorithmSet, Guss, NafSettings, Subscriber
 from ..identifiers import EntityId, Fqdn, KeyIdentifier
 from ..net.address import Address
-from ..servers.run import bsf_service
+from ..servers.service import BsfService
 from ..servers.ub import DEFAULT_LIFETIME, DEFAULT_REQUESTS_PER_SECOND
 from ..store.records import KeyKind, KeyRecord, Subscription
 from ..store.store import Store
@@ -150,12 +150,12 @@ def serve(
 ) -> None:
     """Run a BSF until SIGTERM or SIGINT; prints a line for each port when it accepts clients."""
     log_to_stderr(verbose=serving.verbose)
-    service = bsf_service(
+    service = BsfService(
         serving.fqdn,
         serving.data,
         listen_zn,
-        listen_ub,
-        diameter=listen_diameter,
+        listen_ub=listen_ub,
+        listen_diameter=listen_diameter,
         lifetime=lifetime,
         requests_per_second=ub_rate,
         transports=serving.transport,

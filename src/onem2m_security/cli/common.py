@@ -13,18 +13,19 @@ from typing import Annotated, Any, TypeVar
 import structlog
 import typer
 
+from ..configuration.key_files import KEY_FORMAT as KEY_FORMAT  # noqa: PLC0414 - the commands have it from here
+from ..configuration.key_files import read_key as read_key  # noqa: PLC0414 - the same
 from ..credentials import Secret
 from ..durations import parse_duration
-from ..errors import ConfigurationError, CredentialError, IdentifierError
-from ..files import create, read_private
+from ..errors import ConfigurationError, IdentifierError
+from ..files import create
 from ..identifiers import EntityId, Fqdn, KeyIdentifier
 from ..net.address import Address, Transport
 from ..net.limits import DATAGRAM_OCTETS_LEAST, DATAGRAM_OCTETS_MOST, Limits
 from ..release import Release
-from ..servers.run import Service, run, serve
+from ..servers.run import Announced, run, serve
+from ..servers.service import Service
 from ..store.store import Store
-
-KEY_FILE_MAX_OCTETS = 4096
 
 _T = TypeVar("_T")
 
@@ -46,8 +47,6 @@ def parsed(parse: Callable[[str], Any], *names: str, **settings: Any) -> Any:  #
     """An option whose text is parsed into a value type."""
     return typer.Option(*names, parser=_parser(parse), **settings)
 
-
-KEY_FORMAT = "hex digits or base64 (a prefix hex: or base64: decides), from a file, or - for standard input"
 
 DataOption = Annotated[Path, typer.Option("--data", help="Data directory; mode 0700.")]
 FqdnOption = Annotated[Fqdn, parsed(Fqdn.parse, "--fqdn", metavar="FQDN", help="This function's own FQDN.")]
@@ -155,7 +154,7 @@ def _say_if_new(data: Path) -> None:
 
 
 def run_services(
-    services: Sequence[Service], *, limits: Limits | None = None, metrics: Address | None = None
+    services: Sequence[Service[Any]], *, limits: Limits | None = None, metrics: Address | None = None
 ) -> None:
     """Run services until SIGTERM or SIGINT.
 
@@ -205,29 +204,9 @@ def _write_key(key: Secret, out: Path) -> None:
         raise ConfigurationError(f"{out} cannot be written: {error.strerror}") from error
 
 
-def _announce(service: Service, address: Address) -> None:
+def _announce(service: Announced, address: Address) -> None:
     """The one line that a server prints when it accepts clients."""
     print(f"{service.name} listening on {address} ({over(service.transports) or 'HTTP'})", flush=True)
-
-
-def read_key(file: str) -> Secret:
-    """Read a key from a file, or from standard input for ``-``.
-
-    Raises:
-        ConfigurationError: The file cannot be read, or others may read it, or it holds no key.
-    """
-    try:
-        if file == "-":
-            text = sys.stdin.readline(KEY_FILE_MAX_OCTETS)
-        else:
-            text = read_private(Path(file), KEY_FILE_MAX_OCTETS, pipes=True).octets.decode("ascii")
-        return Secret.parse(text)
-    except UnicodeDecodeError:
-        raise ConfigurationError(f"{file} holds no key in text form: {KEY_FORMAT}") from None
-    except OSError as error:
-        raise ConfigurationError(f"{file} cannot be read: {error.strerror}") from error
-    except CredentialError as error:
-        raise ConfigurationError(f"{file}: {error}") from None
 
 
 def over(transports: Iterable[Transport]) -> str:

@@ -8,7 +8,9 @@ import functools
 import json
 import operator
 import sys
+from collections.abc import Awaitable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -39,6 +41,7 @@ from .options.certificates import AcceptingCertificateOptions, CertificateOption
 from .options.credentials import (
     Aim,
     Being,
+    CredentialOptions,
     MafOptions,
     PartOptions,
     Parts,
@@ -79,6 +82,16 @@ class WhoOptions(OptionGroup):
     ] = None
     release: ReleaseOption = DEFAULT_RELEASE
 
+    @property
+    def kinds(self) -> tuple[CredentialOptions, ...]:
+        """By what it may prove it."""
+        return (self.enrolled, self.gba, self.certificates, self.km, self.kpsa)
+
+    @property
+    def given(self) -> bool:
+        """Whether anything was said about it."""
+        return self.maf.maf is not None or any(kind.are_given for kind in self.kinds)
+
     async def associate(self, peer: EntityId, link: Link) -> Channel:
         """Associate with Entity B by the one credential that was given.
 
@@ -86,27 +99,53 @@ class WhoOptions(OptionGroup):
             ConfigurationError: None was given, or several, or its options cannot be used.
             HandshakeError: Somebody cannot be reached, or refuses us.
         """
-        kinds = (self.enrolled, self.gba, self.certificates, self.km, self.kpsa)
-        credential = the_given(kinds, nothing=KEYS)
+        credential = the_given(self.kinds, nothing=KEYS)
         async with contextlib.AsyncExitStack() as running:
             aim = Aim(peer, self.entity, link, self.maf, self.release, self.server_name, running)
             return await associate(link, await credential.how(aim))
 
 
+def _as_described(config: Path, peer: str, others: object) -> Awaitable[Channel]:
+    """The association with a peer of a configuration file."""
+    # pydantic takes long to load: only who has such a file waits for it.
+    from ..configuration.description import Description  # noqa: PLC0415
+
+    if others:
+        raise ConfigurationError("--config says whom we meet and how: leave out the others")
+    return Description.read(config).associate(EntityId.parse(peer))
+
+
+def _named(address: str, peer: EntityId | None, session: SessionOptions) -> tuple[EntityId, Link]:
+    """Who Entity B is and the way to it, without a configuration file."""
+    if peer is None:
+        raise ConfigurationError("give --peer IDB: whom we mean to reach; or --config FILE with this peer")
+    return peer, session.link(Address.parse(address))
+
+
 @grouped
 def connect(
-    address: Annotated[Address, typer.Argument(parser=Address.parse, metavar="HOST:PORT", help="Entity B.")],
-    peer: Annotated[EntityId, parsed(entity_parser, "--peer", metavar="IDB", help="Entity B's CSE-ID.")],
+    where: Annotated[
+        str, typer.Argument(metavar="HOST:PORT|IDB", help="Entity B; with --config, by its identity.")
+    ],
     who: WhoOptions,
     session: SessionOptions,
     report: ReportOptions,
+    peer: Annotated[
+        EntityId | None, parsed(entity_parser, "--peer", metavar="IDB", help="Entity B's CSE-ID.")
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", metavar="FILE", help="The configuration, in TOML, that has this peer."),
+    ] = None,
     wait: Annotated[
         float, typer.Option("--wait", min=0, help="Seconds to wait for answers after input ends.")
     ] = 1.0,
 ) -> None:
     """Be Entity A: associate with Entity B, then carry standard input and output through the session.
 
-    Give --maf, --km-id and --km-file for the MAF-based framework, --kpsa-id and --kpsa-file for a provisioned
+    With --config the file says where Entity B is and how we prove ourselves: m2msec connect /in-cse --config
+    device.toml. Without it
+    give --maf, --km-id and --km-file for the MAF-based framework, --kpsa-id and --kpsa-file for a provisioned
     key, --credentials for what m2msec enrol keeps, or --entity, --cert, --key and what Entity B's certificate
     must prove: --peer-name and --root-of-trust, or --flavour, --peer-id and --trust-anchor, or --entity,
     --card and --bsf for GBA (with --maf and --maf-id: through a MAF). With --json the first line of output is
@@ -115,7 +154,10 @@ def connect(
     log_to_stderr(verbose=report.verbose)
 
     async def main() -> None:
-        channel = await who.associate(peer, session.link(address))
+        if config is None:
+            channel = await who.associate(*_named(where, peer, session))
+        else:
+            channel = await _as_described(config, where, peer or who.entity or who.given)
         _report(channel.established, as_json=report.as_json)
         await _carry(channel, wait)
 

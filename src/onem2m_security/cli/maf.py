@@ -16,7 +16,7 @@ from ..identifiers import EntityId, KeyIdentifier
 from ..release import Release
 from ..servers.enrolees import AssociationPolicy
 from ..servers.maf import DEFAULT_KC_LIFETIME
-from ..servers.run import maf_service
+from ..servers.service import MafService
 from ..store.records import KeyKind, KeyRecord, Revocation
 from .common import (
     KEY_FORMAT,
@@ -38,7 +38,7 @@ from .options.gba import NafOptions
 from .options.grouping import grouped, without
 from .options.mefs import EnroleeTargetsOption, MefOptions
 from .options.serving import ServingOptions
-from .tables import add_record, print_rows, read_records
+from .tables import add_record, print_rows, read_records, with_text
 
 app = typer.Typer(help="The M2M Authentication Function.", no_args_is_help=True)
 
@@ -78,7 +78,7 @@ def serve(
     """
     log_to_stderr(verbose=serving.verbose)
     fqdn, local = serving.fqdn, EntityId(str(serving.fqdn))
-    service = maf_service(
+    service = MafService(
         fqdn,
         serving.data,
         listen,
@@ -173,7 +173,14 @@ def _left_to_the_mef(ke_id: KeyIdentifier, ends: datetime | None) -> str:
 
 
 @app.command()
-def clients(data: DataOption, as_json: JsonOption = False) -> None:
+def clients(
+    data: DataOption,
+    as_json: JsonOption = False,
+    only: Annotated[
+        str, typer.Option("--filter", metavar="TEXT", help="Only rows in which a value has this text.")
+    ] = "",
+    count: Annotated[bool, typer.Option("--count", help="Print only how many there are.")] = False,
+) -> None:
     """List the clients; their Master Credentials appear as fingerprints."""
     log_to_stderr(verbose=False)
     rows = [
@@ -186,7 +193,11 @@ def clients(data: DataOption, as_json: JsonOption = False) -> None:
         }
         for record in read_records(data, KeyKind.KM)
     ]
-    print_rows(rows, as_json=as_json)
+    rows = with_text(rows, only)
+    if count:
+        print(len(rows))
+    else:
+        print_rows(rows, as_json=as_json)
 
 
 @app.command()

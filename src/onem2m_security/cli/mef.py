@@ -18,7 +18,7 @@ from ..frameworks.instructions import (
 )
 from ..identifiers import EntityId, KeyIdentifier
 from ..release import DEFAULT_RELEASE, Release
-from ..servers.run import mef_service
+from ..servers.service import MefService
 from ..store.records import KeyKind, KeyRecord
 from .common import (
     KEY_FORMAT,
@@ -81,7 +81,7 @@ def serve(
     Without targets the client is an Enrolment Target itself.
     """
     log_to_stderr(verbose=serving.verbose)
-    service = mef_service(
+    service = MefService(
         serving.fqdn,
         serving.data,
         listen,

@@ -1,24 +1,14 @@
-"""``m2msec serve``: run MAFs and MEFs, together or apart, from one configuration file."""
+"""``m2msec serve``: run MAFs, MEFs and BSFs, together or apart, from one configuration file."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ..clients.mef import MefClient
-from ..errors import ConfigurationError
-from ..frameworks import mef_handshake
-from ..identifiers import EntityId
-from ..net.limits import Limits
-from ..net.link import Link
-from ..peer_quotas import PeerQuotas
-from ..servers.enrolees import AssociationPolicy
-from ..servers.run import Service, maf_service, mef_service
-from ..servers.settings import MafSettings, MefPeerSettings, MefSettings, load
-from .common import VerboseOption, log_to_stderr, read_key, run_services
+from ..configuration.description import Description
+from .common import VerboseOption, log_to_stderr, run_services
 
 
 def serve(
@@ -26,58 +16,12 @@ def serve(
     check: Annotated[bool, typer.Option("--check", help="Only read the configuration and its keys.")] = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Run the MAFs and MEFs of a configuration file until SIGTERM or SIGINT.
+    """Run the MAFs, MEFs and BSFs of a configuration file until SIGTERM or SIGINT.
 
-    Prints one line for each when all of them accept clients.
+    Prints one line for each port when all of them accept clients.
     """
     log_to_stderr(verbose=verbose)
-    settings = load(config)
-    quotas = settings.quotas.quotas()
-    limits = replace(settings.limits.limits(), quotas=quotas)
-    here = config.absolute().parent
-    services = [
-        *(_maf(maf, here, limits) for maf in settings.maf),
-        *(_mef(mef, here, quotas) for mef in settings.mef),
-    ]
+    description = Description.read(config)
+    services = description.services()
     if not check:
-        run_services(services, limits=limits, metrics=settings.metrics)
-
-
-def _maf(settings: MafSettings, here: Path, limits: Limits) -> Service:
-    names = [mef.fqdn for mef in settings.mefs]
-    if len(set(names)) != len(names):
-        raise ConfigurationError(f"maf {settings.fqdn}: an MEF is given twice among maf.mefs")
-    return maf_service(
-        settings.fqdn,
-        here / settings.data,
-        settings.listen,
-        kc_lifetime=settings.kc_lifetime,
-        mefs=[_mef_client(mef, EntityId(str(settings.fqdn)), here, limits) for mef in settings.mefs],
-        policy=AssociationPolicy.of(settings.enrolee_targets),
-        remembered=settings.remember,
-        quotas=limits.quotas,
-        transports=settings.transports,
-    )
-
-
-def _mef_client(settings: MefPeerSettings, local: EntityId, here: Path, limits: Limits) -> MefClient:
-    return MefClient(
-        settings.fqdn,
-        Link(settings.address, settings.transport, limits),
-        mef_handshake.initiate(
-            local,
-            settings.fqdn,
-            mef_handshake.credential(settings.key_id, read_key(str(here / settings.key_file))),
-        ),
-    )
-
-
-def _mef(settings: MefSettings, here: Path, quotas: PeerQuotas) -> Service:
-    return mef_service(
-        settings.fqdn,
-        here / settings.data,
-        settings.listen,
-        enrolment_expiry=settings.enrolment_expiry,
-        quotas=quotas,
-        transports=settings.transports,
-    )
+        run_services(services, limits=description.limits, metrics=description.settings.metrics)

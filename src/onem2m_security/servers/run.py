@@ -5,44 +5,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from datetime import timedelta
-from functools import partial
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
 
 from prometheus_client import start_http_server
 
-from ..clients.bsf import BsfClient
-from ..clients.mef import MefClient
 from ..errors import ConfigurationError
-from ..frameworks import bootstrap_gba
-from ..frameworks.instructions import DEFAULT_ENROLMENT_EXPIRY
-from ..frameworks.resolvers import REMEMBERED
 from ..frameworks.steps import Authorities, Established
-from ..identifiers import EntityId, Fqdn
+from ..identifiers import EntityId
 from ..net.address import Address, Transport
 from ..net.descriptors import fitted, raise_open_files
 from ..net.limits import Limits
 from ..net.ports import Port, request_port
-from ..net.ub import UbListener
 from ..onem2m.primitives import Request, Response
-from ..peer_quotas import DEFAULT_QUOTAS, PeerQuotas
-from ..release import DEFAULT_RELEASE, Release
 from ..store.store import Store
-from ..tls.endpoint import Endpoint
-from .bsf import Bsf
-from .enrolees import AssociationPolicy
 from .function import Function
 from .housekeeping import Housekeeping
-from .maf import DEFAULT_KC_LIFETIME, Maf
-from .mef import Mef
-from .ub import DEFAULT_LIFETIME as DEFAULT_KS_LIFETIME
-from .ub import DEFAULT_REQUESTS_PER_SECOND
+from .service import ALL_TRANSPORTS, Service
 
 PORT_ATTEMPTS = 10
-ALL_TRANSPORTS = (Transport.TLS, Transport.DTLS)
 
 _T = TypeVar("_T")
 
@@ -148,42 +130,22 @@ async def until_signalled() -> None:
     await stopped.wait()
 
 
-class Closable(Protocol):
-    """A client of another function, which a function keeps connections of."""
+class Announced(Protocol):
+    """What listens somewhere, for people."""
 
-    async def close(self) -> None:
-        """Close the kept connections."""
+    @property
+    def name(self) -> str:
+        """What it is: ``MAF maf.example.com``."""
 
-
-@dataclass(frozen=True, slots=True)
-class Service:
-    """One function to run.
-
-    Attributes:
-        name: What it is, for people: ``MAF maf.example.com``.
-        data: Its data directory; made when it is not there.
-        listen: Where it listens; services that name the same address and port share it by SNI.
-        make: Makes the function over its store.
-        transports: Over what to listen; services that share a port share these.
-        clients: Its clients of other functions, closed after it.
-        ub: For a BSF: where UEs meet it, over plain HTTP.
-        diameter: For a BSF: where NAFs meet it that speak Diameter, over TLS.
-    """
-
-    name: str
-    data: Path
-    listen: Address
-    make: Callable[[Store], Function]
-    transports: Sequence[Transport] = ALL_TRANSPORTS
-    clients: Sequence[Closable] = ()
-    ub: Address | None = None
-    diameter: Address | None = None
+    @property
+    def transports(self) -> Sequence[Transport]:
+        """Over what it is secured; empty for plain HTTP."""
 
 
 async def serve(
-    services: Iterable[Service],
+    services: Iterable[Service[Any]],
     *,
-    ready: Callable[[Service, Address], None],
+    ready: Callable[[Announced, Address], None],
     limits: Limits | None = None,
     metrics: Address | None = None,
     until: Callable[[], Awaitable[None]] = until_signalled,
@@ -206,7 +168,7 @@ async def serve(
     ports = _by_port(services)
     tcp_limits = fitted(limits, raise_open_files(), _tcp_ports(ports))
     async with contextlib.AsyncExitStack() as running:
-        bound: list[tuple[Service, Address]] = []
+        bound: list[tuple[Announced, Address]] = []
         for sharing in ports:
             for service in sharing:
                 for client in service.clients:
@@ -216,174 +178,35 @@ async def serve(
                 if service.data not in stores:
                     stores[service.data] = await Store.open(service.data)
                     running.push_async_callback(stores[service.data].close)
-            functions = [service.make(stores[service.data]) for service in sharing]
+            functions = [service.build(stores[service.data]) for service in sharing]
             first, *more = stores.values()
             server = Server(first, functions, more_stores=more, limits=limits, tcp_limits=tcp_limits)
             await running.enter_async_context(server)
             address = await server.start(sharing[0].listen, sharing[0].transports)
             bound += [(service, address) for service in sharing]
             for service, function in zip(sharing, functions, strict=True):
-                for extra, port, wanted in _bsf_ports(service, function, tcp_limits):
-                    running.push_async_callback(port.stop)
-                    bound.append((extra, await port.start(wanted)))
+                for further in service.ports(function, tcp_limits):
+                    running.push_async_callback(further.port.stop)
+                    bound.append((further, await further.port.start(further.listen)))
         if metrics is not None:
             start_http_server(metrics.port, metrics.host)
-        for service, address in bound:
-            ready(service, address)
+        for listening, address in bound:
+            ready(listening, address)
         await until()
 
 
-def _bsf_ports(
-    service: Service, function: Function, limits: Limits
-) -> Iterator[tuple[Service, UbListener | Port, Address]]:
-    """The further ports of a BSF: how each is named, the port, and where it listens."""
-    if not isinstance(function, Bsf):
-        return
-    if service.ub is not None:
-        over_http = replace(service, name=f"{service.name}, Ub,", transports=())
-        yield over_http, UbListener(function.ub.handle, limits=limits), service.ub
-    if service.diameter is not None:
-        # Diameter's dictionary takes long to load: only who speaks Diameter waits for it.
-        from ..net.diameter import diameter_port  # noqa: PLC0415
-        from .zn_diameter import ZnDiameter  # noqa: PLC0415
-
-        authorities = Authorities({function.fqdn: function.acceptor}, default=function.acceptor)
-        port = diameter_port(authorities, partial(ZnDiameter, function), limits)
-        over_tls = replace(service, name=f"{service.name}, Diameter,", transports=(Transport.TLS,))
-        yield over_tls, port, service.diameter
-
-
-def _by_port(services: Iterable[Service]) -> list[list[Service]]:
+def _by_port(services: Iterable[Service[Any]]) -> list[list[Service[Any]]]:
     """Services by the port that they share; port 0 is another one each time."""
-    sharing: dict[object, list[Service]] = {}
+    sharing: dict[object, list[Service[Any]]] = {}
     for service in services:
         key = service.listen if service.listen.port else object()
         sharing.setdefault(key, []).append(service)
     return list(sharing.values())
 
 
-def _tcp_ports(ports: Iterable[list[Service]]) -> int:
-    """How many of the ports are TCP ports, those of a BSF for UEs and for Diameter included."""
+def _tcp_ports(ports: Iterable[list[Service[Any]]]) -> int:
+    """How many of the ports are TCP ports, further ones of a function included."""
     return sum(
-        (Transport.TLS in sharing[0].transports)
-        + sum((service.ub is not None) + (service.diameter is not None) for service in sharing)
+        (Transport.TLS in sharing[0].transports) + sum(service.further_tcp_ports for service in sharing)
         for sharing in ports
     )
-
-
-def maf_service(
-    fqdn: Fqdn,
-    data: Path,
-    listen: Address,
-    *,
-    kc_lifetime: timedelta = DEFAULT_KC_LIFETIME,
-    mefs: Sequence[MefClient] = (),
-    bsfs: Sequence[BsfClient] = (),
-    policy: AssociationPolicy | None = None,
-    remembered: timedelta = REMEMBERED,
-    quotas: PeerQuotas = DEFAULT_QUOTAS,
-    endpoint: Endpoint | None = None,
-    transports: Sequence[Transport] = ALL_TRANSPORTS,
-) -> Service:
-    """A MAF to run.
-
-    Args:
-        fqdn: The MAF-ID.
-        data: The data directory.
-        listen: Where to listen.
-        kc_lifetime: How long Kc may be used.
-        mefs: The MAF's clients of the MEFs that may provide its clients' Master Credentials.
-        bsfs: The MAF's clients of the BSFs that may provide them: the MEFs of the GBA-based framework.
-        policy: Whom the clients that these MEFs provide may have keys for.
-        remembered: How long what an MEF or a BSF said of a client counts, before it is asked again.
-        quotas: What one client may have and do; what its port counts is in the limits of ``serve``.
-        endpoint: The (D)TLS configuration, for clients with certificates; by default pre-shared keys only.
-        transports: Over what to listen.
-    """
-    fetches = {client.mef: client.fetch_km for client in mefs}
-    policy = policy or AssociationPolicy()
-    by_gba = bootstrap_gba.accept_at_maf(
-        {client.bsf: client.fetch for client in bsfs}, policy.targets, remembered=remembered
-    )
-
-    def make(store: Store) -> Function:
-        return Maf(
-            store,
-            fqdn,
-            kc_lifetime=kc_lifetime,
-            mefs=fetches,
-            policy=policy,
-            remembered=remembered,
-            elsewhere=by_gba,
-            quotas=quotas,
-            endpoint=endpoint,
-        )
-
-    return Service(f"MAF {fqdn}", data, listen, make, transports, (*mefs, *bsfs))
-
-
-def mef_service(
-    fqdn: Fqdn,
-    data: Path,
-    listen: Address,
-    *,
-    endpoint: Endpoint | None = None,
-    release: Release = DEFAULT_RELEASE,
-    enrolment_expiry: timedelta = DEFAULT_ENROLMENT_EXPIRY,
-    quotas: PeerQuotas = DEFAULT_QUOTAS,
-    transports: Sequence[Transport] = ALL_TRANSPORTS,
-) -> Service:
-    """An MEF to run.
-
-    Args:
-        fqdn: The MEF-ID.
-        data: The data directory.
-        listen: Where to listen.
-        endpoint: The (D)TLS configuration, for clients with certificates; by default pre-shared keys only.
-        release: By which release keys are derived for Enrolees with certificates.
-        enrolment_expiry: How long they may use Ke.
-        quotas: What one client may have and do.
-        transports: Over what to listen.
-    """
-
-    def make(store: Store) -> Function:
-        return Mef(
-            store,
-            fqdn,
-            enrolment_expiry=enrolment_expiry,
-            endpoint=endpoint,
-            release=release,
-            quotas=quotas,
-        )
-
-    return Service(f"MEF {fqdn}", data, listen, make, transports)
-
-
-def bsf_service(
-    fqdn: Fqdn,
-    data: Path,
-    zn: Address,
-    ub: Address,
-    *,
-    diameter: Address | None = None,
-    lifetime: timedelta = DEFAULT_KS_LIFETIME,
-    requests_per_second: float = DEFAULT_REQUESTS_PER_SECOND,
-    transports: Sequence[Transport] = ALL_TRANSPORTS,
-) -> Service:
-    """A BSF to run.
-
-    Args:
-        fqdn: The BSF's FQDN.
-        data: The data directory.
-        zn: Where to listen for NAFs.
-        ub: Where to listen for UEs, over plain HTTP.
-        diameter: Where to listen for NAFs that speak Diameter, over TLS; None for nowhere.
-        lifetime: How long a bootstrapping lives at most.
-        requests_per_second: How often one address may ask on Ub; see ``Ub``.
-        transports: Over what to listen for NAFs.
-    """
-
-    def make(store: Store) -> Function:
-        return Bsf(store, fqdn, lifetime=lifetime, requests_per_second=requests_per_second)
-
-    return Service(f"BSF {fqdn}", data, zn, make, transports, ub=ub, diameter=diameter)

@@ -13,6 +13,7 @@ from ...clients.bsf import BsfClient, NafClient
 from ...clients.card import SoftwareCard
 from ...clients.maf import MafClient
 from ...clients.ue import NafChoice, Ue, suite_over
+from ...configuration.suite_names import parse_suite
 from ...errors import ConfigurationError
 from ...frameworks import saef_gba, saef_psk
 from ...frameworks.steps import How
@@ -21,7 +22,7 @@ from ...identifiers import EntityId, Fqdn, KeyIdentifier
 from ...net.address import Transport
 from ...net.limits import Limits
 from ...net.link import Link
-from ...tls.suites import PSK_SUITES, Suite
+from ...tls.suites import Suite
 from ..common import KEY_FORMAT, parsed, read_key
 from .credentials import Aim, Being, Parts
 from .grouping import OptionGroup
@@ -29,19 +30,6 @@ from .mefs import MefAddress
 
 BsfAddress = MefAddress
 """``FQDN=HOST:PORT``; a BSF is the MEF of the GBA-based framework (8.3.2.3)."""
-
-
-def parse_suite(text: str) -> Suite:
-    """A cipher suite for pre-shared keys, by its IANA name or its OpenSSL name.
-
-    Raises:
-        ConfigurationError: It is none.
-    """
-    for suite in PSK_SUITES:
-        if text in {suite.name, suite.openssl_name}:
-            return suite
-    names = ", ".join(suite.openssl_name for suite in PSK_SUITES)
-    raise ConfigurationError(f"{text[:60]!r} is not a cipher suite for pre-shared keys: {names}")
 
 
 CardOption = Annotated[

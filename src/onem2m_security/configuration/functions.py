@@ -1,0 +1,164 @@
+"""``[[maf]]``, ``[[mef]]``, ``[[bsf]]``: what is served."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Discriminator, Field, Tag
+
+from ..certificates.associations import load_associations
+from ..certificates.crl import CrlSource
+from ..certificates.local import LocalCertificate
+from ..certificates.trust import Trust
+from ..errors import ConfigurationError
+from ..frameworks import bootstrap_certificate, saef_certificate
+from ..frameworks.instructions import DEFAULT_ENROLMENT_EXPIRY
+from ..frameworks.resolvers import REMEMBERED
+from ..net.address import Transport
+from ..release import DEFAULT_RELEASE
+from ..servers.maf import DEFAULT_KC_LIFETIME
+from ..servers.ub import DEFAULT_LIFETIME, DEFAULT_REQUESTS_PER_SECOND
+from ..tls.endpoint import Endpoint
+from .peers import MefPeerSettings
+from .values import (
+    AddressSetting,
+    DurationSetting,
+    FileSetting,
+    FqdnSetting,
+    ReleaseSetting,
+    RuleSetting,
+    Table,
+)
+
+
+class FunctionSettings(Table):
+    """What every function has.
+
+    Attributes:
+        fqdn: Its FQDN.
+        data: Its data directory; default: that under ``[store]``.
+        transports: ``tls``, ``dtls`` or both.
+        certificate: Its certificate, then its issuers, PEM; it accepts clients with certificates then too.
+        private_key: Its private signing key, PEM or DER; mode 0600.
+        associations: Whose certificates it accepts: TOML, ``[[association]]``.
+        crl: A CRL, or a directory of them; read again when they change.
+        require_crl: Refuse a certificate for which there is no valid CRL.
+    """
+
+    fqdn: FqdnSetting
+    data: FileSetting
+    transports: Annotated[tuple[Transport, ...], Field(min_length=1)] = (Transport.TLS, Transport.DTLS)
+    certificate: FileSetting | None = None
+    private_key: FileSetting | None = None
+    associations: FileSetting | None = None
+    crl: FileSetting | None = None
+    require_crl: bool = False
+
+    def own_certificate(self, here: Path) -> LocalCertificate | None:
+        """Its certificate; None when it has none.
+
+        Raises:
+            ConfigurationError: Only a part of what certificates take is given, or a file cannot be read.
+            CredentialError: They cannot be used.
+        """
+        parts = (self.certificate, self.private_key, self.associations)
+        if parts == (None, None, None) and self.crl is None and not self.require_crl:
+            return None
+        if self.certificate is None or self.private_key is None or self.associations is None:
+            raise ConfigurationError(
+                f"{self.fqdn}: certificates take certificate, private-key and associations, all three"
+            )
+        return LocalCertificate.load(here / self.certificate, here / self.private_key)
+
+    def trust(self, here: Path) -> Trust:
+        """Whose certificates it accepts.
+
+        Raises:
+            ConfigurationError: A file cannot be used.
+        """
+        configurations = () if self.associations is None else load_associations(here / self.associations)
+        crls = None if self.crl is None else CrlSource(here / self.crl)
+        return Trust(configurations, crls=crls, require_crl=self.require_crl)
+
+    def endpoint(self, here: Path) -> Endpoint | None:
+        """Its (D)TLS configuration for clients with certificates; None when it has no certificate.
+
+        Raises:
+            ConfigurationError: As for ``own_certificate`` and ``trust``.
+            CredentialError: Its certificate cannot be used.
+        """
+        certificate = self.own_certificate(here)
+        if certificate is None:
+            return None
+        return saef_certificate.accept(certificate, self.trust(here))
+
+
+def _name_or_table(value: object) -> str:
+    return "as table" if isinstance(value, dict | MefPeerSettings) else "as name"
+
+
+MefSetting = Annotated[
+    Annotated[FqdnSetting, Tag("as name")] | Annotated[MefPeerSettings, Tag("as table")],
+    Discriminator(_name_or_table),
+]
+
+
+class MafSettings(FunctionSettings):
+    """``[maf]``, or ``[[maf]]`` for several: M2M Authentication Functions.
+
+    Attributes:
+        listen: Where it listens; functions that name the same address and port share it by SNI.
+        kc_lifetime: How long Kc may be used.
+        mefs: MEFs that it asks for the Master Credentials of its Enrolees, by FQDN: they are peers.
+        bsfs: BSFs that it asks for those of their subscribers, by FQDN: they are peers.
+        enrolee_targets: ``IDB`` or ``ENROLEE=IDB``: whom clients of these may have keys for.
+        remember: How long what these said of a client counts, before they are asked again.
+    """
+
+    listen: AddressSetting
+    kc_lifetime: DurationSetting = DEFAULT_KC_LIFETIME
+    mefs: tuple[MefSetting, ...] = ()
+    bsfs: tuple[FqdnSetting, ...] = ()
+    enrolee_targets: tuple[RuleSetting, ...] = ()
+    remember: DurationSetting = REMEMBERED
+
+
+class MefSettings(FunctionSettings):
+    """``[mef]``, or ``[[mef]]`` for several: M2M Enrolment Functions.
+
+    Attributes:
+        listen: Where it listens; functions that name the same address and port share it by SNI.
+        enrolment_expiry: How long Ke may be used by an Enrolee whose instructions do not say it.
+        release: By which release keys are derived for Enrolees with certificates: ``"1"`` or ``"3"``.
+    """
+
+    listen: AddressSetting
+    enrolment_expiry: DurationSetting = DEFAULT_ENROLMENT_EXPIRY
+    release: ReleaseSetting = DEFAULT_RELEASE
+
+    def endpoint(self, here: Path) -> Endpoint | None:
+        """The same for an MEF, which must know who each of its clients is."""
+        certificate = self.own_certificate(here)
+        if certificate is None:
+            return None
+        return bootstrap_certificate.accept(certificate, replace(self.trust(here), release=self.release))
+
+
+class BsfSettings(FunctionSettings):
+    """``[bsf]``, or ``[[bsf]]`` for several: Bootstrapping Server Functions of GBA.
+
+    Attributes:
+        listen_ub: Where UEs bootstrap, over plain HTTP.
+        listen_zn: Where NAFs ask for keys.
+        listen_diameter: Where NAFs ask that speak Diameter (TS 29.109), over TLS.
+        lifetime: How long a bootstrapping lives at most.
+        ub_rate: Requests a second on Ub from one address (of IPv6: one /64); ten times as many at once.
+    """
+
+    listen_ub: AddressSetting
+    listen_zn: AddressSetting
+    listen_diameter: AddressSetting | None = None
+    lifetime: DurationSetting = DEFAULT_LIFETIME
+    ub_rate: Annotated[float, Field(ge=0.1)] = DEFAULT_REQUESTS_PER_SECOND

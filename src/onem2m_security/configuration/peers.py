@@ -1,0 +1,63 @@
+"""``[peers."IDENTITY"]``: where a peer is, how we prove ourselves to it, and what it must prove (8.1)."""
+
+from __future__ import annotations
+
+from ..net.address import Transport
+from ..release import DEFAULT_RELEASE
+from .prove import AskingKey, ProveSetting
+from .trust import TrustSetting
+from .values import (
+    AddressSetting,
+    FileSetting,
+    FqdnSetting,
+    KeyIdSetting,
+    ReleaseSetting,
+    Table,
+)
+
+
+class PeerSettings(Table):
+    """``[peers."IDENTITY"]``: a peer by its identity: a CSE-ID or AE-ID, or the FQDN of a MAF, MEF or BSF.
+
+    Attributes:
+        address: Where it listens; for a BSF to whom we prove ourselves by a card, where it listens for UEs.
+        transport: ``tls`` or ``dtls``.
+        diameter: Ask it, a BSF, over Diameter (TS 29.109), with TLS.
+        release: Whose messages and identifiers to use with it: ``"1"`` or ``"3"``.
+        server_name: SNI host name to send to it; default: its own.
+        prove: How we prove ourselves to it.
+        trust: What its certificate must prove.
+    """
+
+    address: AddressSetting
+    transport: Transport = Transport.TLS
+    diameter: bool = False
+    release: ReleaseSetting = DEFAULT_RELEASE
+    server_name: FqdnSetting | None = None
+    prove: ProveSetting
+    trust: TrustSetting | None = None
+
+
+class MefPeerSettings(Table):
+    """``[[maf.mefs]]``: an MEF, in the place where it is named, for one MAF.
+
+    Attributes:
+        fqdn: The MEF-ID.
+        address: Where it listens.
+        key_id: Identifier of the key that the MAF shares with it.
+        key_file: The file that holds the key.
+        transport: ``tls`` or ``dtls``.
+    """
+
+    fqdn: FqdnSetting
+    address: AddressSetting
+    key_id: KeyIdSetting
+    key_file: FileSetting
+    transport: Transport = Transport.TLS
+
+    def peer(self) -> PeerSettings:
+        """The same as a peer."""
+        proof = AskingKey.model_construct(key_id=self.key_id, key_file=self.key_file)
+        return PeerSettings.model_construct(
+            address=self.address, transport=self.transport, prove=proof, trust=None
+        )

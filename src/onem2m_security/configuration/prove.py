@@ -1,0 +1,367 @@
+"""``prove``: how we prove ourselves to a peer, one member for each kind of credential.
+
+A framework is a member here and no branch elsewhere: each gives the ``How`` of its framework.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Discriminator, Tag
+
+from ..certificates.local import LocalCertificate
+from ..clients.card import SoftwareCard
+from ..clients.enrolee import Enrolee
+from ..clients.maf import MafClient
+from ..clients.ue import NafChoice, Ue, suite_over
+from ..credentials import Framework
+from ..errors import ConfigurationError
+from ..frameworks import (
+    bootstrap_psk,
+    maf_handshake,
+    mef_handshake,
+    saef_certificate,
+    saef_gba,
+    saef_psk,
+)
+from ..frameworks.steps import How, Initiator
+from ..gba.keys import KeyChoice
+from ..identifiers import EntityId
+from ..store.store import Store
+from .key_files import read_key
+from .meeting import Meeting, Role
+from .values import (
+    FileSetting,
+    FqdnSetting,
+    KeyIdSetting,
+    KmIdSetting,
+    SuiteSetting,
+    Table,
+    member_by_keys,
+)
+
+
+class Proving(Table):
+    """What all proofs have."""
+
+    async def how(self, meeting: Meeting) -> How:
+        """How we prove ourselves to this peer; what must be closed afterwards is in ``meeting.closing``.
+
+        Raises:
+            ConfigurationError: A file cannot be used, or the proof does not fit the peer.
+            SecurityFrameworkError: As the framework says.
+        """
+        raise NotImplementedError
+
+    def check(self, here: Path) -> None:
+        """Read the files that it names.
+
+        Raises:
+            ConfigurationError: A file cannot be used.
+            CredentialError: What is in it cannot be used.
+        """
+
+
+class OwnProof(Proving):
+    """A proof that lies ready in files: nobody else need be met first."""
+
+    def initiate(self, meeting: Meeting) -> Initiator:
+        """How we begin a handshake with this peer.
+
+        Raises:
+            ConfigurationError: A file cannot be used, or the proof does not fit the peer.
+            CredentialError: The credential cannot be used.
+        """
+        raise NotImplementedError
+
+    async def how(self, meeting: Meeting) -> How:
+        """The same, as every proof has it."""
+        return self.initiate(meeting)
+
+
+class ProvisionedKey(OwnProof):
+    """A Provisioned Secure Connection Key, for Entity B (8.2.2.1).
+
+    Attributes:
+        kpsa_id: Its identifier, relative@issuer-FQDN.
+        kpsa_file: The file that holds it.
+    """
+
+    kpsa_id: KeyIdSetting
+    kpsa_file: FileSetting
+
+    def check(self, here: Path) -> None:
+        """Read the key."""
+        read_key(str(here / self.kpsa_file))
+
+    def initiate(self, meeting: Meeting) -> Initiator:
+        """Show KpsaId, prove Kpsa."""
+        if meeting.role is not Role.ENTITY_B:
+            raise meeting.cannot("kpsa-id is for an Entity B")
+        key = saef_psk.credential(
+            self.kpsa_id, read_key(str(meeting.here / self.kpsa_file)), peer=meeting.peer
+        )
+        return saef_psk.initiate(meeting.local, meeting.peer, key, server_name=meeting.server_name)
+
+
+class MasterCredential(OwnProof):
+    """A Master Credential, for a MAF (8.8.2.2).
+
+    Attributes:
+        km_id: Its identifier, relative@MAF-FQDN.
+        km_file: The file that holds it.
+    """
+
+    km_id: KmIdSetting
+    km_file: FileSetting
+
+    def check(self, here: Path) -> None:
+        """Read the key."""
+        read_key(str(here / self.km_file))
+
+    def initiate(self, meeting: Meeting) -> Initiator:
+        """Show KmId, prove Km."""
+        if meeting.role is not Role.MAF:
+            raise meeting.cannot("km-id is for a MAF")
+        km = maf_handshake.credential(self.km_id, read_key(str(meeting.here / self.km_file)))
+        return maf_handshake.initiate(meeting.local, meeting.fqdn, km)
+
+
+class EnroleeKey(OwnProof):
+    """A Pre-Provisioned Symmetric Enrolee Key, for an MEF (8.3.2.1).
+
+    Attributes:
+        kpm_id: Its identifier, relative@MEF-FQDN.
+        kpm_file: The file that holds it.
+    """
+
+    kpm_id: KeyIdSetting
+    kpm_file: FileSetting
+
+    def check(self, here: Path) -> None:
+        """Read the key."""
+        read_key(str(here / self.kpm_file))
+
+    def initiate(self, meeting: Meeting) -> Initiator:
+        """Show KpmId, prove Kpm."""
+        if meeting.role is not Role.MEF:
+            raise meeting.cannot("kpm-id is for an MEF")
+        kpm = bootstrap_psk.credential(
+            self.kpm_id, read_key(str(meeting.here / self.kpm_file)), enrolee=meeting.local
+        )
+        return bootstrap_psk.initiate(meeting.local, meeting.fqdn, kpm)
+
+
+class AskingKey(OwnProof):
+    """The key by which an Enrolment Target asks its MEF, or a NAF its BSF.
+
+    Attributes:
+        key_id: Its identifier, relative@FQDN of that MEF or BSF.
+        key_file: The file that holds it.
+    """
+
+    key_id: KeyIdSetting
+    key_file: FileSetting
+
+    def check(self, here: Path) -> None:
+        """Read the key."""
+        read_key(str(here / self.key_file))
+
+    def initiate(self, meeting: Meeting) -> Initiator:
+        """Show its identifier, prove the key."""
+        key = read_key(str(meeting.here / self.key_file))
+        if meeting.role is Role.MEF:
+            at_mef = mef_handshake.credential(self.key_id, key)
+            return mef_handshake.initiate(meeting.local, meeting.fqdn, at_mef)
+        if meeting.role is Role.BSF:
+            at_bsf = saef_psk.credential(self.key_id, key)
+            return saef_gba.initiate_zn(meeting.local, meeting.fqdn, at_bsf)
+        raise meeting.cannot("key-id is for an MEF or a BSF")
+
+
+_CERTIFICATE_FRAMEWORKS = {Role.MAF: Framework.MAF_HANDSHAKE, Role.MEF: Framework.BOOTSTRAP_CERTIFICATE}
+
+
+class Certificate(OwnProof):
+    """A certificate, for any peer whose own certificate ``trust`` describes (8.2.2.2, 8.3.2.2, 8.8.2.2).
+
+    Attributes:
+        certificate: Our certificate, then its issuers, PEM; Release 1 peers need the root too.
+        private_key: Our private signing key, PEM or DER; mode 0600.
+    """
+
+    certificate: FileSetting
+    private_key: FileSetting
+
+    def check(self, here: Path) -> None:
+        """Load the certificate and its key."""
+        self.load(here)
+
+    def load(self, here: Path) -> LocalCertificate:
+        """Our certificate, chain and key.
+
+        Raises:
+            ConfigurationError: A file cannot be read.
+            CredentialError: They cannot be used.
+        """
+        return LocalCertificate.load(here / self.certificate, here / self.private_key)
+
+    def initiate(self, meeting: Meeting) -> Initiator:
+        """Show our certificate, accept the one that ``trust`` describes."""
+        trust = meeting.trust
+        if trust is None:
+            raise ConfigurationError(
+                f"peer {meeting.peer}: certificates are mutual: say in trust what its own must prove"
+            )
+        is_function = meeting.role is not Role.ENTITY_B
+        return saef_certificate.initiate(
+            meeting.local,
+            self.load(meeting.here),
+            trust.trust(meeting.peer, meeting.here),
+            server_name=meeting.fqdn if is_function else meeting.server_name,
+            framework=_CERTIFICATE_FRAMEWORKS.get(meeting.role, Framework.SAEF_CERTIFICATE),
+            exports=meeting.role in _CERTIFICATE_FRAMEWORKS,
+        )
+
+
+class Card(Proving):
+    """A software card (USIM), for a BSF (TS 33.220).
+
+    Attributes:
+        card: The card (see ``m2msec usim make``).
+    """
+
+    card: FileSetting
+
+    def check(self, here: Path) -> None:
+        """Load the card."""
+        SoftwareCard.load(here / self.card)
+
+    async def how(self, meeting: Meeting) -> How:
+        """There is none: a UE meets its BSF over Ub, and others by what comes of it."""
+        raise meeting.cannot("a card is for a BSF; to others we prove ourselves by bsf = FQDN")
+
+    def ue(self, meeting: Meeting) -> Ue:
+        """The UE that bootstraps with this BSF.
+
+        Raises:
+            ConfigurationError: The card cannot be used.
+        """
+        return Ue(SoftwareCard.load(meeting.here / self.card), meeting.fqdn, meeting.link)
+
+
+class ByGba(Proving):
+    """A key of our bootstrapping with a BSF: for Entity B as a NAF, or Km for a MAF (8.2.3.2, 8.3.2.3).
+
+    Attributes:
+        bsf: The BSF, a peer to whom we prove ourselves by a card.
+        naf: The FQDN that Entity B has as a NAF; default: the domain name of an absolute CSE-ID.
+        naf_key: Which key; default: Ks_NAF, or Ks_ext_NAF of a card with GBA_U.
+        suite: The one cipher suite to offer; default: the mandatory one of the transport.
+        as_kpsa: Show B-TID as the KpsaId of a provisioned key (8.3.2.3).
+    """
+
+    bsf: FqdnSetting
+    naf: FqdnSetting | None = None
+    naf_key: KeyChoice | None = None
+    suite: SuiteSetting | None = None
+    as_kpsa: bool = False
+
+    async def how(self, meeting: Meeting) -> How:
+        """Bootstrap, then show B-TID and prove the key that comes of it."""
+        at_bsf = meeting.meet(EntityId(str(self.bsf)), Role.BSF)
+        if not isinstance(at_bsf.prove, Card):
+            raise ConfigurationError(f"peer {self.bsf}: GBA takes a card: prove = {{ card = FILE }}")
+        ue = at_bsf.prove.ue(at_bsf)
+        naf = NafChoice(
+            self.suite or suite_over(meeting.link.transport),
+            self.naf,
+            self.naf_key,
+            self.as_kpsa,
+            meeting.server_name,
+        )
+        if meeting.role is Role.MAF:
+            return ue.at_maf(meeting.local, meeting.fqdn, naf)
+        if meeting.role is Role.ENTITY_B:
+            return ue.initiator(meeting.local, meeting.peer, naf)
+        raise meeting.cannot("a key of GBA is for an Entity B or a MAF")
+
+
+class ByMaf(Proving):
+    """A Connection Key from a MAF, for Entity B (8.2.2.3).
+
+    Attributes:
+        maf: The MAF, a peer.
+    """
+
+    maf: FqdnSetting
+
+    async def how(self, meeting: Meeting) -> How:
+        """Get Kc from the MAF, then show KcId and prove Kc."""
+        if meeting.role is not Role.ENTITY_B:
+            raise meeting.cannot("a key from a MAF is for an Entity B")
+        at_maf = meeting.meet(EntityId(str(self.maf)), Role.MAF)
+        client = MafClient(self.maf, at_maf.link, await at_maf.how())
+        meeting.closing.push_async_callback(client.close)
+        return client.initiator(meeting.peer, release=meeting.release, server_name=meeting.server_name)
+
+
+class ByEnrolment(Proving):
+    """What came of our bootstrap with an MEF: Kpsa for Entity B, Km for a MAF (8.3.2).
+
+    Attributes:
+        enrolment: The MEF; what ``m2msec enrol`` got from it is in ``data`` under ``[store]``.
+    """
+
+    enrolment: FqdnSetting
+
+    async def how(self, meeting: Meeting) -> How:
+        """Show KeId, prove what is derived from Ke for this peer; Ke is renewed when that is due."""
+        if meeting.data is None:
+            raise ConfigurationError("an enrolment is kept in a store: give data under [store]")
+        store = await meeting.closing.enter_async_context(await Store.open(meeting.data, existing=True))
+        enrolee = await Enrolee.load(store, limits=meeting.link.limits)
+        if enrolee.mef != self.enrolment:
+            raise ConfigurationError(
+                f"peer {meeting.peer}: the enrolment in {meeting.data} is with {enrolee.mef}, "
+                f"not with {self.enrolment}: enrol there first (m2msec enrol)"
+            )
+        if meeting.role is Role.MAF:
+            return enrolee.at_maf(meeting.fqdn, meeting.link)
+        if meeting.role is Role.ENTITY_B:
+            return enrolee.initiator(meeting.peer, server_name=meeting.server_name)
+        raise meeting.cannot("an enrolment is for an Entity B or a MAF")
+
+
+PROOFS: dict[str, type[Table]] = {
+    "as kpsa": ProvisionedKey,
+    "as km": MasterCredential,
+    "as kpm": EnroleeKey,
+    "as key": AskingKey,
+    "as certificate": Certificate,
+    "as card": Card,
+    "as gba": ByGba,
+    "as maf": ByMaf,
+    "as enrolment": ByEnrolment,
+}
+"""The members by their tag; no key of a file looks like a tag."""
+
+ProveSetting = Annotated[
+    Annotated[ProvisionedKey, Tag("as kpsa")]
+    | Annotated[MasterCredential, Tag("as km")]
+    | Annotated[EnroleeKey, Tag("as kpm")]
+    | Annotated[AskingKey, Tag("as key")]
+    | Annotated[Certificate, Tag("as certificate")]
+    | Annotated[Card, Tag("as card")]
+    | Annotated[ByGba, Tag("as gba")]
+    | Annotated[ByMaf, Tag("as maf")]
+    | Annotated[ByEnrolment, Tag("as enrolment")],
+    Discriminator(
+        member_by_keys(PROOFS),
+        custom_error_type="prove",
+        custom_error_message="say by what we prove ourselves: kpsa-id and kpsa-file; km-id and km-file; "
+        "kpm-id and kpm-file; key-id and key-file; certificate and private-key; card; or through another "
+        "peer: maf, enrolment or bsf",
+    ),
+]

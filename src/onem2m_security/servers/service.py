@@ -1,0 +1,228 @@
+"""What it takes to run a MAF, an MEF or a BSF, as one frozen value: by flags or by a file it is the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import KW_ONLY, dataclass, field
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import ClassVar, Generic, Protocol, TypeVar
+
+from ..clients.bsf import BsfClient
+from ..clients.mef import MefClient
+from ..frameworks import bootstrap_gba
+from ..frameworks.instructions import DEFAULT_ENROLMENT_EXPIRY
+from ..frameworks.resolvers import REMEMBERED
+from ..frameworks.steps import Authorities
+from ..identifiers import Fqdn
+from ..net.address import Address, Transport
+from ..net.limits import Limits
+from ..net.ports import Port
+from ..net.ub import UbListener
+from ..peer_quotas import DEFAULT_QUOTAS, PeerQuotas
+from ..release import DEFAULT_RELEASE, Release
+from ..store.store import Store
+from ..tls.endpoint import Endpoint
+from .bsf import Bsf
+from .enrolees import AssociationPolicy
+from .function import Function
+from .maf import DEFAULT_KC_LIFETIME, Maf
+from .mef import Mef
+from .ub import DEFAULT_LIFETIME as DEFAULT_KS_LIFETIME
+from .ub import DEFAULT_REQUESTS_PER_SECOND
+
+ALL_TRANSPORTS = (Transport.TLS, Transport.DTLS)
+
+_F = TypeVar("_F", bound=Function)
+
+
+class Closable(Protocol):
+    """A client of another function, which a function keeps connections of."""
+
+    async def close(self) -> None:
+        """Close the kept connections."""
+
+
+@dataclass(frozen=True, slots=True)
+class FurtherPort:
+    """A port of a function beside the one for its clients' requests.
+
+    Attributes:
+        name: What it is, for people: ``BSF bsf.example.com, Ub,``.
+        transports: Over what it is secured; empty for plain HTTP.
+        port: The port, not started yet.
+        listen: Where it will listen.
+    """
+
+    name: str
+    transports: Sequence[Transport]
+    port: UbListener | Port
+    listen: Address
+
+
+@dataclass(frozen=True)
+class Service(Generic[_F]):
+    """One function to run.
+
+    Attributes:
+        fqdn: Its identity.
+        data: Its data directory; made when it is not there.
+        listen: Where it listens; services that name the same address and port share it by SNI.
+        transports: Over what to listen; services that share a port share these.
+        endpoint: Its (D)TLS configuration, for clients with certificates; None for pre-shared keys only.
+        quotas: What one client may have and do; what a port counts is in the limits of ``serve``.
+    """
+
+    kind: ClassVar[str] = "function"
+
+    fqdn: Fqdn
+    data: Path
+    listen: Address
+    _: KW_ONLY
+    transports: Sequence[Transport] = ALL_TRANSPORTS
+    endpoint: Endpoint | None = None
+    quotas: PeerQuotas = DEFAULT_QUOTAS
+
+    @property
+    def name(self) -> str:
+        """What it is, for people: ``MAF maf.example.com``."""
+        return f"{self.kind} {self.fqdn}"
+
+    @property
+    def clients(self) -> Sequence[Closable]:
+        """Its clients of other functions, closed after it."""
+        return ()
+
+    @property
+    def further_tcp_ports(self) -> int:
+        """How many TCP ports there are beside the one for requests."""
+        return 0
+
+    def build(self, store: Store) -> _F:
+        """The function over its store."""
+        raise NotImplementedError
+
+    def ports(self, function: _F, limits: Limits) -> Iterator[FurtherPort]:
+        """The ports of the function that ``build`` made beside the one for requests."""
+        del function, limits
+        yield from ()
+
+
+@dataclass(frozen=True)
+class MafService(Service[Maf]):
+    """A MAF to run.
+
+    Attributes:
+        kc_lifetime: How long Kc may be used.
+        mefs: The MAF's clients of the MEFs that may provide its clients' Master Credentials.
+        bsfs: The MAF's clients of the BSFs that may provide them: the MEFs of the GBA-based framework.
+        policy: Whom the clients that these provide may have keys for.
+        remembered: How long what an MEF or a BSF said of a client counts, before it is asked again.
+    """
+
+    kind: ClassVar[str] = "MAF"
+
+    kc_lifetime: timedelta = DEFAULT_KC_LIFETIME
+    mefs: Sequence[MefClient] = ()
+    bsfs: Sequence[BsfClient] = ()
+    policy: AssociationPolicy = field(default_factory=AssociationPolicy)
+    remembered: timedelta = REMEMBERED
+
+    @property
+    def clients(self) -> Sequence[Closable]:
+        """Those of its MEFs and BSFs."""
+        return (*self.mefs, *self.bsfs)
+
+    def build(self, store: Store) -> Maf:
+        """The MAF over its store."""
+        by_gba = bootstrap_gba.accept_at_maf(
+            {client.bsf: client.fetch for client in self.bsfs},
+            self.policy.targets,
+            remembered=self.remembered,
+        )
+        return Maf(
+            store,
+            self.fqdn,
+            kc_lifetime=self.kc_lifetime,
+            mefs={client.mef: client.fetch_km for client in self.mefs},
+            policy=self.policy,
+            remembered=self.remembered,
+            elsewhere=by_gba,
+            quotas=self.quotas,
+            endpoint=self.endpoint,
+        )
+
+
+@dataclass(frozen=True)
+class MefService(Service[Mef]):
+    """An MEF to run.
+
+    Attributes:
+        enrolment_expiry: How long Ke may be used by an Enrolee whose instructions do not say it.
+        release: By which release keys are derived for Enrolees with certificates.
+    """
+
+    kind: ClassVar[str] = "MEF"
+
+    enrolment_expiry: timedelta = DEFAULT_ENROLMENT_EXPIRY
+    release: Release = DEFAULT_RELEASE
+
+    def build(self, store: Store) -> Mef:
+        """The MEF over its store."""
+        return Mef(
+            store,
+            self.fqdn,
+            enrolment_expiry=self.enrolment_expiry,
+            endpoint=self.endpoint,
+            release=self.release,
+            quotas=self.quotas,
+        )
+
+
+@dataclass(frozen=True)
+class BsfService(Service[Bsf]):
+    """A BSF to run; ``listen`` is where NAFs ask, in our own form of Zn.
+
+    Attributes:
+        listen_ub: Where UEs bootstrap, over plain HTTP.
+        listen_diameter: Where NAFs ask that speak Diameter (TS 29.109), over TLS; None for nowhere.
+        lifetime: How long a bootstrapping lives at most.
+        requests_per_second: How often one address may ask on Ub; see ``Ub``.
+    """
+
+    kind: ClassVar[str] = "BSF"
+
+    listen_ub: Address
+    listen_diameter: Address | None = None
+    lifetime: timedelta = DEFAULT_KS_LIFETIME
+    requests_per_second: float = DEFAULT_REQUESTS_PER_SECOND
+
+    @property
+    def further_tcp_ports(self) -> int:
+        """Ub's, and Diameter's if there is one."""
+        return 1 + (self.listen_diameter is not None)
+
+    def build(self, store: Store) -> Bsf:
+        """The BSF over its store."""
+        return Bsf(
+            store,
+            self.fqdn,
+            lifetime=self.lifetime,
+            requests_per_second=self.requests_per_second,
+            endpoint=self.endpoint,
+        )
+
+    def ports(self, function: Bsf, limits: Limits) -> Iterator[FurtherPort]:
+        """Ub, and Diameter if it is wanted."""
+        yield FurtherPort(
+            f"{self.name}, Ub,", (), UbListener(function.ub.handle, limits=limits), self.listen_ub
+        )
+        if self.listen_diameter is not None:
+            # Diameter's dictionary takes long to load: only who speaks Diameter waits for it.
+            from ..net.diameter import diameter_port  # noqa: PLC0415
+            from .zn_diameter import ZnDiameter  # noqa: PLC0415
+
+            authorities = Authorities({function.fqdn: function.acceptor}, default=function.acceptor)
+            port = diameter_port(authorities, partial(ZnDiameter, function), limits)
+            yield FurtherPort(f"{self.name}, Diameter,", (Transport.TLS,), port, self.listen_diameter)
