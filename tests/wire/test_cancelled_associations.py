@@ -39,7 +39,7 @@ class Moment:
         original = getattr(SecureConnection, step)
 
         def passed(connection, *arguments):
-            if connection._initiator is not None and connection._initiator.local == ID_A:
+            if connection._port is None and connection.session.owner.local == ID_A:
                 self.left -= 1
                 if self.left == 0:
                     self.came = self.task.cancel()  # it runs later, as with a cancellation from outside
