@@ -205,7 +205,10 @@ def update_key(connection: Connection, old: dict[str, Any], new: dict[str, Any])
     """Put the new row in the place of the one with exactly these columns; whether there was such a one."""
     unaltered = [_k[name].is_not_distinct_from(value) for name, value in old.items()]
     same = (_k.kind == old["kind"], _k.key_id == old["key_id"])
-    return connection.execute(update(key_records).where(*same, *unaltered).values(new)).rowcount > 0
+    if connection.execute(update(key_records).where(*same, *unaltered).values(new)).rowcount == 0:
+        return False
+    revocations.note_removed(connection, old["kind"])
+    return True
 
 
 def delete_descendants(connection: Connection, key_id: str, *, parents: Sequence[str]) -> None:
