@@ -22,7 +22,7 @@ WRITTEN = re.compile(r"Test unit written to (\S+)")
 
 
 def fuzz(name: str, seconds: int, seed: int) -> None:
-    """Run one target in this process until the time is over; ends the process. Seed 0 is another each time."""
+    """Run one target in this process until the time is over, and end it. Seed 0 is another each time."""
     import atheris
 
     with atheris.instrument_imports(include=["onem2m_security"]):
@@ -30,8 +30,8 @@ def fuzz(name: str, seconds: int, seed: int) -> None:
 
     corpus = CORPUS / name
     corpus.mkdir(parents=True, exist_ok=True)
-    for number, seed in enumerate(targets.SEEDS[name]):
-        (corpus / f"seed-{number}").write_bytes(seed)
+    for number, octets in enumerate(targets.SEEDS[name]):
+        (corpus / f"seed-{number}").write_bytes(octets)
     options = [f"-max_total_time={seconds}", f"-seed={seed}", f"-artifact_prefix={corpus}/"]
     options += ["-max_len=4096", "-timeout=10"]
     atheris.Setup([sys.argv[0], *options, str(corpus)], targets.TARGETS[name])
