@@ -245,6 +245,7 @@ PUBLIC_OCTETS = {
     "PresentedCertificate.der",
     "PskIdentityOffered.identity",
     "PskOffer.identity",
+    "Resolve.identity",
     "PublicKeyIdentifier.digest",
     "Step.message",
     "Subscriber.amf",
