@@ -4,6 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 FUZZ_SECONDS ?= 30
 FUZZ_SEED ?= 0
+FUZZ_RUNS ?= -1
 TESTS ?=
 SEED := $(or $(SEED),$(shell od -An -N3 -tu4 /dev/urandom | tr -d ' '))
 # As many tests at once as there are processors; a worker that is done takes over what another has left.
@@ -69,7 +70,7 @@ bench: .venv/installed-for-development  ## Measure against openssl s_server on t
 	for bench in benchmarks/bench_*.py; do $(BIN)/python -m benchmarks.$$(basename $$bench .py) || exit 1; done
 
 fuzz: .venv/installed-for-fuzzing  ## Fuzz every parser, guided by coverage, FUZZ_SECONDS each
-	$(BIN)/python tests/fuzz/run.py --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED)
+	$(BIN)/python tests/fuzz/run.py --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED) --runs $(FUZZ_RUNS)
 
 docs: .venv/installed-for-development  ## Build the manual into site/
 	$(BIN)/mkdocs build --strict

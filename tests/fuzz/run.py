@@ -1,6 +1,6 @@
 """Coverage-guided fuzzing of everything that reads octets from strangers; ``make fuzz`` runs it.
 
-    python tests/fuzz/run.py [--seconds N] [--seed N] [TARGET ...]
+    python tests/fuzz/run.py [--seconds N] [--seed N] [--runs N] [TARGET ...]
 
 Each target runs in a process of its own for so many seconds. What makes one fail is written to
 ``.fuzz/<target>/``, where the corpus is kept as well; give the file's octets to the target to see it again::
@@ -21,8 +21,8 @@ CORPUS = ROOT / ".fuzz"
 WRITTEN = re.compile(r"Test unit written to (\S+)")
 
 
-def fuzz(name: str, seconds: int, seed: int) -> None:
-    """Run one target in this process until the time is over, and end it. Seed 0 is another each time."""
+def fuzz(name: str, seconds: int, seed: int, runs: int) -> None:
+    """Run one target in this process until the time or the runs are over, and end it."""
     import atheris
 
     with atheris.instrument_imports(include=["onem2m_security"]):
@@ -33,20 +33,21 @@ def fuzz(name: str, seconds: int, seed: int) -> None:
     for number, octets in enumerate(targets.SEEDS[name]):
         (corpus / f"seed-{number}").write_bytes(octets)
     options = [f"-max_total_time={seconds}", f"-seed={seed}", f"-artifact_prefix={corpus}/"]
-    options += ["-max_len=4096", "-timeout=10"]
+    options += [f"-runs={runs}", "-max_len=4096", "-timeout=10"]
     atheris.Setup([sys.argv[0], *options, str(corpus)], targets.TARGETS[name])
     atheris.Fuzz()
 
 
 def main() -> int:
     if sys.argv[1:2] == ["--here"]:
-        fuzz(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+        fuzz(sys.argv[2], *map(int, sys.argv[3:]))
     import targets
 
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("names", nargs="*", metavar="TARGET", help=", ".join(targets.TARGETS))
     parser.add_argument("--seconds", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0, help="try the same octets each time; 0 for others")
+    parser.add_argument("--runs", type=int, default=-1, help="at most so many; -1 for no limit")
     parser.add_argument("--again", help="run this target once on the octets of the given file")
     options = parser.parse_args()
     if options.again:
@@ -54,7 +55,8 @@ def main() -> int:
         return 0
     failed = []
     for name in options.names or targets.TARGETS:
-        command = [sys.executable, __file__, "--here", name, str(options.seconds), str(options.seed)]
+        bounds = map(str, (options.seconds, options.seed, options.runs))
+        command = [sys.executable, __file__, "--here", name, *bounds]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         executed = [line for line in done.stderr.splitlines() if line.startswith("Done ")]
         print(f"{name}: {executed[-1] if executed else 'FAILED'}", flush=True)
