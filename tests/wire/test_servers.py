@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import socket
 
 import pytest
 
@@ -28,9 +31,20 @@ async def server(tmp_path):
         yield made
 
 
+def a_quiet_port() -> int:
+    """A port that is free, among those that the system gives to nobody by itself: no client takes it by chance."""
+    for port in range(20_000 + os.getpid() % 10_000, 32_000):
+        with contextlib.suppress(OSError), socket.socket() as tcp:
+            tcp.bind(("127.0.0.1", port))
+            with socket.socket(type=socket.SOCK_DGRAM) as udp:
+                udp.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
+
+
 async def test_a_named_port_whose_udp_half_is_taken_is_refused_and_its_tcp_half_is_free_again(server):
-    held = await hold_udp(0)
-    port = held.get_extra_info("sockname")[1]
+    port = a_quiet_port()
+    held = await hold_udp(port)
     with pytest.raises(ConfigurationError, match="cannot listen"):
         await server.start(Address("127.0.0.1", port))
     held.close()
@@ -47,10 +61,7 @@ async def test_port_0_gives_one_port_number_for_tcp_and_udp(server):
 
 
 async def test_functions_that_name_one_address_share_its_port_and_the_others_do_not(tmp_path):
-    free = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
-    shared = Address("127.0.0.1", free.sockets[0].getsockname()[1])
-    free.close()
-    await free.wait_closed()
+    shared = Address("127.0.0.1", a_quiet_port())
     anywhere = Address("127.0.0.1", 0)
     services = [
         MafService(Fqdn("maf.example.com"), tmp_path / "maf", shared),
