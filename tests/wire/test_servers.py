@@ -32,7 +32,7 @@ async def server(tmp_path):
 
 
 def a_quiet_port() -> int:
-    """A port that is free, among those that the system gives to nobody by itself: no client takes it by chance."""
+    """A free port among those that the system gives to nobody by itself: no client takes it by chance."""
     for port in range(20_000 + os.getpid() % 10_000, 32_000):
         with contextlib.suppress(OSError), socket.socket() as tcp:
             tcp.bind(("127.0.0.1", port))
