@@ -32,17 +32,27 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from onem2m_security import EntityId, Release
-from onem2m_security.certificates.authority import Authority, permitted_names
-from onem2m_security.certificates.configuration import AssociationConfiguration
-from onem2m_security.certificates.flavours import Flavour
-from onem2m_security.certificates.local import LocalCertificate
-from onem2m_security.certificates.verification import PeerVerifier
-from onem2m_security.errors import PeerRefusedError
-from onem2m_security.escertke.end_points import InitiatingEndPoint, PairwiseE2EKey, acceptor, initiator
-from onem2m_security.escertke.exchanges import TerminatingExchanges
-from onem2m_security.escertke.notifications import EscertkeNotifications, NotificationForm, establish
-from onem2m_security.onem2m.primitives import Operation, Request, Response, Rsc
+from onem2m_security import (
+    AssociationConfiguration,
+    Authority,
+    EntityId,
+    EscertkeNotifications,
+    Flavour,
+    InitiatingEndPoint,
+    LocalCertificate,
+    NotificationForm,
+    Operation,
+    PairwiseE2EKey,
+    PeerRefusedError,
+    PeerVerifier,
+    Release,
+    Request,
+    Response,
+    Rsc,
+    TerminatingExchanges,
+    escertke,
+    permitted_names,
+)
 
 SERVICE_PROVIDER = "sp.example"
 BODY_MAX_OCTETS = 64 * 1024
@@ -169,9 +179,11 @@ async def run(cse: str, originator_cse: str, form: NotificationForm) -> dict[str
     local, recognise = certificates(*ids)
     initiating_ae, administering_ae = (Ae(cse, name) for name in names)
     terminating = TerminatingAe(
-        TerminatingExchanges(acceptor(ids[1], certificate=local[1], verifier=recognise[0]))
+        TerminatingExchanges(escertke.acceptor(ids[1], certificate=local[1], verifier=recognise[0]))
     )
-    end_point = InitiatingEndPoint(initiator(ids[0], ids[1], certificate=local[0], verifier=recognise[1]))
+    end_point = InitiatingEndPoint(
+        escertke.initiator(ids[0], ids[1], certificate=local[0], verifier=recognise[1])
+    )
 
     async def notify(content: Mapping[str, Any]) -> Response:
         return await initiating_ae.request("POST", f"/{names[1]}", content)
@@ -180,7 +192,7 @@ async def run(cse: str, originator_cse: str, form: NotificationForm) -> dict[str
         await initiating_ae.register(names[0], rr=False, srv=["3"])
         await administering_ae.register(names[1], rr=True, srv=["3"], poa=[await terminating.start()])
         await _permit(administering_ae, names[1], initiator_name=names[0])
-        key = await establish(end_point, notify, form=form)
+        key = await escertke.establish(end_point, notify, form=form)
     finally:
         await initiating_ae.close()
         await administering_ae.close()

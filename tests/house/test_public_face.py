@@ -39,13 +39,13 @@ def imported_from(tree: ast.AST) -> Iterator[tuple[str, list[str]]]:
 
 
 def outsiders() -> Iterator[tuple[str, str]]:
-    """Programs that stand for a user's: those of the manual, and the peers that the tests run."""
+    """Programs that stand for a user's: of the manual, of the examples, and the peers that tests run."""
     for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
         for number, block in enumerate(
             re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
         ):
             yield f"{page.name}-{number}", block
-    for program in sorted(SUPPORT.glob("peer_*.py")):
+    for program in sorted([*SUPPORT.glob("peer_*.py"), *(ROOT / "examples").glob("*.py")]):
         yield program.name, program.read_text("utf-8")
 
 
