@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
-import os
 import random
-import re
-import sys
 from pathlib import Path
 
 import pytest
 
+from forked_server import ForkedServer
 from maf_support import ID_B, MAF, A, B, Client, eventually, provision
 from onem2m_security.credentials import Secret
 from onem2m_security.errors import HandshakeError
@@ -22,8 +19,6 @@ from onem2m_security.net.channel import open_channel
 from onem2m_security.net.limits import Limits
 from onem2m_security.store import KeyKind, Store
 
-FORKING = multiprocessing.get_context("forkserver")
-FORKING.set_forkserver_preload(["onem2m_security.cli"])  # fifty starts, but one import of everything
 KILLS = 50
 CLIENTS = tuple(Client(f"a{n}", EntityId.parse(f"Csensor{n}"), (ID_B,)) for n in range(8))
 PATIENT = Limits(handshake_seconds=30.0)
@@ -50,42 +45,6 @@ class Load:
                 await asyncio.sleep(0.005)
 
 
-def m2msec(arguments: list[str], output: Path) -> None:
-    """What the ``m2msec`` command does, with its output in a file."""
-    from onem2m_security.cli import main
-
-    descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    os.dup2(descriptor, 1)
-    os.dup2(descriptor, 2)
-    sys.argv = ["m2msec", *arguments]
-    main()
-
-
-class Maf:
-    """``m2msec maf serve`` in a process of its own."""
-
-    def __init__(self, data: Path, output: Path) -> None:
-        self._output = output
-        arguments = ["maf", "serve", "--data", data, "--fqdn", MAF, "--listen", "127.0.0.1:0"]
-        self.process = FORKING.Process(target=m2msec, args=(list(map(str, arguments)), output), daemon=True)
-        output.write_text("")
-        self.process.start()
-
-    async def ready(self) -> Address:
-        await eventually(lambda: "listening on" in self.output or not self.process.is_alive(), seconds=60)
-        found = re.search(r"listening on 127\.0\.0\.1:(\d+)", self.output)
-        assert found, self.output
-        return Address("127.0.0.1", int(found.group(1)))
-
-    @property
-    def output(self) -> str:
-        return self._output.read_text()
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.join()
-
-
 async def stored(data: Path) -> dict[KeyIdentifier, Secret]:
     async with await Store.open(data) as store:
         return {record.key_id: record.key for record in await store.records(KeyKind.KC)}
@@ -100,7 +59,7 @@ async def test_every_kc_that_a_client_got_outlives_fifty_kills(tmp_path, seed):
     running = [asyncio.create_task(load.run(client)) for client in CLIENTS]
     try:
         for round_number in range(KILLS):
-            server = Maf(data, tmp_path / "output")
+            server = ForkedServer("maf", MAF, data, tmp_path / "output")
             before = len(load.got)
             load.address = await server.ready()
             await eventually(lambda before=before: len(load.got) > before)
@@ -110,7 +69,7 @@ async def test_every_kc_that_a_client_got_outlives_fifty_kills(tmp_path, seed):
             there = await stored(data)
             lost = [str(kc_id) for kc_id, kc in load.got.items() if there.get(kc_id) != kc]
             assert not lost, f"after kill {round_number} (seed {seed})"
-        server = Maf(data, tmp_path / "output")
+        server = ForkedServer("maf", MAF, data, tmp_path / "output")
         b = B.maf_client(await server.ready())
         sample = chance.sample(sorted(load.got, key=str), 50)
         for kc_id in sample:
