@@ -15,7 +15,7 @@ SOURCE = ROOT / "src"
 PACKAGE = "onem2m_security"
 
 FLOORS = (
-    {"alerts", "errors", "telemetry", "version", "clock", "files", "private_memory"},
+    {"alerts", "errors", "telemetry", "version", "clock", "tasks", "files", "private_memory"},
     {"identifiers", "release", "durations", "quotas", "peer_quotas"},
     {"credentials", "association", "keys"},
     {"tls", "gba"},

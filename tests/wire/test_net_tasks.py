@@ -10,17 +10,23 @@ import pytest
 from structlog.testing import capture_logs
 
 from maf_support import ID_A, ID_B, LOOPBACK, eventually, key_of
+from onem2m_security.clients.entity_a import associate
+from onem2m_security.clients.entity_b import EntityB
 from onem2m_security.errors import HandshakeError
 from onem2m_security.frameworks import saef_psk
-from onem2m_security.frameworks.resolvers import ProvisionedKeys
+from onem2m_security.frameworks.resolvers import ProvisionedKeys, RemoteKeys
 from onem2m_security.frameworks.steps import Acceptor, Authorities, Established
-from onem2m_security.identifiers import KeyIdentifier
+from onem2m_security.identifiers import Fqdn, KeyIdentifier
 from onem2m_security.net import tcp, udp
 from onem2m_security.net.address import Transport
 from onem2m_security.net.channel import Channel, open_channel
 from onem2m_security.net.limits import Limits
+from onem2m_security.net.link import Link
 from onem2m_security.net.ports import channel_port
-from onem2m_security.net.tasks import Tasks
+from onem2m_security.servers.maf import Maf
+from onem2m_security.servers.run import serve
+from onem2m_security.servers.service import FurtherPort, MafService
+from onem2m_security.tasks import Tasks, together
 from onem2m_security.tls.endpoint import Endpoint
 
 KPSA = saef_psk.credential(KeyIdentifier.parse("k@b.example.com"), key_of("k"), peer=ID_A)
@@ -172,3 +178,129 @@ async def test_a_commit_that_heeds_no_cancellation_leaves_nothing_behind_after_t
         await committed.wait()
         await eventually(lambda: opened.connections == 0)
     assert handled == []
+
+
+class Together:
+    """Handlers that end only when each of them has heard that its port is stopping."""
+
+    def __init__(self, how_many: int) -> None:
+        self.ended: list[str] = []
+        self.begun = asyncio.Event()
+        self._how_many = how_many
+        self._here = self._stopping = 0
+        self._all = asyncio.Event()
+
+    async def handle(self, channel: Channel) -> None:
+        self._here += 1
+        if self._here == self._how_many:
+            self.begun.set()
+        try:
+            while await channel.read():
+                pass
+            self._stopping += 1
+            if self._stopping == self._how_many:
+                self._all.set()
+            await self._all.wait()
+        except asyncio.CancelledError:
+            self.ended.append("cancelled")
+            raise
+        self.ended.append("in peace")
+
+
+async def test_entity_b_stops_its_ports_at_the_same_time():
+    handlers = Together(2)
+    async with EntityB(ID_B, keys=[KPSA]) as b:
+        channels = [
+            await connect(transport, await b.listen(LOOPBACK, handlers.handle, transport=transport))
+            for transport in Transport
+        ]
+        await handlers.begun.wait()
+        await b.stop()
+        assert handlers.ended == ["in peace"] * 2
+    await together(*(channel.close() for channel in channels))
+
+
+@BOTH
+async def test_a_handler_may_stop_its_own_entity_b(transport):
+    stopped = asyncio.Event()
+
+    async def stop(channel: Channel) -> None:
+        await b.stop()
+        stopped.set()
+
+    b = EntityB(ID_B, keys=[KPSA])
+    channel = await connect(transport, await b.listen(LOOPBACK, stop, transport=transport))
+    await stopped.wait()
+    await channel.close()
+
+
+@BOTH
+async def test_entity_b_has_stopped_only_when_what_it_asked_others_has(transport):
+    asked, ended = asyncio.Event(), []
+
+    async def silent(key_id: KeyIdentifier) -> None:
+        asked.set()
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            await asyncio.sleep(0)
+            ended.append(key_id)
+
+    keys = RemoteKeys({Fqdn("b.example.com"): silent}, timeout=1e6)
+    async with EntityB(ID_B, resolvers=[keys]) as b:
+        address = await b.listen(LOOPBACK, lambda channel: channel.close(), transport=transport)
+        opening = asyncio.create_task(associate(Link(address, transport), INITIATOR))
+        await asked.wait()
+        await b.stop()
+        assert ended == [KPSA.key_id]
+    opening.cancel()
+    with contextlib.suppress(HandshakeError, asyncio.CancelledError):
+        await opening
+
+
+class WithChannels(MafService):
+    """A MAF beside which there is a port whose handlers end only together."""
+
+    handlers: Together
+
+    def ports(self, function: Maf, limits: Limits):
+        acceptor = Acceptor(ID_B, Endpoint(server=True), ProvisionedKeys([KPSA]))
+        authorities = Authorities({}, default=acceptor)
+        port = channel_port(Transport.TLS, authorities, self.handlers.handle, limits)
+        yield FurtherPort(f"channels of {self.fqdn}", (Transport.TLS,), port, LOOPBACK)
+
+
+async def test_servers_that_run_together_stop_all_their_ports_at_the_same_time(tmp_path):
+    WithChannels.handlers = handlers = Together(2)
+    services = [WithChannels(Fqdn(f"{name}.example.com"), tmp_path / name, LOOPBACK) for name in "ab"]
+    bound = {}
+
+    async def until_all_are_here() -> None:
+        for name, address in bound.items():
+            if name.startswith("channels"):
+                channels.append(await connect(Transport.TLS, address))
+        await handlers.begun.wait()
+
+    channels: list[Channel] = []
+    await serve(
+        services,
+        ready=lambda listening, address: bound.update({listening.name: address}),
+        until=until_all_are_here,
+    )
+    assert handlers.ended == ["in peace"] * 2
+    await together(*(channel.close() for channel in channels))
+
+
+async def test_what_fails_among_what_is_done_together_is_raised_once_the_rest_is_done():
+    done = []
+
+    async def fail() -> None:
+        raise ValueError("cannot be stopped")
+
+    async def late() -> None:
+        await asyncio.sleep(0)
+        done.append("late")
+
+    with pytest.raises(ValueError, match="cannot be stopped"):
+        await together(fail(), late())
+    assert done == ["late"]

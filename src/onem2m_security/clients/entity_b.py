@@ -22,6 +22,7 @@ from ..net.channel import ChannelHandler
 from ..net.descriptors import open_files
 from ..net.limits import Limits
 from ..net.ports import Port, channel_port, request_port
+from ..tasks import together
 from ..tls.endpoint import Endpoint
 from .bsf import BsfClient
 from .maf import MafClient
@@ -81,7 +82,8 @@ class EntityB:
             through_bsfs,
             *resolvers,
         ]
-        self.acceptor = Acceptor(local, endpoint or Endpoint(server=True), ResolverChain(chain))
+        self._resolvers = ResolverChain(chain)
+        self.acceptor = Acceptor(local, endpoint or Endpoint(server=True), self._resolvers)
         self._authorities = Authorities({}, default=self.acceptor)
         self._ports: list[Port] = []
         self._tcp_ports = 0
@@ -125,15 +127,11 @@ class EntityB:
             await port.open_sessions.look(at_all=True)
 
     async def stop(self) -> None:
-        """Accept nobody more, let what is under way finish, and close."""
-        for port in self._ports:
-            await port.stop()
-        for maf in self._mafs.values():
-            await maf.close()
-        for bsf in self._bsfs:
-            await bsf.close()
-        for mef in self._mefs:
-            await mef.close()
+        """Accept nobody more, let what is under way finish, all ports within one grace period, and close."""
+        await together(*(port.stop() for port in self._ports))
+        await self._resolvers.stop()
+        clients: list[MafClient | MefClient | BsfClient] = [*self._mafs.values(), *self._mefs, *self._bsfs]
+        await together(*(client.close() for client in clients))
 
     async def __aenter__(self) -> Self:
         return self

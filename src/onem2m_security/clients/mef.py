@@ -15,7 +15,7 @@ from ..credentials import ResolvedKey
 from ..errors import MessageError, ResolverUnavailableError
 from ..frameworks import maf_handshake, saef_psk
 from ..frameworks.resolvers import REMEMBERED, RemoteKeys, ResolverChain
-from ..frameworks.steps import How, Resolver, meeting
+from ..frameworks.steps import How, meeting
 from ..identifiers import EntityId, Fqdn, KeyIdentifier, Suid
 from ..net.limits import Limits
 from ..net.link import Link
@@ -110,6 +110,7 @@ class EnroleeKeys:
         self._newest: dict[EntityId, KeyIdentifier] = {}
         self._keys = RemoteKeys({client.mef: self._fetch}, timeout=timeout, remembered=remembered)
         self.resolve = self._keys.resolve
+        self.stop = self._keys.stop
 
     async def _fetch(self, ke_id: KeyIdentifier) -> ResolvedKey | None:
         found = await self._client.fetch_kpsa(ke_id)
@@ -123,6 +124,6 @@ class EnroleeKeys:
 
 def resolver(
     mefs: Iterable[MefClient], *, timeout: float = FETCH_SECONDS, remembered: timedelta = REMEMBERED
-) -> Resolver:
+) -> ResolverChain:
     """A CSE's side: the MEF at the FQDN of a KeId is asked for Kpsa; each MEF has its own places."""
     return ResolverChain(EnroleeKeys(client, timeout=timeout, remembered=remembered) for client in mefs)

@@ -10,15 +10,24 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, Protocol, runtime_checkable
 
 from ..clock import CLOCK, Clock
 from ..credentials import ResolvedKey
 from ..errors import IdentifierError, ResolverUnavailableError
 from ..identifiers import Fqdn, KeyIdentifier
-from ..telemetry import FETCHES
+from ..tasks import Tasks, together
+from ..telemetry import FETCHES, LOG
 from ..tls.suites import Suite
 from .steps import Resolver
+
+
+@runtime_checkable
+class Asking(Protocol):
+    """A resolver that asks others, in tasks of its own: whoever stops the port stops it after the port."""
+
+    async def stop(self) -> None:
+        """Wait for nobody's answer any more; who waits for one gets none."""
 
 
 class ResolverChain:
@@ -34,6 +43,10 @@ class ResolverChain:
             if found is not None:
                 return found
         return None
+
+    async def stop(self) -> None:
+        """Stop those that ask others."""
+        await together(*(one.stop() for one in self._resolvers if isinstance(one, Asking)))
 
 
 class ProvisionedKeys:
@@ -98,12 +111,16 @@ class RemoteKeys:
         self._capacity = capacity
         self._kept: OrderedDict[KeyIdentifier, ResolvedKey] = OrderedDict()
         self._under_way: dict[KeyIdentifier, asyncio.Task[ResolvedKey | None]] = {}
+        self._tasks = Tasks()
         self._places = asyncio.Semaphore(concurrency)
 
     async def resolve(self, identity: bytes, suite: Suite) -> ResolvedKey | None:
         """The key, from memory or from the party at the identifier's FQDN.
 
         Its ``ask_again`` says how long the answer counts.
+
+        Raises:
+            ResolverUnavailableError: The party cannot be asked, or nobody is asked any more.
         """
         del suite
         key_id = parse_identity(identity)
@@ -115,10 +132,19 @@ class RemoteKeys:
             return kept
         task = self._under_way.get(key_id)
         if task is None:
-            task = asyncio.get_running_loop().create_task(self._ask(key_id))
+            task = self._tasks.start(self._ask(key_id), _not_answered)
             self._under_way[key_id] = task
             task.add_done_callback(lambda _: self._under_way.pop(key_id, None))
-        return await asyncio.shield(task)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if task.cancelled() and not _is_cancelled():
+                raise ResolverUnavailableError(f"{key_id.fqdn} is not asked any more") from None
+            raise
+
+    async def stop(self) -> None:
+        """Wait for nobody's answer any more; who waits for one gets none."""
+        await self._tasks.stop(0)
 
     def _counts(self, kept: ResolvedKey) -> bool:
         asked_again_at = kept.ask_again or 0.0
@@ -150,6 +176,16 @@ class RemoteKeys:
     def forget(self, key_id: KeyIdentifier) -> None:
         """Drop a kept key, so that the next handshake asks again."""
         self._kept.pop(key_id, None)
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _not_answered(error: BaseException) -> None:
+    """Whoever waits for the answer hears of it and says so; perhaps nobody waits any more."""
+    LOG.debug("a key could not be asked for", error=repr(error))
 
 
 def parse_identity(

@@ -21,6 +21,7 @@ from ..errors import CredentialError
 from ..gba.context import BootstrappedContext, NafKey
 from ..gba.keys import KeyChoice, ua_security_protocol
 from ..identifiers import CredentialType, EntityId, Fqdn, KeyIdentifier, Suid
+from ..tasks import together
 from ..tls.endpoint import Endpoint
 from ..tls.suites import BY_CODE, Suite
 from . import saef_psk
@@ -194,6 +195,10 @@ class NafKeys:
             keys = RemoteKeys(sources, timeout=self._timeout, remembered=self._remembered, capacity=_KEPT)
             self._kept[hint, suite.code] = keys
         return await keys.resolve(b_tid, suite)
+
+    async def stop(self) -> None:
+        """Wait for nobody's answer any more; who waits for one gets none."""
+        await together(*(keys.stop() for keys in self._kept.values()))
 
     async def _ask(
         self, fetch: FetchNafKey, hint: bytes | None, ua_id: bytes, b_tid: KeyIdentifier

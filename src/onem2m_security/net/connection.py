@@ -16,6 +16,7 @@ from ..association import Association
 from ..errors import HandshakeError, ResolverUnavailableError, SecurityFrameworkError
 from ..frameworks.steps import Acceptor, Established, Initiator
 from ..identifiers import shown
+from ..tasks import Tasks
 from ..telemetry import HANDSHAKES, LOG
 from ..tls.events import Event
 from ..tls.suites import Suite
@@ -23,7 +24,6 @@ from .address import Address
 from .handshake import Begin, Command, Commit, Deliver, Fail, Handshake, Resolve, Shut
 from .limits import HalfOpen, Limits
 from .standing import OwnSession, Sessions, Standing
-from .tasks import Tasks
 
 
 class Port(Protocol):

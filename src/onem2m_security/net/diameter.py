@@ -7,7 +7,6 @@ itself. This module cuts the stream into messages, and knows nothing of what is 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from typing import Protocol
 
@@ -20,6 +19,7 @@ from ..errors import (
     StoreError,
 )
 from ..frameworks.steps import Authorities, Established, How, initiator_of
+from ..tasks import Tasks
 from ..telemetry import LOG
 from .address import Transport
 from .channel import Channel, open_channel
@@ -117,7 +117,7 @@ class DiameterClient:
         self._hello = hello
         self._limits = link.limits or Limits()
         self._channel: Channel | None = None
-        self._reading: asyncio.Task[None] | None = None
+        self._reading = Tasks()
         self._waiting: dict[int, asyncio.Future[DiameterMessage]] = {}
         self._opening = asyncio.Lock()
 
@@ -142,7 +142,7 @@ class DiameterClient:
                 initiator = await initiator_of(self._how)
                 channel = await open_channel(initiator, self._address, limits=self._limits)
                 self._channel = channel
-                self._reading = asyncio.create_task(self._read_answers(channel))
+                self._reading.start(self._read_answers(channel), _reading_failed)
                 try:
                     await self._ask(channel, self._hello())
                 except BaseException:
@@ -179,8 +179,9 @@ class DiameterClient:
 
     async def close(self) -> None:
         """Close the connection."""
-        if self._reading is not None:
-            self._reading.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._reading
-        self._reading = self._channel = None
+        await self._reading.stop(0)
+        self._channel = None
+
+
+def _reading_failed(error: BaseException) -> None:
+    LOG.error("answers of a Diameter peer cannot be read", error=repr(error))

@@ -10,7 +10,6 @@ answered on; what others keep, and they cannot be asked, counts as they last sai
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Iterable
 from typing import Final
 
@@ -25,6 +24,7 @@ from ..frameworks.renewal import renewed
 from ..frameworks.steps import Acceptor, Authorities, Established
 from ..onem2m.primitives import RefusedError, Request, Response, Rsc
 from ..peer_quotas import Ceiling, PeerQuotas, Rate
+from ..tasks import Tasks
 from ..telemetry import LOG
 from ..tls.session import Party, Session
 from ..tls.states import State
@@ -57,19 +57,15 @@ class OpenSessions:
         self._new: set[Standing] = set()
         self._due: set[Standing] = set()
         self._revisions: dict[Acceptor, tuple[object, object]] = {}
-        self._watching: asyncio.Task[None] | None = None
-        self._asking: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
 
     def start(self) -> None:
         """Watch what the sessions rest on, from now on."""
-        self._watching = asyncio.get_running_loop().create_task(self._watch())
+        self._tasks.start(self._watch(), _failed)
 
     async def stop(self) -> None:
-        """Watch no longer."""
-        for task in (*self._asking, *([self._watching] if self._watching else [])):
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        """Watch no longer, and ask nobody any more."""
+        await self._tasks.stop(0)
 
     def enter(self, connection: Standing) -> None:
         """A session is established.
@@ -100,9 +96,7 @@ class OpenSessions:
 
     def ask_again(self, connection: Standing) -> None:
         """The time is over for which another party's word about the session's key holds: it is asked now."""
-        asking = connection.loop.create_task(self._ask(connection))
-        self._asking.add(asking)
-        asking.add_done_callback(self._asking.discard)
+        self._tasks.start(self._ask(connection), _failed)
 
     async def _ask(self, connection: Standing) -> None:
         """Apart from the watch, which waits for no other party."""
@@ -239,6 +233,10 @@ class OpenSessions:
                     LOG.error("open sessions cannot be looked through", error=repr(error))
                 is_blind = True
             took = loop.time() - begun
+
+
+def _failed(error: BaseException) -> None:
+    LOG.error("an open session cannot be looked at", error=repr(error))
 
 
 def _holder(connection: Standing) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Protocol, Self
 from ..errors import HandshakeError, PeerRefusedError
 from ..frameworks.steps import Authorities, Established, How, Initiator, initiator_of
 from ..onem2m.primitives import Operation, Response, Rsc
+from ..tasks import GRACE_SECONDS
 from .address import Address, Transport
 from .binding import RequestHandler
 from .channel import ChannelHandler, channel_protocol, datagram_channels
@@ -19,7 +20,6 @@ from .http_client import HttpClient
 from .limits import Limits
 from .link import Link
 from .open_sessions import OpenSessions
-from .tasks import GRACE_SECONDS
 from .tcp import Listener
 from .udp import DatagramListener
 

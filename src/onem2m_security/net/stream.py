@@ -14,9 +14,9 @@ import contextlib
 from typing import Any, Final, cast
 
 from ..errors import ConfigurationError
+from ..tasks import GRACE_SECONDS, Stopped, Tasks
 from .address import Address
 from .limits import HalfOpen, Limits
-from .tasks import GRACE_SECONDS, Stopped, Tasks
 
 DISCARDED_OCTETS: Final = 1 << 18
 """How much of what a peer sends after our end is read and thrown away."""

@@ -12,13 +12,13 @@ from typing import Any, TypeVar
 
 from ..errors import HandshakeError, HandshakeTimeoutError
 from ..frameworks.steps import Acceptor, Authorities, Initiator
+from ..tasks import GRACE_SECONDS
 from .address import Address
 from .connection import Made, SecureConnection, completed
 from .limits import Limits
 from .open_sessions import OpenSessions
 from .standing import OwnSession
 from .stream import StreamPort, StreamTransport
-from .tasks import GRACE_SECONDS
 
 ProtocolFactory = Callable[["SecureTransport"], asyncio.Protocol]
 """Makes the application's protocol once the handshake is over."""

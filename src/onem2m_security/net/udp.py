@@ -17,6 +17,7 @@ from typing import Any, Final, Protocol, TypeVar, cast
 
 from ..errors import ConfigurationError, HandshakeError
 from ..frameworks.steps import Authorities, Initiator
+from ..tasks import GRACE_SECONDS, Stopped, Tasks
 from ..telemetry import LOG
 from ..tls.cookies import CookieGate
 from ..tls.framing import DatagramFraming
@@ -27,7 +28,6 @@ from .connection import Made, SecureConnection, completed
 from .limits import HalfOpen, Limits
 from .open_sessions import OpenSessions
 from .standing import OwnSession
-from .tasks import GRACE_SECONDS, Stopped, Tasks
 
 _COOKIE_SECRET_SECONDS: Final = 60.0
 _RECEIVE_BUFFER_OCTETS: Final = 4 << 20

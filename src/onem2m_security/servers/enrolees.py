@@ -150,6 +150,10 @@ class Enrolees:
         """
         return await self._resolver.resolve(identity, suite)
 
+    async def stop(self) -> None:
+        """Wait for no MEF's answer any more."""
+        await self._resolver.stop()
+
     async def confirmed(self, record: KeyRecord, key_id: KeyIdentifier, suite: Suite) -> ResolvedKey | None:
         """A Km from the store, as it was asked for, if the MEF that provided it still stands by it.
 

@@ -38,6 +38,9 @@ class Function:
         self.fqdn = fqdn
         self.routes: dict[Route, Handler] = {}
 
+    async def stop(self) -> None:
+        """End what it does beside answering, such as asking others; its ports have stopped before."""
+
     async def handle(self, request: Request, established: Established) -> Response:
         """Answer a request that came over this session; errors become response primitives."""
         try:

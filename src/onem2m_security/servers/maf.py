@@ -103,6 +103,10 @@ class Maf(Function):
             return await self._enrolees.confirmed(record, key_id, suite)
         return _as_credential(record, key_id)
 
+    async def stop(self) -> None:
+        """Ask no MEF and no BSF any more."""
+        await self._elsewhere.stop()
+
     async def established(self, established: Established) -> None:
         """Release 1: register Kc for the one target of the client, durably, before it can believe in it."""
         credential = established.credential

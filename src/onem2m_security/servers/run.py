@@ -18,11 +18,14 @@ from ..net.address import Address, Transport
 from ..net.descriptors import fitted, raise_open_files
 from ..net.limits import Limits
 from ..net.ports import Port, request_port
+from ..net.ub import UbListener
 from ..onem2m.primitives import Request, Response
 from ..store.store import Store
+from ..tasks import Tasks, together
+from ..telemetry import LOG
 from .function import Function
 from .housekeeping import Housekeeping
-from .service import ALL_TRANSPORTS, Service
+from .service import ALL_TRANSPORTS, FurtherPort, Service
 
 PORT_ATTEMPTS = 10
 
@@ -40,7 +43,7 @@ def run(main: Coroutine[Any, Any, _T]) -> _T:
 
 
 class Server:
-    """Functions that share one port; the client's SNI chooses among them."""
+    """Functions that share one port; the client's SNI chooses among them. They may have further ports."""
 
     def __init__(
         self,
@@ -68,8 +71,8 @@ class Server:
         by_name = {function.fqdn: function.acceptor for function in functions}
         self._authorities = Authorities(by_name, default=functions[0].acceptor)
         self._limits = {Transport.TLS: tcp_limits or limits, Transport.DTLS: limits}
-        self._ports: list[Port] = []
-        self._housekeeping: asyncio.Task[None] | None = None
+        self._ports: list[Port | UbListener] = []
+        self._housekeeping = Tasks()
 
     async def _handle(self, request: Request, established: Established) -> Response:
         return await self._functions[established.association.local].handle(request, established)
@@ -80,8 +83,8 @@ class Server:
         Raises:
             ConfigurationError: The address cannot be listened on.
         """
-        if self._housekeeping is None:
-            self._housekeeping = asyncio.create_task(Housekeeping(self._stores).run())
+        if not self._housekeeping:
+            self._housekeeping.start(Housekeeping(self._stores).run(), _housekeeping_failed)
         chosen = tuple(transports)
         # The port that the system finds free for TCP may be taken for UDP: then it finds another.
         for _ in range(PORT_ATTEMPTS if address.port == 0 else 0):
@@ -97,28 +100,36 @@ class Server:
                 started.append(port)
                 address = await port.start(address)
         except ConfigurationError:
-            for port in started:
-                await port.stop()
+            await together(*(port.stop() for port in started))
             raise
         self._ports += started
         return address
 
+    async def open(self, further: FurtherPort) -> Address:
+        """Open a further port of one of the functions; returns the address in use.
+
+        Raises:
+            ConfigurationError: The address cannot be listened on.
+        """
+        self._ports.append(further.port)
+        return await further.port.start(further.listen)
+
     async def stop(self) -> None:
-        """Let what is under way finish, then close ports and stores."""
-        if self._housekeeping is not None:
-            self._housekeeping.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._housekeeping
-        for port in self._ports:
-            await port.stop()
-        for store in self._stores:
-            await store.close()
+        """Let what is under way finish, on all ports within one grace period, then close the stores."""
+        await self._housekeeping.stop(0)
+        await together(*(port.stop() for port in self._ports))
+        await together(*(function.stop() for function in self._functions.values()))
+        await together(*(store.close() for store in self._stores))
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *args: object) -> None:
         await self.stop()
+
+
+def _housekeeping_failed(error: BaseException) -> None:
+    LOG.error("stores are not kept tidy any more", error=repr(error))
 
 
 async def until_signalled() -> None:
@@ -167,32 +178,41 @@ async def serve(
     limits = limits or Limits()
     ports = _by_port(services)
     tcp_limits = fitted(limits, raise_open_files(), _tcp_ports(ports))
-    async with contextlib.AsyncExitStack() as running:
-        bound: list[tuple[Announced, Address]] = []
-        for sharing in ports:
-            for service in sharing:
-                for client in service.clients:
-                    running.push_async_callback(client.close)
-            stores: dict[Path, Store] = {}
-            for service in sharing:
-                if service.data not in stores:
-                    stores[service.data] = await Store.open(service.data)
-                    running.push_async_callback(stores[service.data].close)
-            functions = [service.build(stores[service.data]) for service in sharing]
-            first, *more = stores.values()
-            server = Server(first, functions, more_stores=more, limits=limits, tcp_limits=tcp_limits)
-            await running.enter_async_context(server)
-            address = await server.start(sharing[0].listen, sharing[0].transports)
-            bound += [(service, address) for service in sharing]
-            for service, function in zip(sharing, functions, strict=True):
-                for further in service.ports(function, tcp_limits):
-                    running.push_async_callback(further.port.stop)
-                    bound.append((further, await further.port.start(further.listen)))
-        if metrics is not None:
-            start_http_server(metrics.port, metrics.host)
-        for listening, address in bound:
-            ready(listening, address)
-        await until()
+    servers: list[Server] = []
+    bound: list[tuple[Announced, Address]] = []
+    async with contextlib.AsyncExitStack() as used:
+        for service in (one for sharing in ports for one in sharing):
+            for client in service.clients:
+                used.push_async_callback(client.close)
+        try:
+            for sharing in ports:
+                stores = await _open_stores(sharing, used)
+                functions = [service.build(stores[service.data]) for service in sharing]
+                first, *more = stores.values()
+                server = Server(first, functions, more_stores=more, limits=limits, tcp_limits=tcp_limits)
+                servers.append(server)
+                address = await server.start(sharing[0].listen, sharing[0].transports)
+                bound += [(service, address) for service in sharing]
+                for service, function in zip(sharing, functions, strict=True):
+                    for further in service.ports(function, tcp_limits):
+                        bound.append((further, await server.open(further)))
+            if metrics is not None:
+                start_http_server(metrics.port, metrics.host)
+            for listening, address in bound:
+                ready(listening, address)
+            await until()
+        finally:
+            await together(*(server.stop() for server in servers))
+
+
+async def _open_stores(sharing: Iterable[Service[Any]], used: contextlib.AsyncExitStack) -> dict[Path, Store]:
+    """The stores of services that share a port, by data directory, to be closed in any case."""
+    stores: dict[Path, Store] = {}
+    for service in sharing:
+        if service.data not in stores:
+            stores[service.data] = await Store.open(service.data)
+            used.push_async_callback(stores[service.data].close)
+    return stores
 
 
 def _by_port(services: Iterable[Service[Any]]) -> list[list[Service[Any]]]:

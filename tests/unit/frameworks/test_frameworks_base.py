@@ -44,10 +44,12 @@ class Source:
         self.answer = answer
         self.gate = asyncio.Event()
         self.gate.set()
+        self.is_asked = asyncio.Event()
         self.at_once = self.most_at_once = 0
 
     async def fetch(self, key_id: KeyIdentifier) -> ResolvedKey | None:
         self.asked.append(key_id)
+        self.is_asked.set()
         self.at_once += 1
         self.most_at_once = max(self.at_once, self.most_at_once)
         try:
@@ -207,6 +209,36 @@ async def test_a_provisioned_key_is_found_in_any_spelling_until_it_expires():
     assert await keys.resolve(b"old@m.example", SUITE) is None
     assert await keys.resolve(b"other@m.example", SUITE) is None
     assert await keys.resolve(b"\xff", SUITE) is None
+
+
+async def test_a_resolver_that_is_stopped_asks_nobody_any_more_and_says_so_to_those_who_wait():
+    source = Source(kc())
+    source.gate.clear()
+    keys = RemoteKeys({MAF: source.fetch})
+    chain = ResolverChain([ProvisionedKeys([]), keys])
+    waiting = [asyncio.create_task(chain.resolve(identity(), SUITE)) for _ in range(2)]
+    await source.is_asked.wait()
+    await chain.stop()
+    assert source.at_once == 0, "what asked has ended when stop returns"
+    for one in waiting:
+        with pytest.raises(ResolverUnavailableError, match=r"maf\.example\.com is not asked any more"):
+            await one
+    assert source.asked == [KC_ID]
+
+
+async def test_a_handshake_that_is_given_up_does_not_end_the_question_of_the_others():
+    source = Source(kc())
+    source.gate.clear()
+    keys = RemoteKeys({MAF: source.fetch})
+    given_up, other = (asyncio.create_task(keys.resolve(identity(), SUITE)) for _ in range(2))
+    await source.is_asked.wait()
+    given_up.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await given_up
+    source.gate.set()
+    found = await other
+    assert found is not None
+    assert found.key == KC
 
 
 async def test_the_first_resolver_with_an_answer_counts():

@@ -1,34 +1,42 @@
-"""The tasks of a port have an owner: what runs for a peer is reported when it fails, and ends with it."""
+"""Every task has an owner: what runs is reported when it fails, and ends with what it runs for."""
 
 from __future__ import annotations
 
 import abc
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
+from contextvars import ContextVar, copy_context
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 GRACE_SECONDS: Final = 5.0
 """How long what is under way may go on once a port stops."""
 
+_T = TypeVar("_T")
+
+_WITHIN: ContextVar[frozenset[asyncio.Task[Any]]] = ContextVar("_WITHIN", default=frozenset())
+"""The owned tasks from within which something is done, in whichever task that they have begun."""
+
 
 class Tasks:
-    """The tasks that run for the peers of one port."""
+    """The tasks of one owner, such as a port."""
 
     def __init__(self) -> None:
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: set[asyncio.Task[Any]] = set()
 
     def __len__(self) -> int:
         return len(self._running)
 
     def start(
-        self, work: Coroutine[Any, Any, None], failed: Callable[[BaseException], None]
-    ) -> asyncio.Task[None]:
+        self, work: Coroutine[Any, Any, _T], failed: Callable[[BaseException], None]
+    ) -> asyncio.Task[_T]:
         """Begin; ``failed`` hears of the exception that ends the work, unless it was cancelled."""
-        task = asyncio.get_running_loop().create_task(work)
+        context = copy_context()
+        task = asyncio.get_running_loop().create_task(work, context=context)
+        context.run(_WITHIN.set, _WITHIN.get() | {task})
         self._running.add(task)
 
-        def done(task: asyncio.Task[None]) -> None:
+        def done(task: asyncio.Task[_T]) -> None:
             self._running.discard(task)
             error = None if task.cancelled() else task.exception()
             if error is not None:
@@ -42,13 +50,30 @@ class Tasks:
 
         Whoever stops a port from within one of its own tasks does not wait for that one.
         """
-        others = self._running - {asyncio.current_task()}
+        others = self._running - _WITHIN.get()
         if others and grace > 0:
             await asyncio.wait(others, timeout=grace)
         others &= self._running
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
+
+
+async def together(*works: Awaitable[None]) -> None:
+    """Do all of this at the same time; the first failure is raised when the rest has ended too."""
+    failures: list[Exception] = []
+
+    async def noted(work: Awaitable[None]) -> None:
+        try:
+            await work
+        except Exception as error:  # noqa: BLE001 - one that cannot be stopped keeps no other from being stopped
+            failures.append(error)
+
+    async with asyncio.TaskGroup() as group:
+        for work in works:
+            group.create_task(noted(work))
+    if failures:
+        raise failures[0]
 
 
 class Stopped(abc.ABC):
