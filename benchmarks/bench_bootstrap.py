@@ -37,6 +37,7 @@ from onem2m_security.identifiers import EntityId, Fqdn, KeyIdentifier
 from onem2m_security.net.address import Address
 from onem2m_security.net.channel import open_channel
 from onem2m_security.net.limits import Limits
+from onem2m_security.net.link import Link
 from onem2m_security.release import Release
 from onem2m_security.servers.run import run
 from onem2m_security.store import Store
@@ -112,7 +113,7 @@ async def drive(initiators: Iterator[Initiator], address: Address, at_once: int,
         for initiator in initiators:
             started = time.perf_counter()
             try:
-                async with await open_channel(initiator, address, limits=PATIENT) as channel:
+                async with await open_channel(Link(address, limits=PATIENT), initiator) as channel:
                     outcome.seconds.append(time.perf_counter() - started)
                     if keep is not None:
                         keep(initiator, channel)

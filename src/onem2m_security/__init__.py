@@ -73,8 +73,8 @@ if TYPE_CHECKING:
     from .net.channel import Channel as Channel
     from .net.limits import Limits as Limits
     from .net.link import Link as Link
-    from .net.ports import RequestClient as RequestClient
     from .net.ports import request_client as request_client
+    from .net.request_client import RequestClient as RequestClient
     from .onem2m.primitives import Operation as Operation
     from .onem2m.primitives import Request as Request
     from .onem2m.primitives import Response as Response
@@ -122,7 +122,8 @@ _NAMES: Final = {
     "net.channel": ("Channel",),
     "net.limits": ("Limits",),
     "net.link": ("Link",),
-    "net.ports": ("RequestClient", "request_client"),
+    "net.ports": ("request_client",),
+    "net.request_client": ("RequestClient",),
     "release": ("Release",),
     "store.store": ("Store",),
 }

@@ -28,6 +28,7 @@ from onem2m_security.errors import HandshakeError
 from onem2m_security.net.address import Address
 from onem2m_security.net.channel import open_channel
 from onem2m_security.net.limits import Limits
+from onem2m_security.net.link import Link
 from onem2m_security.tls.endpoint import Endpoint, PskOffer
 from onem2m_security.tls.session import Session
 from requirements import lacks
@@ -41,7 +42,7 @@ async def refusal(address: Address, km: Secret, identity: str) -> HandshakeError
     """The error of a client that shows this identity and this key."""
     initiator = dataclasses.replace(A.initiator(km), identity=identity.encode())
     with pytest.raises(HandshakeError) as caught:
-        await open_channel(initiator, address)
+        await open_channel(Link(address), initiator)
     return caught.value
 
 
@@ -451,7 +452,7 @@ async def test_beyond_the_limit_the_oldest_half_open_connection_goes_and_real_cl
 
 async def test_beyond_the_limit_of_connections_further_ones_are_closed_and_room_is_found_again(tmp_path):
     async with running_maf(tmp_path / "data", limits=Limits(connections=5)) as running:
-        channels = [await open_channel(A.initiator(), running.address) for _ in range(5)]
+        channels = [await open_channel(Link(running.address), A.initiator()) for _ in range(5)]
         with pytest.raises(HandshakeError, match=r"closed the connection|reset"):
             await A.maf_client(running.address).handshake()
         await channels.pop().close()
@@ -465,7 +466,7 @@ async def test_silent_connections_hold_no_place_that_a_real_client_needs(tmp_pat
     async with running_maf(
         tmp_path / "data", limits=Limits(connections=5, handshake_seconds=60.0)
     ) as running:
-        channels = [await open_channel(A.initiator(), running.address) for _ in range(3)]
+        channels = [await open_channel(Link(running.address), A.initiator()) for _ in range(3)]
         writers = await half_open(running.address, 20)
         await A.maf_client(running.address).handshake()
         assert not any(channel.closing for channel in channels)

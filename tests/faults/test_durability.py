@@ -17,6 +17,7 @@ from onem2m_security.identifiers import EntityId, KeyIdentifier
 from onem2m_security.net.address import Address
 from onem2m_security.net.channel import open_channel
 from onem2m_security.net.limits import Limits
+from onem2m_security.net.link import Link
 from onem2m_security.store import KeyKind, Store
 
 KILLS = 50
@@ -37,7 +38,9 @@ class Load:
                 await asyncio.sleep(0.005)
                 continue
             try:
-                async with await open_channel(client.initiator(), self.address, limits=PATIENT) as channel:
+                async with await open_channel(
+                    Link(self.address, limits=PATIENT), client.initiator()
+                ) as channel:
                     # The client's handshake is complete: from here on it believes in this Kc.
                     key: ConnectionKey = export_connection_key(channel.established, MAF)
                     self.got[key.kc_id] = key.kc

@@ -109,7 +109,7 @@ async def test_a_maf_does_not_grow_with_an_endless_message(programs: Programs):
 
     @contextlib.asynccontextmanager
     async def connect():
-        async with secured(await open_channel(B.initiator(), address_of(server))) as both:
+        async with secured(await open_channel(Link(address_of(server)), B.initiator())) as both:
             yield both
 
     await holds_against_all(server.process.pid, connect)
@@ -125,7 +125,7 @@ async def test_an_mef_does_not_grow_with_an_endless_message(programs: Programs):
 
     @contextlib.asynccontextmanager
     async def connect():
-        async with secured(await open_channel(DEVICE.initiator, address_of(server))) as both:
+        async with secured(await open_channel(Link(address_of(server)), DEVICE.initiator)) as both:
             yield both
 
     await holds_against_all(server.process.pid, connect)
@@ -214,7 +214,7 @@ async def test_a_client_does_not_read_an_endless_answer(beginning, again):
 
     async with EntityB(ID_B, keys=[KPSA]) as b:
         bound = await b.listen(LOOPBACK, answer)
-        client = HttpClient(initiate(ID_A, ID_B, KPSA), bound, limits=Limits(request_seconds=1.0))
+        client = HttpClient(Link(bound, limits=Limits(request_seconds=1.0)), initiate(ID_A, ID_B, KPSA))
         before = psutil.Process().memory_info().rss
         with pytest.raises(ResolverUnavailableError):
             await client.request(Operation.RETRIEVE, ("x",))

@@ -36,6 +36,7 @@ from onem2m_security.keys import km_for
 from onem2m_security.net.address import Address
 from onem2m_security.net.channel import channel_protocol, open_channel
 from onem2m_security.net.limits import Limits
+from onem2m_security.net.link import Link
 from onem2m_security.net.tcp import Listener
 from onem2m_security.onem2m.fetch_credentials import REFUSAL, FetchedCredential
 from onem2m_security.onem2m.primitives import Response, Rsc
@@ -50,7 +51,7 @@ GOOD = FetchedCredential(KM, DEVICE.entity, DEVICE.enrolment_expiry).encode()
 
 
 async def meet(initiator, address):
-    async with await open_channel(initiator, address, limits=PATIENT) as channel:
+    async with await open_channel(Link(address, limits=PATIENT), initiator) as channel:
         return channel.association
 
 

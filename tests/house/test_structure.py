@@ -1,8 +1,9 @@
-"""The form of the source: who begins tasks."""
+"""The form of the source: who begins tasks, and how a peer is reached."""
 
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 
 from places import ROOT
 
@@ -28,3 +29,25 @@ def test_every_task_has_an_owner():
         or (isinstance(node, ast.ImportFrom) and begin & {alias.name for alias in node.names})
     }
     assert users == set(MAY_BEGIN_TASKS), "let a Tasks of tasks.py own it"
+
+
+def functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    return (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+def parameters(function: ast.FunctionDef | ast.AsyncFunctionDef) -> list[ast.arg]:
+    """All that it has, ``self`` included."""
+    has = function.args
+    return [*has.posonlyargs, *has.args, *has.kwonlyargs, *filter(None, [has.vararg, has.kwarg])]
+
+
+def test_the_way_to_a_peer_is_one_value():
+    """Where a peer listens, over what, and within which bounds: a ``Link``, not three parameters."""
+    found = {
+        (file, function.name)
+        for file, tree in TREES.items()
+        for function in functions(tree)
+        if {"address", "limits"} <= {parameter.arg for parameter in parameters(function)}
+    }
+    made_by_a_port = ("net/udp.py", "__init__")  # a connection of the port, whose bounds it has
+    assert found == {made_by_a_port}

@@ -17,6 +17,7 @@ from certs import Flavour
 from onem2m_security.errors import HandshakeError
 from onem2m_security.net.address import Address
 from onem2m_security.net.channel import open_channel
+from onem2m_security.net.link import Link
 from onem2m_security.store import KeyKind
 from programs import PATIENCE
 from test_bootstrap_certificate import THE_ENROLEE, THE_MEF, certificate_mef, initiator, kes
@@ -83,7 +84,7 @@ async def test_an_mef_without_it_gets_handshake_failure_from_the_enrolee(monkeyp
     server = TlsliteServer(SUITES[0], THE_MEF)
     server.start()
     with one_line_of_the_log(), pytest.raises(HandshakeError, match="Extended Master Secret"):
-        await open_channel(initiator(), Address("127.0.0.1", server.port))
+        await open_channel(Link(Address("127.0.0.1", server.port)), initiator())
     await asyncio.to_thread(server.join, PATIENCE)
     assert str(server.error) == "handshake_failure"
 

@@ -16,6 +16,7 @@ from onem2m_security.errors import HandshakeError
 from onem2m_security.escertke.end_points import InitiatingEndPoint
 from onem2m_security.net.address import Address, Transport
 from onem2m_security.net.channel import open_channel
+from onem2m_security.net.link import Link
 from onem2m_security.tls.framing import DatagramFraming
 from programs import PATIENCE, openssl
 from test_interop_certificates import SServer
@@ -103,7 +104,7 @@ async def test_our_server_makes_no_weaker_signature(transport, tmp_path, algorit
 async def test_our_client_accepts_no_weaker_signature(tmp_path, algorithm):
     with SServer(tmp_path, Credential.of(B), "-sigalgs", algorithm) as server:
         with pytest.raises(HandshakeError) as refused:
-            await open_channel(initiator_a(), Address("127.0.0.1", server.port))
+            await open_channel(Link(Address("127.0.0.1", server.port)), initiator_a())
         assert refused.value.alert.name == "handshake_failure"
     assert "no shared signature algorithms" in server.output
 
@@ -122,9 +123,7 @@ async def test_our_client_accepts_no_weaker_signature_over_dtls(dtls_servers, tm
     options = [*Credential.of(B).files(tmp_path, "server"), "-cipher", "ALL@SECLEVEL=0", "-Verify", "5"]
     port, _, output = dtls_servers.start(*options, "-sigalgs", algorithm)
     with pytest.raises(HandshakeError) as refused:
-        await open_channel(
-            initiator_a(), Address("127.0.0.1", port), transport=Transport.DTLS, limits=PATIENT
-        )
+        await open_channel(Link(Address("127.0.0.1", port), Transport.DTLS, PATIENT), initiator_a())
     assert refused.value.alert.name == "handshake_failure"
     await eventually(lambda: "no shared signature algorithms" in output.read_text())
 

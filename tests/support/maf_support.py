@@ -148,7 +148,7 @@ async def the_main_job(address: Address) -> None:
 
 @contextlib.asynccontextmanager
 async def client_of(who: Client, address: Address) -> AsyncIterator[HttpClient]:
-    client = HttpClient(who.initiator(), address)
+    client = HttpClient(Link(address), who.initiator())
     try:
         yield client
     finally:

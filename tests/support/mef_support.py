@@ -76,7 +76,7 @@ class Device:
 
     async def enrol(self, address: Address) -> EnrolmentKey:
         """Bootstrap, without an Enrolee's store or its other manners."""
-        async with await open_channel(self.initiator, address, limits=PATIENT) as channel:
+        async with await open_channel(Link(address, limits=PATIENT), self.initiator) as channel:
             return export_enrolment_key(channel.established, self.mef)
 
     def maf_initiator(self, key: EnrolmentKey, identity: str | None = None, maf: Fqdn = MAF) -> Initiator:

@@ -21,6 +21,7 @@ from maf_support import (
     eventually,
 )
 from onem2m_security.net.channel import open_channel
+from onem2m_security.net.link import Link
 from onem2m_security.onem2m.primitives import Operation, Rsc
 
 
@@ -128,7 +129,7 @@ async def test_octets_that_are_no_request_end_the_connection(maf, octets):
 
 async def answer_to(running: RunningMaf, octets: bytes) -> bytes:
     """What B is answered to these octets, over its own secured connection."""
-    async with await open_channel(B.initiator(), running.address) as channel:
+    async with await open_channel(Link(running.address), B.initiator()) as channel:
         with contextlib.suppress(ConnectionError):
             await channel.write(octets)
         answer = b""

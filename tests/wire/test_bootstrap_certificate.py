@@ -66,7 +66,7 @@ async def kes(store):
 
 async def bootstrap(address, **more):
     """One handshake; what both ends would export."""
-    async with await open_channel(initiator(**more), address, limits=PATIENT) as channel:
+    async with await open_channel(Link(address, limits=PATIENT), initiator(**more)) as channel:
         assert channel.association.framework is Framework.BOOTSTRAP_CERTIFICATE
         assert channel.association.peer == EntityId(str(MEF))
         return channel.established.export(ExportLabel.BOOTSTRAP)

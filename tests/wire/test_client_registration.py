@@ -16,6 +16,7 @@ from onem2m_security.errors import PeerRefusedError, ResolverUnavailableError
 from onem2m_security.identifiers import Fqdn
 from onem2m_security.keys import km_id_of
 from onem2m_security.net.http_client import HttpClient
+from onem2m_security.net.link import Link
 from onem2m_security.onem2m.primitives import Operation, Response, Rsc
 from onem2m_security.onem2m.resources import MafClientRegistration
 from onem2m_security.release import Release
@@ -129,7 +130,7 @@ async def test_an_update_of_nothing_is_refused(tmp_path):
 
 async def test_an_mef_registers_its_clients_alike(tmp_path):
     async with running_mef(tmp_path) as mef:
-        client = HttpClient(DEVICE.initiator, mef.address)
+        client = HttpClient(Link(mef.address), DEVICE.initiator)
         registration = RegistrationClient(client, MEF, at_maf=False)
         registered = await registration.register(expires=in_days(1), admin=MEF)
         assert registered.assigned_key_id is None
@@ -144,7 +145,7 @@ async def test_a_maf_tells_a_remotely_provisioned_client_its_km_id(tmp_path):
         asking_maf(tmp_path / "maf", {MEF: mef.address}) as maf,
     ):
         key = await DEVICE.enrol(mef.address)
-        client = HttpClient(DEVICE.maf_initiator(key), maf.address)
+        client = HttpClient(Link(maf.address), DEVICE.maf_initiator(key))
         registration = RegistrationClient(client, MAF, at_maf=True)
         registered = await registration.register(expires=in_days(1), admin=ADMIN)
         km_id = km_id_of(key.master_credential(Release.R1, MAF).key, MAF)
@@ -153,7 +154,7 @@ async def test_a_maf_tells_a_remotely_provisioned_client_its_km_id(tmp_path):
         await client.close()
 
         newer = await DEVICE.enrol(mef.address)
-        client = HttpClient(DEVICE.maf_initiator(newer), maf.address)
+        client = HttpClient(Link(maf.address), DEVICE.maf_initiator(newer))
         registration = RegistrationClient(client, MAF, at_maf=True)
         new_km_id = km_id_of(newer.master_credential(Release.R1, MAF).key, MAF)
         assert await registration.update(registered.registration_id, labels=("y",)) == new_km_id

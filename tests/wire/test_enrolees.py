@@ -47,7 +47,7 @@ async def both(path, **settings):
 
 
 async def meet(initiator, address):
-    async with await open_channel(initiator, address, limits=PATIENT) as channel:
+    async with await open_channel(Link(address, limits=PATIENT), initiator) as channel:
         return channel.association
 
 

@@ -25,6 +25,7 @@ from onem2m_security.identifiers import KeyIdentifier
 from onem2m_security.keys import km_for, km_id_of
 from onem2m_security.net.address import Address, Transport
 from onem2m_security.net.channel import open_channel
+from onem2m_security.net.link import Link
 from onem2m_security.onem2m.fetch_credentials import REFUSAL, FetchedCredential
 from onem2m_security.onem2m.paths import MAF_SYMM_KEY_REG
 from onem2m_security.onem2m.primitives import Response, Rsc
@@ -38,7 +39,7 @@ SOMETHING = (*MAF_SYMM_KEY_REG, "ab" * 16)
 
 
 async def meet(initiator, address):
-    async with await open_channel(initiator, address, limits=PATIENT) as channel:
+    async with await open_channel(Link(address, limits=PATIENT), initiator) as channel:
         return channel.association
 
 
@@ -109,7 +110,7 @@ async def test_an_enrolee_that_the_mef_revoked_is_refused_and_its_keys_go(tmp_pa
 async def test_an_enrolee_that_the_mef_revoked_loses_its_open_session(tmp_path):
     async with (
         an_mef_and_a_maf(tmp_path, remembered=timedelta(milliseconds=300)) as (mef, maf),
-        await open_channel(by_ke_id(mef.key), maf.address, limits=PATIENT) as channel,
+        await open_channel(Link(maf.address, limits=PATIENT), by_ke_id(mef.key)) as channel,
     ):
         mef.provides = False
         async with asyncio.timeout(20):
@@ -203,9 +204,9 @@ async def test_remove_client_ends_the_session_of_a_running_maf_at_once_and_says_
     maf = programs.start_maf(data)
     address = Address("127.0.0.1", maf.port)
     async with (
-        await open_channel(A.initiator(), address) as over_tls,
-        await open_channel(A.initiator(), address, transport=Transport.DTLS) as over_dtls,
-        await open_channel(B.initiator(), address) as other,
+        await open_channel(Link(address), A.initiator()) as over_tls,
+        await open_channel(Link(address, Transport.DTLS), A.initiator()) as over_dtls,
+        await open_channel(Link(address), B.initiator()) as other,
     ):
         done = await asyncio.to_thread(m2msec, "maf", "remove-client", "--data", data, "--km-id", A.km_id)
         assert done.stdout == ""

@@ -18,6 +18,7 @@ from onem2m_security.gba.keys import Impi, KeyChoice, ua_security_protocol
 from onem2m_security.identifiers import CredentialType, EntityId, KeyIdentifier, Suid
 from onem2m_security.net.address import Transport
 from onem2m_security.net.channel import open_channel
+from onem2m_security.net.link import Link
 from onem2m_security.tls.suites import CERTIFICATE_SUITES, PSK_SUITES
 
 NOW = datetime.now(UTC)
@@ -195,7 +196,7 @@ async def test_all_suites_associate_over_tls_and_dtls(tmp_path, transport):
             address = await entity_b.listen(LOOPBACK, echo, transport=transport)
             for suite in PSK_SUITES:
                 initiator = saef_gba.initiate(AE, CSE, context, suite=suite)
-                async with await open_channel(initiator, address, transport=transport) as channel:
+                async with await open_channel(Link(address, transport), initiator) as channel:
                     await channel.write(b"hello")
                     assert await channel.read() == b"hello"
                     assert channel.association.cipher_suite == suite.openssl_name
@@ -211,7 +212,7 @@ async def test_the_key_of_another_suite_does_not_associate(tmp_path):
             address = await entity_b.listen(LOOPBACK, echo)
             one, other = (saef_gba.initiate(AE, CSE, context, suite=suite) for suite in PSK_SUITES[-2:])
             with pytest.raises(HandshakeError):
-                await open_channel(replace(one, endpoint=other.endpoint), address)
+                await open_channel(Link(address), replace(one, endpoint=other.endpoint))
 
 
 async def test_a_bsf_that_is_down_fails_the_handshake_and_a_later_one_succeeds(tmp_path):
@@ -229,9 +230,9 @@ async def test_a_bsf_that_is_down_fails_the_handshake_and_a_later_one_succeeds(t
             address = await entity_b.listen(LOOPBACK, echo)
             initiator = saef_gba.initiate(AE, CSE, context)
             with pytest.raises(HandshakeError, match="internal_error"):
-                await open_channel(initiator, address)
+                await open_channel(Link(address), initiator)
             down[0] = False
-            async with await open_channel(initiator, address) as channel:
+            async with await open_channel(Link(address), initiator) as channel:
                 assert channel.association.peer == CSE
         await naf.close()
 

@@ -173,7 +173,7 @@ async def test_a_naf_with_a_wrong_key_and_one_that_was_removed_are_not_let_in(bs
 )
 async def test_a_request_that_cannot_be_answered_gets_its_status(bsf, path, rsc):
     key = saef_psk.credential(CSE_NAF.key_id, CSE_NAF.record.key)
-    client = HttpClient(initiate(CSE_NAF.entity, EntityId(str(BSF)), key, server_name=BSF), bsf.zn)
+    client = HttpClient(Link(bsf.zn), initiate(CSE_NAF.entity, EntityId(str(BSF)), key, server_name=BSF))
     response = await client.request(Operation.RETRIEVE, ("zn", "bootstrappingInfo", *path))
     await client.close()
     assert response.rsc is rsc

@@ -16,6 +16,7 @@ from onem2m_security.errors import HandshakeError
 from onem2m_security.identifiers import KeyIdentifier, Suid
 from onem2m_security.keys import ExportLabel
 from onem2m_security.net.channel import open_channel
+from onem2m_security.net.link import Link
 from onem2m_security.onem2m.primitives import Operation, Rsc
 from onem2m_security.servers.maf import DEFAULT_KC_LIFETIME, Maf
 from onem2m_security.store import KeyKind, Store
@@ -135,7 +136,7 @@ async def test_a_client_that_is_removed_during_its_handshake_gets_no_kc(tmp_path
             await running.store.add(A.record, replace=True)
             found.clear()
             removed.clear()
-            handshake = asyncio.create_task(open_channel(A.initiator(), running.address))
+            handshake = asyncio.create_task(open_channel(Link(running.address), A.initiator()))
             await found.wait()
             if change == "removed":
                 await running.store.remove(KeyKind.KM, A.km_id, descendants=True)

@@ -31,6 +31,7 @@ from onem2m_security.net.address import Transport
 from onem2m_security.net.channel import open_channel
 from onem2m_security.net.http_client import HttpClient
 from onem2m_security.net.limits import Limits
+from onem2m_security.net.link import Link
 from onem2m_security.onem2m.fetch_credentials import REFUSAL
 from onem2m_security.onem2m.primitives import Operation, Rsc
 from onem2m_security.release import Release
@@ -52,7 +53,7 @@ async def ask(mef, target, *path, originator=None):
     initiator = mef_handshake.initiate(target.entity, MEF, target.key)
     if originator is not None:
         initiator = dataclasses.replace(initiator, local=originator)
-    client = HttpClient(initiator, mef.address)
+    client = HttpClient(Link(mef.address), initiator)
     try:
         return await client.request(Operation.RETRIEVE, ("fetchCredentials", *path))
     finally:
@@ -60,7 +61,7 @@ async def ask(mef, target, *path, originator=None):
 
 
 async def test_when_the_enrolee_has_ke_the_mef_has_it_on_disk(mef):
-    async with await open_channel(DEVICE.initiator, mef.address) as channel:
+    async with await open_channel(Link(mef.address), DEVICE.initiator) as channel:
         exported = bootstrap_psk.export_enrolment_key(channel.established, MEF)
         stored = await mef.store.find(KeyKind.KE, exported.ke_id)
     assert stored is not None
@@ -117,7 +118,7 @@ async def test_an_enrolee_whose_last_flights_are_lost_goes_on_with_the_ke_that_i
     async with lossy_link(mef.address, transport) as link:
         for times in (1, 2, 3):
             with pytest.raises(HandshakeError):
-                await open_channel(DEVICE.initiator, link.address, transport=transport, limits=IMPATIENT)
+                await open_channel(Link(link.address, transport, IMPATIENT), DEVICE.initiator)
             await eventually(lambda: link.last_flights > 0)
             link.last_flights = 0
             assert len(await mef.kes()) == 1 + times  # the MEF has made one each time
@@ -160,7 +161,7 @@ async def test_an_unknown_enrolee_and_a_wrong_key_fail_alike(mef):
     alerts = set()
     for initiator in (wrong_key, Device("nobody").initiator):
         with pytest.raises(HandshakeError) as caught:
-            await open_channel(initiator, mef.address)
+            await open_channel(Link(mef.address), initiator)
         alerts.add(caught.value.alert.name)
     assert alerts == {"bad_record_mac"}
     assert await mef.kes() == {}
@@ -326,7 +327,7 @@ async def test_an_originator_that_is_not_the_authenticated_client_is_refused(mef
 
 async def test_an_enrolee_itself_fetches_nothing(mef):
     key = await DEVICE.enrol(mef.address)
-    client = HttpClient(DEVICE.initiator, mef.address)
+    client = HttpClient(Link(mef.address), DEVICE.initiator)
     answer = await client.request(Operation.RETRIEVE, ("fetchCredentials", key.ke_id.base64, "21"))
     await client.close()
     assert answer.content == REFUSAL
@@ -334,7 +335,7 @@ async def test_an_enrolee_itself_fetches_nothing(mef):
 
 @pytest.mark.parametrize("operation", [Operation.CREATE, Operation.UPDATE, Operation.DELETE])
 async def test_credentials_are_only_retrieved(mef, operation):
-    client = HttpClient(mef_handshake.initiate(MAF_ID, MEF, THE_MAF.key), mef.address)
+    client = HttpClient(Link(mef.address), mef_handshake.initiate(MAF_ID, MEF, THE_MAF.key))
     answer = await client.request(operation, ("fetchCredentials", "x", "21"))
     await client.close()
     assert answer.rsc is Rsc.OPERATION_NOT_ALLOWED

@@ -24,6 +24,7 @@ from onem2m_security.net.address import Address
 from onem2m_security.net.channel import Channel, channel_protocol, open_channel
 from onem2m_security.net.http import http_protocol
 from onem2m_security.net.limits import Limits
+from onem2m_security.net.link import Link
 from onem2m_security.net.stream import DISCARDED_OCTETS, StreamPort
 from onem2m_security.net.tcp import Listener
 from onem2m_security.net.ub import UbListener
@@ -161,7 +162,7 @@ async def test_the_alert_of_an_initiator_arrives_although_the_peer_goes_on_sendi
     server = await asyncio.start_server(no_tls, "127.0.0.1", 0)
     async with server:
         with pytest.raises(HandshakeError):
-            await open_channel(INITIATOR, Address(*server.sockets[0].getsockname()))
+            await open_channel(Link(Address(*server.sockets[0].getsockname())), INITIATOR)
         await eventually(lambda: seen[-7:] == b"\x15\3\1\0\2\2" + bytes([Alert.unexpected_message]))
 
 
@@ -235,7 +236,7 @@ async def test_those_that_do_not_close_are_few_and_the_oldest_goes_first():
             await client.send(GARBAGE)
             await client.answered()
             assert listener.connections <= 6
-        async with await open_channel(INITIATOR, address):
+        async with await open_channel(Link(address), INITIATOR):
             assert listener.connections <= 7
 
 
@@ -344,7 +345,7 @@ async def test_an_initiator_closes_in_time_although_the_peer_reads_nothing():
 
     async with EntityB(ID_B, keys=[KPSA]) as b:
         address = await b.listen(LOOPBACK, deaf)
-        channel = await open_channel(INITIATOR, address, limits=Limits(close_seconds=SHORT))
+        channel = await open_channel(Link(address, limits=Limits(close_seconds=SHORT)), INITIATOR)
         writing = asyncio.create_task(channel.write(bytes(MUCH)))
         await asyncio.sleep(0)
         await channel.close()

@@ -111,7 +111,7 @@ async def serving(handler: Handler, **settings: Any) -> AsyncIterator[Service]:
 
 @contextlib.asynccontextmanager
 async def client_of(service: Service, limits: Limits | None = None) -> AsyncIterator[CoapClient]:
-    client = CoapClient(saef_psk.initiate(ID_A, ID_B, KPSA), service.address, limits=limits)
+    client = CoapClient(Link(service.address, Transport.DTLS, limits), saef_psk.initiate(ID_A, ID_B, KPSA))
     try:
         yield client
     finally:

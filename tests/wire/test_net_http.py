@@ -18,6 +18,7 @@ from onem2m_security.net.address import Address
 from onem2m_security.net.channel import Channel, open_channel
 from onem2m_security.net.http_client import HttpClient
 from onem2m_security.net.limits import Limits
+from onem2m_security.net.link import Link
 from onem2m_security.net.ports import expect
 from onem2m_security.onem2m.primitives import Operation, RefusedError, Request, Response, Rsc
 
@@ -45,7 +46,7 @@ class Recorder:
 async def serving(handler, *, limits: Limits | None = None):
     async with EntityB(ID_B, keys=[KPSA], limits=limits) as b:
         bound = await b.listen_requests(LOOPBACK, handler)
-        client = HttpClient(INITIATOR, bound, limits=limits)
+        client = HttpClient(Link(bound, limits=limits), INITIATOR)
         try:
             yield bound, client
         finally:
@@ -126,7 +127,7 @@ async def test_a_server_that_takes_too_long_is_unavailable():
 
 
 async def test_a_server_that_is_not_there_is_unavailable():
-    client = HttpClient(INITIATOR, Address("127.0.0.1", 1))
+    client = HttpClient(Link(Address("127.0.0.1", 1)), INITIATOR)
     with pytest.raises(ResolverUnavailableError, match="cannot be reached"):
         await client.request(Operation.RETRIEVE, ("x",))
     with pytest.raises(HandshakeError, match="no connection was made yet"):
@@ -163,7 +164,7 @@ async def test_an_answer_that_is_no_response_primitive_is_unavailable(answer):
         await channel.write(answer)
 
     async with EntityB(ID_B, keys=[KPSA]) as b:
-        client = HttpClient(INITIATOR, await b.listen(LOOPBACK, speak))
+        client = HttpClient(Link(await b.listen(LOOPBACK, speak)), INITIATOR)
         with pytest.raises(ResolverUnavailableError):
             await client.request(Operation.RETRIEVE, ("x",))
         await client.close()
@@ -173,7 +174,7 @@ async def test_an_answer_that_is_no_response_primitive_is_unavailable(answer):
 
 
 async def test_an_answer_carries_the_headers_of_the_binding():
-    async with serving(Recorder()) as (bound, _), await open_channel(INITIATOR, bound) as channel:
+    async with serving(Recorder()) as (bound, _), await open_channel(Link(bound), INITIATOR) as channel:
         await channel.write(b"GET /x?rcn=1 HTTP/1.1\r\nHost: h\r\nX-M2M-RI: abc\r\nConnection: close\r\n\r\n")
         answer = b""
         while data := await channel.read():
@@ -196,7 +197,7 @@ async def test_a_handler_with_a_mistake_of_its_own_shows_nothing_of_it():
         with pytest.raises(ResolverUnavailableError) as caught:
             await client.request(Operation.RETRIEVE, ("x",))
         assert "internal detail" not in str(caught.value)
-        async with await open_channel(INITIATOR, bound) as channel:
+        async with await open_channel(Link(bound), INITIATOR) as channel:
             await channel.write(b"GET /x HTTP/1.1\r\nHost: h\r\nX-M2M-RI: 1\r\nConnection: close\r\n\r\n")
             answer = b""
             while data := await channel.read():

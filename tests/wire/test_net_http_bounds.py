@@ -19,6 +19,7 @@ from onem2m_security.identifiers import KeyIdentifier
 from onem2m_security.net.channel import open_channel
 from onem2m_security.net.http_server import MAX_PIPELINED, BoundedHttpProtocol, check_bounds
 from onem2m_security.net.limits import Limits
+from onem2m_security.net.link import Link
 from onem2m_security.net.ub import UbListener
 from onem2m_security.onem2m.primitives import Response, Rsc
 from onem2m_security.servers.run import serve
@@ -77,7 +78,7 @@ class OverTls:
 
     @contextlib.asynccontextmanager
     async def connection(self):
-        async with await open_channel(INITIATOR, self.address) as channel:
+        async with await open_channel(Link(self.address), INITIATOR) as channel:
             yield channel.write, lambda: channel.read(65_536)
 
 

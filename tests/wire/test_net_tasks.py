@@ -40,7 +40,7 @@ def port(transport, handler):
 
 
 async def connect(transport, address):
-    return await open_channel(INITIATOR, address, transport=transport)
+    return await open_channel(Link(address, transport), INITIATOR)
 
 
 @BOTH

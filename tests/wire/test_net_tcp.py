@@ -53,7 +53,7 @@ async def listening(handler=echo, *, resolver=None, limits: Limits | None = None
 
 
 async def connect(address: Address, limits: Limits | None = None) -> Channel:
-    return await open_channel(initiate(ID_A, ID_B, KPSA), address, limits=limits)
+    return await open_channel(Link(address, limits=limits), initiate(ID_A, ID_B, KPSA))
 
 
 async def read_exactly(channel: Channel, octets: int) -> bytes:

@@ -181,7 +181,9 @@ class Wire:
 async def test_both_ends_associate_and_exchange_datagrams(mtu):
     limits = Limits(datagram_octets=mtu)
     async with Port(limits) as port:
-        channel = await open_datagram_connection(initiator(), port.address, DatagramChannel, limits=limits)
+        channel = await open_datagram_connection(
+            Link(port.address, Transport.DTLS, limits), initiator(), DatagramChannel
+        )
         assert channel.association.protocol == "DTLSv1.2"
         assert channel.association.peer == ID_B
         assert port.exports == [channel.established.session.export(LABEL, 48)]
@@ -221,7 +223,9 @@ async def test_a_wrong_key_is_silence_and_the_error_says_what_that_may_mean():
         wrong = saef_psk.credential(KPSA_ID, key_of("another"))
         with pytest.raises(HandshakeTimeoutError, match="an unknown identity or a wrong key"):
             await open_datagram_connection(
-                initiator(wrong), port.address, DatagramChannel, limits=Limits(handshake_seconds=0.3)
+                Link(port.address, Transport.DTLS, Limits(handshake_seconds=0.3)),
+                initiator(wrong),
+                DatagramChannel,
             )
         assert port.exports == []
         await eventually(lambda: port.connections == len(port.half_open) == 0)
@@ -237,10 +241,9 @@ async def test_whoever_gives_up_first_no_side_blames_a_maf_that_nobody_asked(ide
             async with Port(Limits(handshake_seconds=patience_of_server)) as port:
                 with pytest.raises(HandshakeError) as caught:
                     await open_datagram_connection(
+                        Link(port.address, Transport.DTLS, Limits(handshake_seconds=patience_of_client)),
                         initiator(wrong),
-                        port.address,
                         DatagramChannel,
-                        limits=Limits(handshake_seconds=patience_of_client),
                     )
                 await eventually(lambda: port.connections == 0)
         at_server = next(e["error"] for e in logged if e.get("local") == str(ID_B) and "error" in e)
@@ -287,7 +290,9 @@ async def test_kc_is_durable_before_the_last_flight_leaves_and_a_lost_one_comes_
 
         listener._transmit = lose_last_flight
         channel = await open_datagram_connection(
-            A.initiator(), running.address, DatagramChannel, limits=Limits(handshake_seconds=60)
+            Link(running.address, Transport.DTLS, Limits(handshake_seconds=60)),
+            A.initiator(),
+            DatagramChannel,
         )
         assert len(lost) == 2
         exported = channel.established.session.export(LABEL, 48)
@@ -672,7 +677,7 @@ async def test_1000_clients_at_once_associate_at_15_percent_loss():
             for _ in range(3):
                 with contextlib.suppress(HandshakeTimeoutError):
                     return await open_datagram_connection(
-                        initiator(), port.address, DatagramChannel, limits=patient
+                        Link(port.address, Transport.DTLS, patient), initiator(), DatagramChannel
                     )
             raise AssertionError("three handshakes failed at 15 % loss")
 
@@ -693,4 +698,6 @@ async def test_a_handshake_that_is_given_up_closes_its_socket():
         with pytest.raises(asyncio.CancelledError):
             await opening
     with pytest.raises(HandshakeError, match="cannot be reached"):
-        await open_datagram_connection(initiator(), Address("name.invalid", 1), DatagramChannel)
+        await open_datagram_connection(
+            Link(Address("name.invalid", 1), Transport.DTLS), initiator(), DatagramChannel
+        )

@@ -64,7 +64,7 @@ async def test_a_provisioned_key_and_a_certificate_prove_the_peer():
         address = await b.listen(LOOPBACK, until_it_ends)
         async with await associate(Link(address), saef_psk.initiate(ID_A, pki.ID_B, KPSA)) as channel:
             assert channel.association.peer_proof is PeerProof.AUTHENTICATED
-        async with await open_channel(pki.initiator_a(), address) as channel:
+        async with await open_channel(Link(address), pki.initiator_a()) as channel:
             assert channel.association.peer_proof is PeerProof.AUTHENTICATED
 
 

@@ -73,8 +73,8 @@ async def another_process(data):
 async def test_a_removed_client_loses_its_idle_session_at_the_maf(tmp_path, transport):
     async with (
         running_maf(tmp_path) as maf,
-        await open_channel(A.initiator(), maf.address, transport=transport) as gone,
-        await open_channel(B.initiator(), maf.address, transport=transport) as stays,
+        await open_channel(Link(maf.address, transport), A.initiator()) as gone,
+        await open_channel(Link(maf.address, transport), B.initiator()) as stays,
     ):
         async with another_process(tmp_path) as store:
             assert await store.trust.revoke(KeyKind.KM, A.km_id) is not None
@@ -103,7 +103,7 @@ async def test_a_removed_client_is_refused_and_then_its_session_is_closed(monkey
 async def test_a_client_with_another_km_loses_the_session_of_the_old_one(tmp_path):
     async with (
         running_maf(tmp_path) as maf,
-        await open_channel(A.initiator(), maf.address) as channel,
+        await open_channel(Link(maf.address), A.initiator()) as channel,
     ):
         async with another_process(tmp_path) as store:
             await store.add(dataclasses.replace(A.record, key=key_of("another")), replace=True)
@@ -141,7 +141,7 @@ async def test_a_session_whose_lookup_was_before_the_removal_ends_all_the_same(t
             removed.set()
 
         maf.maf.acceptor.established = slowly
-        async with await open_channel(A.initiator(), maf.address) as channel:
+        async with await open_channel(Link(maf.address), A.initiator()) as channel:
             maf.maf.acceptor.established = established
             assert removed.is_set()
             assert await ended(channel)
@@ -176,8 +176,8 @@ async def test_while_the_store_cannot_be_read_requests_are_refused_and_the_sessi
 async def test_open_sessions_cost_no_lookup_while_nothing_is_revoked(tmp_path):
     async with (
         running_maf(tmp_path) as maf,
-        await open_channel(A.initiator(), maf.address),
-        await open_channel(B.initiator(), maf.address),
+        await open_channel(Link(maf.address), A.initiator()),
+        await open_channel(Link(maf.address), B.initiator()),
     ):
         sessions, find, looked_up = maf.listener.open_sessions, maf.store.find, []
 
@@ -204,7 +204,7 @@ async def test_a_revoked_enrolee_and_a_removed_target_lose_their_sessions_at_the
     async with running_mef(tmp_path) as mef:
         at_mef = target.client(mef.address)
         try:
-            async with await open_channel(DEVICE.initiator, mef.address) as enrolee:
+            async with await open_channel(Link(mef.address), DEVICE.initiator) as enrolee:
                 assert await at_mef.fetch_km(KeyIdentifier("ab" * 16, DEVICE.mef)) is None
                 ports = mef.server._ports
                 assert sum(port.connections for port in ports) == 2
@@ -224,7 +224,7 @@ async def test_a_removed_naf_loses_its_session_at_the_bsf(tmp_path):
     async with running_bsf(tmp_path) as bsf:
         key = saef_psk.credential(naf.key_id, key_of(naf.name))
         initiator = saef_psk.initiate(naf.entity, bsf.bsf.acceptor.local, key, server_name=bsf.bsf.fqdn)
-        async with await open_channel(initiator, bsf.zn) as channel:
+        async with await open_channel(Link(bsf.zn), initiator) as channel:
             async with another_process(tmp_path) as store:
                 await store.remove(KeyKind.ZN, naf.key_id)
             assert await ended(channel)
@@ -255,7 +255,7 @@ async def test_a_certificate_revoked_while_its_session_is_open_ends_it(tmp_path,
     b = EntityB(pki.ID_B, endpoint=pki.endpoint_b(crls=CrlSource(crl.path)))
     async with b:
         address = await b.listen(LOOPBACK, echo, transport=transport)
-        async with await open_channel(pki.initiator_a(), address, transport=transport) as channel:
+        async with await open_channel(Link(address, transport), pki.initiator_a()) as channel:
             assert await goes_on(channel)
             crl.publish(pki.A.certificate)
             assert await ended(channel)
@@ -266,7 +266,7 @@ async def test_entity_b_s_revoked_certificate_ends_the_session_at_entity_a(monke
     crl = Crl(tmp_path / "ca.crl")
     async with EntityB(pki.ID_B, endpoint=pki.endpoint_b()) as b:
         address = await b.listen(LOOPBACK, echo)
-        async with await open_channel(pki.initiator_a(crls=CrlSource(crl.path)), address) as channel:
+        async with await open_channel(Link(address), pki.initiator_a(crls=CrlSource(crl.path))) as channel:
             assert await goes_on(channel)
             crl.publish(pki.B.certificate)
             await eventually(lambda: channel.closing)
@@ -303,7 +303,7 @@ async def test_an_association_configuration_that_is_gone_ends_its_sessions(tmp_p
     endpoint = pki.endpoint_b()
     async with EntityB(pki.ID_B, endpoint=endpoint) as b:
         address = await b.listen(LOOPBACK, echo)
-        async with await open_channel(pki.initiator_a(), address) as channel:
+        async with await open_channel(Link(address), pki.initiator_a()) as channel:
             assert await goes_on(channel)
             endpoint.verifier = pki.endpoint_b(pki.named("somebody.sp.example", pki.ID_A)).verifier
             await b._ports[0].open_sessions.look(at_all=True)
@@ -380,14 +380,14 @@ async def test_a_maf_that_cannot_be_asked_ends_no_session_but_lets_nobody_new_in
         address = await b.listen(LOOPBACK, echo)
         kc = await A.maf_client(maf.address).handshake()
         initiator = initiate(ID_A, ID_B, kc, release=Release.R1)
-        async with await open_channel(initiator, address) as channel:
+        async with await open_channel(Link(address), initiator) as channel:
             await running.aclose()
             with capture_logs() as logs:
                 await asyncio.sleep(0.3)
                 await b._ports[0].open_sessions.look(at_all=True)
                 assert await goes_on(channel)
                 with pytest.raises(HandshakeError):
-                    await open_channel(initiator, address)
+                    await open_channel(Link(address), initiator)
             assert [line for line in logs if "goes on until the key ends" in line["event"]]
 
 

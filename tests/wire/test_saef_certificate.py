@@ -421,7 +421,7 @@ async def test_b_serves_others_while_a_client_with_a_certificate_stands_still():
         _, writer = await asyncio.open_connection(address.host, address.port)
         writer.write(initiator_a().session().data_to_send())
         await writer.drain()
-        async with await open_channel(initiator_a(), address) as a:
+        async with await open_channel(Link(address), initiator_a()) as a:
             await talk(a)
         await eventually(lambda: len(accepted) == 1)
         writer.close()

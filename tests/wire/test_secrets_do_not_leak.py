@@ -22,6 +22,7 @@ from maf_support import ID_B, A, B, key_of, running_maf
 from onem2m_security.credentials import Secret
 from onem2m_security.keys import ExportedKey
 from onem2m_security.net.http_client import HttpClient
+from onem2m_security.net.link import Link
 from onem2m_security.onem2m.resources import SHORT_NAMES
 from programs import M2MSEC, PATIENCE, Programs, kc_rows, key_file, m2msec
 
@@ -285,7 +286,7 @@ async def test_no_object_of_a_running_association_prints_a_key(tmp_path):
         keys["Kc"] = key.kc.reveal()
         b = B.maf_client(running.address)
         resolved = await b.retrieve(key.kc_id)
-        http = HttpClient(B.initiator(), running.address)
+        http = HttpClient(Link(running.address), B.initiator())
         response = await http.request(2, ("maf", "symmKeyReg", key.kc_id.relative))
         established = http.established
         records = [await running.store.find(kind, name) for kind, name in await every_name(running)]

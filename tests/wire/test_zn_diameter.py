@@ -225,7 +225,7 @@ async def test_entity_b_asks_over_diameter_in_the_middle_of_a_handshake(tmp_path
 
         async with EntityB(CSE, bsfs=[client_of(CSE_NAF, address)]) as entity_b:
             bound = await entity_b.listen(LOOPBACK, echo)
-            async with await open_channel(saef_gba.initiate(AE, CSE, context), bound) as channel:
+            async with await open_channel(Link(bound), saef_gba.initiate(AE, CSE, context)) as channel:
                 await channel.write(b"hello")
                 assert await channel.read() == b"hello"
 
@@ -285,7 +285,7 @@ async def exchange(address, *messages):
         CSE, EntityId(str(BSF)), saef_psk.credential(CSE_NAF.key_id, key_of("cse")), server_name=BSF
     )
     answers = []
-    async with await open_channel(initiator, address) as channel:
+    async with await open_channel(Link(address), initiator) as channel:
         for message in messages:
             octets = b""
             with contextlib.suppress(ConnectionError):
@@ -350,7 +350,7 @@ async def tls_in_front_of(address):
 
     async def forward(reader, writer):
         key = saef_psk.credential(CSE_NAF.key_id, key_of("cse"))
-        channel = await open_channel(initiate(CSE, EntityId(str(BSF)), key, server_name=BSF), address)
+        channel = await open_channel(Link(address), initiate(CSE, EntityId(str(BSF)), key, server_name=BSF))
 
         async def inward():
             while octets := await channel.read():

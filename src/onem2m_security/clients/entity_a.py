@@ -23,4 +23,4 @@ async def associate(link: Link, how: How) -> Channel:
         ResolverUnavailableError: Whoever provides our credential gave no usable answer.
     """
     initiator = await initiator_of(how)
-    return await open_channel(initiator, link.address, transport=link.transport, limits=link.limits)
+    return await open_channel(link, initiator)

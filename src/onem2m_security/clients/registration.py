@@ -8,7 +8,8 @@ from typing import Self
 
 from ..errors import ResolverUnavailableError
 from ..identifiers import Fqdn, KeyIdentifier
-from ..net.ports import RequestClient, expect
+from ..net.ports import expect
+from ..net.request_client import RequestClient
 from ..onem2m.primitives import Operation, Rsc
 from ..onem2m.resources import ClientRegistration, MafClientRegistration, MefClientRegistration
 from .answers import answered

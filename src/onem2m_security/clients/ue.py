@@ -109,7 +109,7 @@ class Ue:
             ResolverUnavailableError: The BSF cannot be reached.
         """
         impi = self._card.impi
-        async with UbClient(self._bsf, self._link.address, limits=self._link.limits) as client:
+        async with UbClient(self._bsf, self._link) as client:
             answer = await client.get(str(digest.first_request(impi=impi, realm=str(self._bsf))))
             for _ in range(_CHALLENGES_MAX):
                 challenge = self._chosen(answer)

@@ -243,7 +243,7 @@ class Demo:
     async def _request(self, kc: ConnectionKey, address: Address, originator: EntityId) -> Rsc:
         """Ask Entity B to register an AE of this name, over a session that A's Kc made."""
         initiator = saef_maf.initiate(ENTITY_A, ENTITY_B, kc, release=self._release)
-        client = HttpClient(dataclasses.replace(initiator, local=originator), address)
+        client = HttpClient(Link(address), dataclasses.replace(initiator, local=originator))
         content = {"m2m:ae": {"api": "N.demo.example.com", "rr": False, "srv": ["3"]}}
         try:
             response = await client.request(

@@ -13,8 +13,8 @@ from typing import Final, Self
 
 from ..association import Association
 from ..frameworks.steps import Established, Initiator
-from .address import Address, Transport
-from .limits import Limits
+from .address import Transport
+from .link import Link
 from .tcp import ProtocolFactory, SecureTransport, open_transport
 from .udp import DatagramApplication, DatagramConnection, MakeApplication, open_datagram_connection
 
@@ -214,18 +214,12 @@ def datagram_channels(handler: ChannelHandler) -> MakeApplication:
     return make
 
 
-async def open_channel(
-    initiator: Initiator,
-    address: Address,
-    *,
-    transport: Transport = Transport.TLS,
-    limits: Limits | None = None,
-) -> Channel:
+async def open_channel(link: Link, initiator: Initiator) -> Channel:
     """Connect and complete the handshake as an initiator.
 
     Raises:
         HandshakeError: The peer cannot be reached, or the handshake failed.
     """
-    if transport is Transport.DTLS:
-        return await open_datagram_connection(initiator, address, DatagramChannel, limits=limits)
-    return (await open_transport(initiator, address, _ChannelProtocol, limits=limits)).channel
+    if link.transport is Transport.DTLS:
+        return await open_datagram_connection(link, initiator, DatagramChannel)
+    return (await open_transport(link, initiator, _ChannelProtocol)).channel

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
-from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final, cast
 
@@ -16,7 +14,6 @@ from aiocoap.optiontypes import StringOption, UintOption
 from ..errors import ConfigurationError, HandshakeError, MessageError, ResolverUnavailableError
 from ..frameworks.steps import Established, Initiator
 from ..onem2m.primitives import Operation, RefusedError, Request, Response, Rsc
-from .address import Address
 from .binding import (
     RELEASE_VERSION,
     RequestHandler,
@@ -37,6 +34,8 @@ from .coap_messages import (
     text_option,
 )
 from .limits import Limits
+from .link import Link
+from .request_client import Asked, RequestClient
 from .udp import DatagramApplication, DatagramConnection, MakeApplication, open_datagram_connection
 
 _CONTENT_FORMAT_JSON: Final = 50
@@ -210,46 +209,29 @@ def _heed(answer: asyncio.Future[Any]) -> None:
         answer.exception()
 
 
-class CoapClient:
-    """Sends request primitives to one peer over a DTLS connection, opened when needed and then kept."""
+class CoapClient(RequestClient):
+    """Sends request primitives over a DTLS connection, opened when needed and then kept."""
 
-    def __init__(self, initiator: Initiator, address: Address, *, limits: Limits | None = None) -> None:
+    def __init__(self, link: Link, initiator: Initiator) -> None:
+        self._link = link
         self._initiator = initiator
-        self._address = address
-        self._limits = limits or Limits()
+        self._limits = link.limits or Limits()
         self._context: Any = None
         self._interface: CoapInterface | None = None
         self._remote: CoapRemote | None = None
         self._established: Established | None = None
         self._opening = asyncio.Lock()
 
-    async def request(
-        self,
-        operation: Operation,
-        to: Iterable[str],
-        *,
-        content: Mapping[str, Any] | None = None,
-        resource_type: int | None = None,
-    ) -> Response:
-        """Send a request primitive and return the response primitive, whatever its status.
-
-        Args:
-            operation: What to do.
-            to: The segments of the resource's path.
-            content: The Content parameter, as JSON values.
-            resource_type: For CREATE: the type of the resource.
-
-        Raises:
-            ResolverUnavailableError: The peer cannot be reached, or its answer is no response primitive.
-        """
-        payload = write_content(content)
-        message = aiocoap.Message(code=_METHODS[operation], payload=payload)
-        message.opt.uri_path = tuple(to)
+    async def send(self, asked: Asked) -> Response:
+        """Send a request primitive and return the response primitive, whatever its status."""
+        payload = write_content(asked.content)
+        message = aiocoap.Message(code=_METHODS[asked.operation], payload=payload)
+        message.opt.uri_path = asked.to
         message.opt.add_option(StringOption(FROM, str(self._initiator.local)))
-        message.opt.add_option(StringOption(REQUEST_ID, secrets.token_hex(8)))
+        message.opt.add_option(StringOption(REQUEST_ID, asked.request_id))
         message.opt.add_option(StringOption(RELEASE_VERSION_INDICATOR, RELEASE_VERSION))
-        if resource_type is not None:
-            message.opt.add_option(UintOption(RESOURCE_TYPE, resource_type))
+        if asked.resource_type is not None:
+            message.opt.add_option(UintOption(RESOURCE_TYPE, asked.resource_type))
         if payload:
             message.opt.content_format = _CONTENT_FORMAT_JSON
         try:
@@ -257,11 +239,13 @@ class CoapClient:
             answer = await self._answer(message)
             return read_response(text_option(answer, RESPONSE_STATUS), answer.payload, self._limits)
         except MessageError as failure:
-            raise ResolverUnavailableError(f"{self._initiator.peer} at {self._address}: {failure}") from None
+            raise ResolverUnavailableError(
+                f"{self._initiator.peer} at {self._link.address}: {failure}"
+            ) from None
         except (error.Error, HandshakeError, OSError, TimeoutError) as failure:
             reason = str(failure) or type(failure).__name__
             raise ResolverUnavailableError(
-                f"{self._initiator.peer} at {self._address}: {reason}"
+                f"{self._initiator.peer} at {self._link.address}: {reason}"
             ) from failure
 
     async def _answer(self, message: Any) -> Any:
@@ -293,17 +277,13 @@ class CoapClient:
             def make(connection: DatagramConnection) -> CoapApplication:
                 return CoapApplication(interface, CoapRemote.of(connection))
 
-            opened = await open_datagram_connection(self._initiator, self._address, make, limits=self._limits)
+            opened = await open_datagram_connection(self._link, self._initiator, make)
             self._remote, self._established = opened.remote, opened.remote.established
             return self._remote
 
     @property
     def established(self) -> Established:
-        """What the newest connection's handshake established.
-
-        Raises:
-            HandshakeError: No connection was made yet.
-        """
+        """What the newest connection's handshake established."""
         if self._established is None:
             raise HandshakeError("no connection was made yet")
         return self._established

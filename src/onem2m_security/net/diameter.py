@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 from ..diameter.messages import HEADER_OCTETS, MESSAGE_MAX_OCTETS, DiameterMessage
@@ -113,9 +114,8 @@ class DiameterClient:
             hello: Makes the Capabilities-Exchange-Request that opens a connection.
         """
         self._how = how
-        self._address = link.address
+        self._link = replace(link, transport=Transport.TLS)
         self._hello = hello
-        self._limits = link.limits or Limits()
         self._channel: Channel | None = None
         self._reading = Tasks()
         self._waiting: dict[int, asyncio.Future[DiameterMessage]] = {}
@@ -128,19 +128,19 @@ class DiameterClient:
             ResolverUnavailableError: The peer cannot be reached, or gave no answer.
         """
         try:
-            async with asyncio.timeout(self._limits.request_seconds):
+            async with asyncio.timeout((self._link.limits or Limits()).request_seconds):
                 return await self._ask(await self._opened(), message)
         except TimeoutError:
-            raise ResolverUnavailableError(f"{self._address} gave no answer in time") from None
+            raise ResolverUnavailableError(f"{self._link.address} gave no answer in time") from None
         except (HandshakeError, MessageError, OSError) as error:
-            raise ResolverUnavailableError(f"{self._address}: {error}") from error
+            raise ResolverUnavailableError(f"{self._link.address}: {error}") from error
 
     async def _opened(self) -> Channel:
         async with self._opening:
             if self._channel is None or self._channel.closing:
                 await self.close()
                 initiator = await initiator_of(self._how)
-                channel = await open_channel(initiator, self._address, limits=self._limits)
+                channel = await open_channel(self._link, initiator)
                 self._channel = channel
                 self._reading.start(self._read_answers(channel), _reading_failed)
                 try:

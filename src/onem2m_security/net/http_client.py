@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -12,12 +12,14 @@ import httpcore
 
 from ..errors import HandshakeError, MessageError, ResolverUnavailableError
 from ..frameworks.steps import Established, Initiator
-from ..onem2m.primitives import Operation, Response
-from .address import Address
+from ..onem2m.primitives import Response
+from .address import Transport
 from .binding import RELEASE_VERSION, read_response, write_content
 from .channel import Channel, open_channel
 from .http import METHODS
 from .limits import Limits, at_most
+from .link import Link
+from .request_client import Asked, RequestClient
 
 MAX_CONNECTIONS: Final = 8
 """Of one client to its peer, in use or kept; more would make httpcore's pool slower, not faster."""
@@ -57,10 +59,9 @@ class _Stream(httpcore.AsyncNetworkStream):
 class _Backend(httpcore.AsyncNetworkBackend):
     """Opens secured connections to one peer, whatever host httpcore names."""
 
-    def __init__(self, initiator: Initiator, address: Address, limits: Limits) -> None:
+    def __init__(self, link: Link, initiator: Initiator) -> None:
+        self._link = link
         self._initiator = initiator
-        self._address = address
-        self._limits = limits
         self.established: Established | None = None
 
     async def connect_tcp(
@@ -73,21 +74,21 @@ class _Backend(httpcore.AsyncNetworkBackend):
     ) -> httpcore.AsyncNetworkStream:
         del host, port, timeout, local_address, socket_options
         try:
-            channel = await open_channel(self._initiator, self._address, limits=self._limits)
+            channel = await open_channel(self._link, self._initiator)
         except HandshakeError as error:
             raise httpcore.ConnectError(str(error)) from error
         self.established = channel.established
         return _Stream(channel)
 
 
-class HttpClient:
-    """Sends request primitives to one peer, over connections that one initiator makes and that are reused."""
+class HttpClient(RequestClient):
+    """Sends request primitives over TLS, over connections that one initiator makes and that are reused."""
 
-    def __init__(self, initiator: Initiator, address: Address, *, limits: Limits | None = None) -> None:
-        self._limits = limits or Limits()
-        self._authority = (initiator.server_name and str(initiator.server_name)) or address.host
+    def __init__(self, link: Link, initiator: Initiator) -> None:
+        self._limits = link.limits or Limits()
+        self._authority = (initiator.server_name and str(initiator.server_name)) or link.address.host
         self._originator = str(initiator.local)
-        self._backend = _Backend(initiator, address, self._limits)
+        self._backend = _Backend(replace(link, transport=Transport.TLS), initiator)
         # The pool looks through all that wait for it at every step: let them wait here.
         self._places = asyncio.Semaphore(MAX_CONNECTIONS)
         self._pool = httpcore.AsyncConnectionPool(
@@ -97,35 +98,18 @@ class HttpClient:
             network_backend=self._backend,
         )
 
-    async def request(
-        self,
-        operation: Operation,
-        to: Iterable[str],
-        *,
-        content: Mapping[str, Any] | None = None,
-        resource_type: int | None = None,
-    ) -> Response:
-        """Send a request primitive and return the response primitive, whatever its status.
-
-        Args:
-            operation: What to do.
-            to: The segments of the resource's path.
-            content: The Content parameter, as JSON values.
-            resource_type: For CREATE: the type of the resource.
-
-        Raises:
-            ResolverUnavailableError: The peer cannot be reached, or its answer is no response primitive.
-        """
-        body = write_content(content)
+    async def send(self, asked: Asked) -> Response:
+        """Send a request primitive and return the response primitive, whatever its status."""
+        body = write_content(asked.content)
         headers = [
             (b"Host", self._authority.encode("ascii")),
             (b"X-M2M-Origin", self._originator.encode()),
-            (b"X-M2M-RI", secrets.token_hex(8).encode()),
+            (b"X-M2M-RI", asked.request_id.encode()),
             (b"X-M2M-RVI", RELEASE_VERSION.encode()),
             (b"Accept", b"application/json"),
         ]
-        if content is not None:
-            type_part = "" if resource_type is None else f";ty={resource_type}"
+        if asked.content is not None:
+            type_part = "" if asked.resource_type is None else f";ty={asked.resource_type}"
             headers += [
                 (b"Content-Type", f"application/json{type_part}".encode()),
                 (b"Content-Length", str(len(body)).encode()),
@@ -134,7 +118,7 @@ class HttpClient:
             scheme=b"http",
             host=self._authority.encode("ascii"),
             port=None,
-            target=("/" + "/".join(quote(segment, safe="") for segment in to)).encode("ascii"),
+            target=("/" + "/".join(quote(segment, safe="") for segment in asked.to)).encode("ascii"),
         )
         seconds = self._limits.request_seconds
         timeouts = {"pool": seconds, "connect": seconds, "read": seconds, "write": seconds}
@@ -143,7 +127,11 @@ class HttpClient:
                 asyncio.timeout(seconds),
                 self._places,
                 self._pool.stream(
-                    METHODS[operation], url, headers=headers, content=body, extensions={"timeout": timeouts}
+                    METHODS[asked.operation],
+                    url,
+                    headers=headers,
+                    content=body,
+                    extensions={"timeout": timeouts},
                 ) as answer,
             ):
                 whole = await at_most(self._limits.body_octets, answer.aiter_stream())
@@ -155,11 +143,7 @@ class HttpClient:
 
     @property
     def established(self) -> Established:
-        """What the newest connection's handshake established.
-
-        Raises:
-            HandshakeError: No connection was made yet.
-        """
+        """What the newest connection's handshake established."""
         if self._backend.established is None:
             raise HandshakeError("no connection was made yet")
         return self._backend.established

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol, Self
 
 from ..errors import HandshakeError, PeerRefusedError
 from ..frameworks.steps import Authorities, Established, How, Initiator, initiator_of
-from ..onem2m.primitives import Operation, Response, Rsc
+from ..onem2m.primitives import Response, Rsc
 from ..tasks import GRACE_SECONDS
 from .address import Address, Transport
 from .binding import RequestHandler
@@ -20,6 +20,7 @@ from .http_client import HttpClient
 from .limits import Limits
 from .link import Link
 from .open_sessions import OpenSessions
+from .request_client import Asked, RequestClient
 from .tcp import Listener
 from .udp import DatagramListener
 
@@ -46,27 +47,6 @@ class Port(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Stop."""
-
-
-class RequestClient(Protocol):
-    """Sends request primitives to one peer."""
-
-    @property
-    def established(self) -> Established:
-        """What the newest connection's handshake established."""
-
-    async def request(
-        self,
-        operation: Operation,
-        to: Iterable[str],
-        *,
-        content: Mapping[str, Any] | None = None,
-        resource_type: int | None = None,
-    ) -> Response:
-        """Send a request primitive and return the response primitive, whatever its status."""
-
-    async def close(self) -> None:
-        """Close the kept connections."""
 
 
 class _CoapPort(DatagramListener):
@@ -116,7 +96,7 @@ class _Use:
     under_way: int = 0
 
 
-class _LinkClient:
+class _LinkClient(RequestClient):
     """A client of the peer behind a link, whose new sessions prove us in the newest way.
 
     Sessions of a former way end with the requests that are under way on them.
@@ -134,20 +114,13 @@ class _LinkClient:
             raise HandshakeError("no connection was made yet")
         return self._newest.client.established
 
-    async def request(
-        self,
-        operation: Operation,
-        to: Iterable[str],
-        *,
-        content: Mapping[str, Any] | None = None,
-        resource_type: int | None = None,
-    ) -> Response:
+    async def send(self, asked: Asked) -> Response:
         use, former = self._use(await initiator_of(self._how)), self._former()
         use.under_way += 1
         try:
             for idle in former:
                 await self._end(idle)
-            return await use.client.request(operation, to, content=content, resource_type=resource_type)
+            return await use.client.send(asked)
         finally:
             use.under_way -= 1
             if use is not self._newest and not use.under_way:
@@ -173,7 +146,7 @@ class _LinkClient:
 
 def _client(link: Link, initiator: Initiator) -> RequestClient:
     make = HttpClient if link.transport is Transport.TLS else CoapClient
-    return make(initiator, link.address, limits=link.limits)
+    return make(link, initiator)
 
 
 def request_client(link: Link, how: How) -> RequestClient:

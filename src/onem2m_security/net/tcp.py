@@ -16,6 +16,7 @@ from ..tasks import GRACE_SECONDS
 from .address import Address
 from .connection import Made, SecureConnection, completed
 from .limits import Limits
+from .link import Link
 from .open_sessions import OpenSessions
 from .standing import OwnSession
 from .stream import StreamPort, StreamTransport
@@ -201,18 +202,14 @@ class Listener(StreamPort):
 
 
 async def open_transport(
-    initiator: Initiator,
-    address: Address,
-    make_upper: Callable[[SecureTransport], Upper],
-    *,
-    limits: Limits | None = None,
+    link: Link, initiator: Initiator, make_upper: Callable[[SecureTransport], Upper]
 ) -> Upper:
     """Connect and complete the handshake as an initiator; returns the application's protocol.
 
     Raises:
         HandshakeError: The peer cannot be reached, or the handshake failed.
     """
-    limits = limits or Limits()
+    address, limits = link.address, link.limits or Limits()
     loop = asyncio.get_running_loop()
     session = initiator.session(address.host)
     made = Made(make_upper)

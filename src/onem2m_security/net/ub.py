@@ -26,6 +26,7 @@ from ..quotas import OverQuota
 from .address import Address
 from .http_server import BoundedHttpProtocol, check_bounds, http_config
 from .limits import Limits, at_most, network_of
+from .link import Link
 from .stream import StreamPort, StreamTransport
 
 UB_BODY_MAX_OCTETS = 8192
@@ -164,9 +165,9 @@ def _application(handler: UbHandler, limits: Limits) -> ASGIApp:
 class UbClient:
     """A UE's connection to one BSF; an asynchronous context manager that closes it."""
 
-    def __init__(self, bsf: Fqdn, address: Address, *, limits: Limits | None = None) -> None:
-        """Ask the BSF of this name at this address."""
-        self._limits = limits or Limits()
+    def __init__(self, bsf: Fqdn, link: Link) -> None:
+        """Ask the BSF of this name behind this link, always over plain HTTP."""
+        address, self._limits = link.address, link.limits or Limits()
         self._bsf = bsf
         self._url = httpcore.URL(
             scheme=b"http", host=address.host.encode("ascii"), port=address.port, target=b"/"

@@ -26,6 +26,7 @@ from ..tls.states import State
 from .address import Address
 from .connection import Made, SecureConnection, completed
 from .limits import HalfOpen, Limits
+from .link import Link
 from .open_sessions import OpenSessions
 from .standing import OwnSession
 
@@ -362,18 +363,14 @@ class _ClientProtocol(asyncio.DatagramProtocol):
 
 
 async def open_datagram_connection(
-    initiator: Initiator,
-    address: Address,
-    make_application: Callable[[DatagramConnection], App],
-    *,
-    limits: Limits | None = None,
+    link: Link, initiator: Initiator, make_application: Callable[[DatagramConnection], App]
 ) -> App:
     """Complete a DTLS handshake as an initiator; returns the application.
 
     Raises:
         HandshakeError: The peer cannot be reached, or the handshake failed.
     """
-    limits = limits or Limits()
+    address, limits = link.address, link.limits or Limits()
     loop = asyncio.get_running_loop()
     try:
         transport, protocol = await loop.create_datagram_endpoint(
