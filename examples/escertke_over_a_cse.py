@@ -19,13 +19,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 import secrets
-import sys
 from collections.abc import Mapping
 from typing import Any
 
 import httpcore
-import structlog
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request as HttpRequest
@@ -234,7 +233,7 @@ def main() -> None:
         help="How a NOTIFY request holds the securityInfo.",
     )
     given = parser.parse_args()
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    logging.basicConfig(level=logging.INFO)  # on standard error
     try:
         result = asyncio.run(run(given.cse, given.originator_cse, NotificationForm(given.form)))
     except PeerRefusedError as error:

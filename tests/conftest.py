@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 from hypothesis import HealthCheck, settings
 
 import new_stores
 from maf_support import RunningMaf, running_maf, the_main_job
+from onem2m_security.telemetry import LOG
 from places import TESTS
 from programs import Programs
 from requirements import untested
@@ -65,8 +66,12 @@ def postgres() -> Iterator[Postgres]:
 @pytest.fixture(autouse=True)
 def _logging_as_it_was() -> Iterator[None]:
     """A command that runs in this process sets up logging for its own standard error, which ends with it."""
+    root, ours = logging.getLogger(), LOG.logger
+    handlers, level = list(root.handlers), ours.level
     yield
-    structlog.reset_defaults()
+    for handler in set(root.handlers) - set(handlers):
+        root.removeHandler(handler)
+    ours.setLevel(level)
 
 
 @pytest.fixture

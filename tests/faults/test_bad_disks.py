@@ -13,8 +13,8 @@ import sqlite3
 import subprocess
 
 import pytest
-from structlog.testing import capture_logs
 
+from logged import capture_logs
 from maf_support import (
     MAF,
     A,

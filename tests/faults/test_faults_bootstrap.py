@@ -11,8 +11,8 @@ import contextlib
 import dataclasses
 
 import pytest
-from structlog.testing import capture_logs
 
+from logged import capture_logs
 from maf_support import LOOPBACK, MAF, B, eventually
 from mef_support import (
     CSE,

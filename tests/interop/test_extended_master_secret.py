@@ -10,10 +10,10 @@ import contextlib
 import socket
 
 import pytest
-from structlog.testing import capture_logs
 
 from certificate_support import CA, A, endpoint_b
 from certs import Flavour
+from logged import capture_logs
 from onem2m_security.errors import HandshakeError
 from onem2m_security.net.address import Address
 from onem2m_security.net.channel import open_channel

@@ -7,8 +7,8 @@ import gc
 import logging
 
 import pytest
-from structlog.testing import capture_logs
 
+from logged import capture_logs
 from maf_support import ID_A, ID_B, LOOPBACK, A, B, running_maf
 from onem2m_security.clients.entity_a import associate
 from onem2m_security.clients.entity_b import EntityB

@@ -10,7 +10,6 @@ import subprocess
 import sys
 
 import pytest
-import structlog
 
 from maf_support import key_of
 from onem2m_security.cli import main
@@ -30,7 +29,6 @@ def called(arguments, given):
         yield
     finally:
         sys.argv, sys.stdin = before
-        structlog.reset_defaults()
 
 
 def m2msec(*arguments, given="", check=True):

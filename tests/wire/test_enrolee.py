@@ -8,8 +8,8 @@ import dataclasses
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from structlog.testing import capture_logs
 
+from logged import capture_logs
 from maf_support import LOOPBACK, MAF, B
 from mef_support import (
     CSE,

@@ -7,8 +7,8 @@ import contextlib
 from datetime import timedelta
 
 import pytest
-from structlog.testing import capture_logs
 
+from logged import capture_logs
 from maf_support import MAF, A, B, key_of
 from mef_support import (
     DEVICE,

@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 
 import pytest
-from structlog.testing import capture_logs
 
+from logged import capture_logs
 from maf_support import ID_A, ID_B, LOOPBACK, eventually, key_of
 from onem2m_security.clients.entity_a import associate
 from onem2m_security.clients.entity_b import EntityB

@@ -15,9 +15,9 @@ from typing import Any, Self
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from structlog.testing import capture_logs
 
 from link import LABEL
+from logged import capture_logs
 from maf_support import ID_A, ID_B, LOOPBACK, A, eventually, key_of, running_maf
 from onem2m_security.clients.entity_a import associate
 from onem2m_security.credentials import ResolvedKey

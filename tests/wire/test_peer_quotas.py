@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 
 import httpcore
 import pytest
-from structlog.testing import capture_logs
 
+from logged import capture_logs
 from maf_sessions import shake_hands
 from maf_support import (
     A_OF_TWO,

@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
-from structlog.testing import capture_logs
 
 import certificate_support as pki
 from gba_support import CSE_NAF, running_bsf
+from logged import capture_logs
 from maf_support import ID_A, ID_B, ID_C, LOOPBACK, MAF, A, B, C, eventually, key_of, running_maf
 from mef_support import DEVICE, THE_MAF, running_mef
 from onem2m_security.certificates.crl import CrlSource

@@ -6,11 +6,10 @@ import contextlib
 import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-import structlog
 import typer
 
 from ..configuration.key_files import KEY_FORMAT as KEY_FORMAT  # noqa: PLC0414 - the commands have it from here
@@ -26,6 +25,7 @@ from ..release import Release
 from ..servers.run import Announced, run, serve
 from ..servers.service import Service
 from ..store.store import Store
+from ..telemetry import LOG, Event, key_values
 
 _T = TypeVar("_T")
 
@@ -214,16 +214,25 @@ def over(transports: Iterable[Transport]) -> str:
     return " and ".join(transport.value.upper() for transport in transports)
 
 
+class _KeyValues(logging.Formatter):
+    """One line of ``name=value`` for a record, of ours or of a library below us."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the base class's name
+        head = {
+            "timestamp": datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            "level": record.levelname.lower(),
+        }
+        if isinstance(record.msg, Event):
+            return key_values({**head, "event": record.msg.name, **record.msg.fields})
+        return key_values({**head, "event": record.message, "logger": record.name})
+
+
+_STDERR = logging.StreamHandler()
+_STDERR.setFormatter(_KeyValues())
+
+
 def log_to_stderr(*, verbose: bool) -> None:
     """Structured log lines on standard error; without ``verbose`` only warnings and errors."""
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "event"]),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO if verbose else logging.WARNING),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=False,
-    )
+    _STDERR.stream = sys.stderr  # as it is now
+    logging.getLogger().addHandler(_STDERR)
+    LOG.setLevel(logging.INFO if verbose else logging.WARNING)

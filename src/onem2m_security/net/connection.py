@@ -165,7 +165,7 @@ class SecureConnection(Standing):
             return
         self._do(self._rules.committed())
 
-    def _refuse(self, what: str, error: SecurityFrameworkError, **details: str) -> None:
+    def _refuse(self, what: str, error: SecurityFrameworkError, **details: Any) -> None:  # noqa: ANN401 - texts
         unavailable = isinstance(error, ResolverUnavailableError)
         LOG.warning(what, error=str(error), unavailable=unavailable, peer=self.peer_address, **details)
         self._do(self._rules.refused())

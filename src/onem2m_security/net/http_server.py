@@ -54,6 +54,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             limits: Bounds on sizes and time.
         """
         super().__init__(config, state, app_state)
+        self.logger = LOG.logger.getChild("http")
         self.limits = limits
         self._in_body = False
         self._message_begun = self._message_ended = False

@@ -6,8 +6,8 @@ import os
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from structlog.testing import capture_logs
 
+from logged import capture_logs
 from onem2m_security.clock import SETTLING, Reading
 from onem2m_security.servers.housekeeping import PURGE_GRACE, Housekeeping
 from onem2m_security.store import KeyKind, Store
