@@ -18,8 +18,9 @@ from onem2m_security.diameter.messages import (
     BOOTSTRAPPING_INFO,
     NAF_ID,
     DiameterMessage,
-    entity_in,
 )
+from onem2m_security.diameter.multimedia_auth import MultimediaAuthAnswer, MultimediaAuthRequest
+from onem2m_security.diameter.user_settings import UserSecuritySettings
 from onem2m_security.errors import (
     ConfigurationError,
     CredentialError,
@@ -162,8 +163,14 @@ def diameter(octets: bytes) -> None:
             BootstrappingInfoRequest.decode(message)
         with contextlib.suppress(MessageError):
             decode_naf_key(KeyIdentifier("0" * 32, Fqdn("bsf.example.com")), message)
+        with contextlib.suppress(MessageError):
+            MultimediaAuthRequest.decode(message)
+        with contextlib.suppress(MessageError):
+            MultimediaAuthAnswer.decode(message)
     with contextlib.suppress(MessageError):
-        entity_in(octets)
+        settings = UserSecuritySettings.decode(octets)
+        with contextlib.suppress(MessageError):
+            assert UserSecuritySettings.decode(settings.encode_guss("a@b.example")) == settings
 
 
 def bootstrapping_info(octets: bytes) -> None:

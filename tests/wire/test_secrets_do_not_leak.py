@@ -241,6 +241,8 @@ PUBLIC_OCTETS = {
     "DatagramFragment.body",
     "ExportedKey.relative",
     "Initiator.identity",
+    "MultimediaAuthRequest.auts",
+    "MultimediaAuthRequest.rand",
     "LocalCertificate.certificate_chain",
     "PairwiseE2EKey.key_id",
     "PresentedCertificate.der",

@@ -11,7 +11,7 @@ from diameter.message import Message
 from diameter.message.avp import Avp
 from diameter.node import Node
 from diameter.node.application import SimpleThreadingApplication
-from hypothesis import given
+from hypothesis import given, reject
 from hypothesis import strategies as st
 
 from gba_support import (
@@ -30,13 +30,14 @@ from maf_support import LOOPBACK, key_of
 from onem2m_security.clients.bsf_diameter import NafDiameterClient
 from onem2m_security.clients.entity_b import EntityB
 from onem2m_security.diameter import messages as dm
-from onem2m_security.diameter.messages import DiameterMessage, entity_in, settings_of
-from onem2m_security.errors import MessageError, ResolverUnavailableError
+from onem2m_security.diameter.messages import DiameterMessage
+from onem2m_security.diameter.user_settings import UserSecuritySettings, Uss
+from onem2m_security.errors import IdentifierError, MessageError, ResolverUnavailableError
 from onem2m_security.frameworks import saef_gba, saef_psk
 from onem2m_security.frameworks.saef_psk import initiate
 from onem2m_security.frameworks.steps import Authorities
 from onem2m_security.gba.keys import KeyChoice, naf_id, ua_security_protocol
-from onem2m_security.identifiers import EntityId, KeyIdentifier
+from onem2m_security.identifiers import EntityId, Fqdn, KeyIdentifier
 from onem2m_security.net.channel import open_channel
 from onem2m_security.net.diameter import diameter_port
 from onem2m_security.net.limits import Limits
@@ -155,10 +156,14 @@ def test_an_address_that_is_too_short_is_refused_like_any_other_noise():
         DiameterMessage.parse(short.octets())
 
 
-@given(st.text(alphabet="abc/<&>\"'-_~.é", min_size=1, max_size=30).map(lambda text: EntityId(f"/{text}")))
-def test_an_entity_survives_the_settings_or_is_no_entity(entity):
-    found = entity_in(settings_of(entity))
-    assert found is None or found == entity
+@given(st.text(alphabet="abc/<&>\"'-_~.é", min_size=1, max_size=30))
+def test_an_entity_survives_the_settings(text):
+    try:
+        entity = EntityId.parse(f"/{text}")
+    except IdentifierError:
+        reject()
+    told = UserSecuritySettings((Uss.of(entity),)).encode_uss_list()
+    assert UserSecuritySettings.decode(told).entity == entity
 
 
 def test_settings_of_another_operator_are_read_for_the_first_uid_that_is_an_entity():
@@ -166,11 +171,11 @@ def test_settings_of_another_operator_are_read_for_the_first_uid_that_is_an_enti
         b'<guss xmlns="x"><ussList><uss id="4" type="4"><uids><uid>tel:+1</uid>'
         b"<uid>//sp.example/in-cse/Cmeter</uid></uids></uss></ussList></guss>"
     )
-    assert entity_in(text) == AE
-    assert entity_in(b"<ussList/>") is None
+    assert UserSecuritySettings.decode(text).entity == AE
+    assert UserSecuritySettings.decode(b"<ussList/>").entity is None
     for hostile in (b"", b"x" * 9000, b'<!DOCTYPE a [<!ENTITY b "c">]><ussList>&b;</ussList>'):
         with pytest.raises(MessageError):
-            entity_in(hostile)
+            UserSecuritySettings.decode(hostile)
 
 
 # --- both ends ---
@@ -297,7 +302,9 @@ async def exchange(address, *messages):
     return answers
 
 
-HELLO = DiameterMessage.request(dm.CAPABILITIES_EXCHANGE, 0, dm.capabilities("naf.sp.example", "sp.example"))
+HELLO = DiameterMessage.request(
+    dm.CAPABILITIES_EXCHANGE, 0, dm.capabilities(Fqdn("naf.sp.example"), dm.APPLICATION_ZN)
+)
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
-
 from ..diameter import messages as dm
 from ..diameter.bootstrapping_info import BootstrappingInfoRequest, decode_naf_key
 from ..diameter.messages import DiameterMessage
@@ -52,11 +50,11 @@ class NafDiameterClient:
             dm.BOOTSTRAPPING_INFO,
             dm.APPLICATION_ZN,
             [
-                (dm.SESSION_ID, f"{self.naf};{secrets.randbits(32)};{secrets.randbits(32)}"),
-                *dm.zn_application(),
+                (dm.SESSION_ID, dm.new_session_id(self.naf)),
+                *dm.application(dm.APPLICATION_ZN),
                 (dm.ORIGIN_HOST, str(self.naf)),
-                (dm.ORIGIN_REALM, _realm(self.naf)),
-                (dm.DESTINATION_REALM, _realm(self.bsf)),
+                (dm.ORIGIN_REALM, dm.realm_of(self.naf)),
+                (dm.DESTINATION_REALM, dm.realm_of(self.bsf)),
                 (dm.DESTINATION_HOST, str(self.bsf)),
                 *BootstrappingInfoRequest(b_tid, self.naf, ua_security_protocol_id).encode(),
             ],
@@ -76,9 +74,5 @@ class NafDiameterClient:
         await self._client.close()
 
     def _hello(self) -> DiameterMessage:
-        own = dm.capabilities(str(self.naf), _realm(self.naf))
+        own = dm.capabilities(self.naf, dm.APPLICATION_ZN)
         return DiameterMessage.request(dm.CAPABILITIES_EXCHANGE, dm.APPLICATION_BASE, own)
-
-
-def _realm(name: Fqdn) -> str:
-    return str(name).partition(".")[2] or str(name)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from ..clients.bsf import BsfClient, NafClient
 from ..clients.entity_a import associate
@@ -24,6 +24,9 @@ from .meeting import Meeting, Role
 from .peers import MefPeerSettings, PeerSettings
 from .prove import OwnProof
 from .settings import Settings, load
+
+if TYPE_CHECKING:
+    from ..clients.hss import HssClient
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +198,7 @@ class Description:
             listen_diameter=bsf.listen_diameter,
             lifetime=bsf.lifetime,
             requests_per_second=bsf.ub_rate,
+            hss=None if bsf.hss is None else self._hss_client(bsf, bsf.hss),
             **self._common(bsf),
         )
 
@@ -215,6 +219,16 @@ class Description:
             else:
                 meeting = self.meeting(EntityId(str(mef)), Role.MEF, local=local)
             yield MefClient(meeting.fqdn, meeting.link, _own(meeting).initiate(meeting))
+
+    def _hss_client(self, bsf: BsfSettings, hss: Fqdn) -> HssClient:
+        # Diameter's dictionary takes long to load: only who asks an HSS waits for it.
+        from ..clients.hss import HssClient  # noqa: PLC0415
+
+        if not bsf.hss_nafs:
+            raise ConfigurationError(f"bsf {bsf.fqdn}: nobody could have a key: name a NAF in bsf.hss-nafs")
+        meeting = self.meeting(EntityId(str(hss)), Role.HSS, local=EntityId(str(bsf.fqdn)))
+        nafs = [naf.naf_of_operator() for naf in bsf.hss_nafs]
+        return HssClient(hss, meeting.link, _own(meeting).initiate(meeting), bsf=bsf.fqdn, nafs=nafs)
 
     def _bsf_client(self, naf: Fqdn, bsf: Fqdn) -> BsfClient:
         local = EntityId(str(naf))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Discriminator, Field, Tag
 
@@ -31,6 +31,9 @@ from .values import (
     RuleSetting,
     Table,
 )
+
+if TYPE_CHECKING:
+    from ..clients.hss import NafOfOperator
 
 
 class FunctionSettings(Table):
@@ -146,6 +149,32 @@ class MefSettings(FunctionSettings):
         return bootstrap_certificate.accept(certificate, replace(self.trust(here), release=self.release))
 
 
+class HssNafSettings(Table):
+    """``[[bsf.hss-nafs]]``: a NAF, as the operator's HSS means it.
+
+    Attributes:
+        naf: The NAF's FQDN.
+        gsid: The GAA Service Identifier of its application: a subscriber needs settings for it that allow
+            authentication. Default: it may have keys of every subscriber.
+        naf_group: The NAF group that it is in; settings for another group are not for it.
+        on_uicc: With GBA_U, whether its key is the one that never leaves the card (Ks_int_NAF).
+        lifetime: How long its keys may live at most; default: as long as Ks.
+    """
+
+    naf: FqdnSetting
+    gsid: str | None = None
+    naf_group: str | None = None
+    on_uicc: bool = False
+    lifetime: DurationSetting | None = None
+
+    def naf_of_operator(self) -> NafOfOperator:
+        """The same as the client of an HSS takes it."""
+        # Diameter's dictionary takes long to load: only who asks an HSS waits for it.
+        from ..clients.hss import NafOfOperator  # noqa: PLC0415
+
+        return NafOfOperator(self.naf, self.gsid, self.naf_group, self.on_uicc, self.lifetime)
+
+
 class BsfSettings(FunctionSettings):
     """``[bsf]``, or ``[[bsf]]`` for several: Bootstrapping Server Functions of GBA.
 
@@ -154,6 +183,9 @@ class BsfSettings(FunctionSettings):
         listen_zn: Where NAFs ask for keys.
         listen_diameter: Where NAFs ask that speak Diameter (TS 29.109), over TLS.
         lifetime: How long a bootstrapping lives at most.
+        hss: The HSS to ask for vectors and user security settings (Zh), by FQDN: it is a peer. Default: the
+            subscribers in the data directory.
+        hss_nafs: The NAFs that may have keys of the HSS's subscribers.
         ub_rate: Requests a second on Ub from one address (of IPv6: one /64); ten times as many at once.
     """
 
@@ -161,4 +193,6 @@ class BsfSettings(FunctionSettings):
     listen_zn: AddressSetting
     listen_diameter: AddressSetting | None = None
     lifetime: DurationSetting = DEFAULT_LIFETIME
+    hss: FqdnSetting | None = None
+    hss_nafs: tuple[HssNafSettings, ...] = ()
     ub_rate: Annotated[float, Field(ge=0.1)] = DEFAULT_REQUESTS_PER_SECOND

@@ -24,6 +24,7 @@ class Role(enum.Enum):
     MAF = "MAF"
     MEF = "MEF"
     BSF = "BSF"
+    HSS = "HSS"
 
 
 class Proof(Protocol):

@@ -154,10 +154,10 @@ class EnroleeKey(OwnProof):
 
 
 class AskingKey(OwnProof):
-    """The key by which an Enrolment Target asks its MEF, or a NAF its BSF.
+    """The key by which an Enrolment Target asks its MEF, a NAF its BSF, or a BSF its HSS.
 
     Attributes:
-        key_id: Its identifier, relative@FQDN of that MEF or BSF.
+        key_id: Its identifier, relative@FQDN of the one that is asked.
         key_file: The file that holds it.
     """
 
@@ -174,10 +174,10 @@ class AskingKey(OwnProof):
         if meeting.role is Role.MEF:
             at_mef = mef_handshake.credential(self.key_id, key)
             return mef_handshake.initiate(meeting.local, meeting.fqdn, at_mef)
-        if meeting.role is Role.BSF:
-            at_bsf = saef_psk.credential(self.key_id, key)
-            return saef_gba.initiate_zn(meeting.local, meeting.fqdn, at_bsf)
-        raise meeting.cannot("key-id is for an MEF or a BSF")
+        if meeting.role in {Role.BSF, Role.HSS}:
+            there = saef_psk.credential(self.key_id, key)
+            return saef_gba.initiate_zn(meeting.local, meeting.fqdn, there)
+        raise meeting.cannot("key-id is for an MEF, a BSF or an HSS")
 
 
 _CERTIFICATE_FRAMEWORKS = {Role.MAF: Framework.MAF_HANDSHAKE, Role.MEF: Framework.BOOTSTRAP_CERTIFICATE}

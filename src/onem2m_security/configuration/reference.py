@@ -20,7 +20,7 @@ from ..net.limits import Limits
 from ..peer_quotas import PeerQuotas
 from ..release import Release
 from .bounds import LimitSettings, QuotaSettings
-from .functions import BsfSettings, MafSettings, MefSettings
+from .functions import BsfSettings, HssNafSettings, MafSettings, MefSettings
 from .peers import MefPeerSettings, PeerSettings
 from .prove import PROOFS
 from .settings import IdentitySettings, Settings, StoreSettings
@@ -39,6 +39,7 @@ _TABLES: Final[tuple[tuple[str, type[Table]], ...]] = (
     ("`[[maf.mefs]]`", MefPeerSettings),
     ("`[[mef]]`", MefSettings),
     ("`[[bsf]]`", BsfSettings),
+    ("`[[bsf.hss-nafs]]`", HssNafSettings),
     ("`[limits]`", LimitSettings),
     ("`[quotas]`", QuotaSettings),
 )

@@ -128,6 +128,9 @@ class Settings(Table):
                     yield ("maf", number, "mefs", position), str(mef)
             for position, bsf in enumerate(maf.bsfs):
                 yield ("maf", number, "bsfs", position), str(bsf)
+        for number, function in enumerate(self.bsf):
+            if function.hss is not None:
+                yield ("bsf", number, "hss"), str(function.hss)
         for peer, settings in self.peers.items():
             for key in ("maf", "enrolment", "bsf"):
                 if (named := getattr(settings.prove, key, None)) is not None:

@@ -15,6 +15,7 @@ from ..gba.keys import UA_SECURITY_PROTOCOL_OCTETS, KeyChoice, naf_id
 from ..identifiers import Fqdn, KeyIdentifier
 from . import messages as dm
 from .messages import Attribute, DiameterMessage
+from .user_settings import UserSecuritySettings, Uss
 
 _GBA_U_AWARE = 1
 _3G_GBA = 0
@@ -67,7 +68,8 @@ def encode_naf_key(found: NafKey) -> list[Attribute]:
     code = dm.UICC_KEY_MATERIAL if found.choice is KeyChoice.KS_INT_NAF else dm.ME_KEY_MATERIAL
     settings: list[Attribute] = []
     if found.entity is not None:
-        settings = [(dm.GBA_USER_SEC_SETTINGS, dm.settings_of(found.entity))]
+        told = UserSecuritySettings((Uss.of(found.entity),))
+        settings = [(dm.GBA_USER_SEC_SETTINGS, told.encode_uss_list())]
     return [
         (code, found.key.reveal()),
         (dm.KEY_EXPIRY_TIME, found.expires),
@@ -103,5 +105,5 @@ def decode_naf_key(b_tid: KeyIdentifier, message: DiameterMessage) -> NafKey:
         choice,
         message.time_of(dm.BOOTSTRAP_INFO_CREATION_TIME),
         message.time_of(dm.KEY_EXPIRY_TIME),
-        None if settings is None else dm.entity_in(settings),
+        None if settings is None else UserSecuritySettings.decode(settings).entity,
     )

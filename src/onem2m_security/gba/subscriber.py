@@ -13,7 +13,7 @@ from typing import Protocol, Self
 
 from ..credentials import Secret
 from ..errors import AuthenticationError, ConfigurationError
-from ..identifiers import Fqdn
+from ..identifiers import EntityId, Fqdn
 from .aka import AuthenticationVector, SequenceNumber, authentication_vector, resynchronised
 from .algorithm import AMF_OCTETS, AuthenticationFunctions, require_length
 from .context import BootstrappedContext
@@ -199,6 +199,14 @@ class Hss(Protocol):
 
     async def guss(self, impi: Impi) -> Guss | None:
         """The subscriber's GBA user security settings; None when there are none, and then no NAF gets a key.
+
+        Raises:
+            ResolverUnavailableError: The HSS cannot be asked now.
+        """
+        ...
+
+    async def entity(self, impi: Impi) -> EntityId | None:
+        """The subscriber's CSE-ID or AE-ID, out of its user security settings; None when they name none.
 
         Raises:
             ResolverUnavailableError: The HSS cannot be asked now.

@@ -7,7 +7,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import ClassVar, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Generic, Protocol, TypeVar
 
 from ..clients.bsf import BsfClient
 from ..clients.mef import MefClient
@@ -31,6 +31,9 @@ from .maf import DEFAULT_KC_LIFETIME, Maf
 from .mef import Mef
 from .ub import DEFAULT_LIFETIME as DEFAULT_KS_LIFETIME
 from .ub import DEFAULT_REQUESTS_PER_SECOND
+
+if TYPE_CHECKING:
+    from ..clients.hss import HssClient
 
 ALL_TRANSPORTS = (Transport.TLS, Transport.DTLS)
 
@@ -188,6 +191,7 @@ class BsfService(Service[Bsf]):
         listen_ub: Where UEs bootstrap, over plain HTTP.
         listen_diameter: Where NAFs ask that speak Diameter (TS 29.109), over TLS; None for nowhere.
         lifetime: How long a bootstrapping lives at most.
+        hss: The HSS to ask (Zh); None for the subscribers in the store.
         requests_per_second: How often one address may ask on Ub; see ``Ub``.
     """
 
@@ -196,7 +200,13 @@ class BsfService(Service[Bsf]):
     listen_ub: Address
     listen_diameter: Address | None = None
     lifetime: timedelta = DEFAULT_KS_LIFETIME
+    hss: HssClient | None = None
     requests_per_second: float = DEFAULT_REQUESTS_PER_SECOND
+
+    @property
+    def clients(self) -> Sequence[Closable]:
+        """That of its HSS."""
+        return () if self.hss is None else (self.hss,)
 
     @property
     def further_tcp_ports(self) -> int:
@@ -208,6 +218,7 @@ class BsfService(Service[Bsf]):
         return Bsf(
             store,
             self.fqdn,
+            hss=self.hss,
             lifetime=self.lifetime,
             requests_per_second=self.requests_per_second,
             endpoint=self.endpoint,

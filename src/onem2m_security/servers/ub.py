@@ -217,8 +217,6 @@ class Ub:
             now + lifetime,
             challenged.gba_u,
         )
-        known = await self._store.subscribers.find(challenged.impi)
-        entity = None if known is None else known.entity
-        kept = Bootstrapping(context, guss, entity)
-        await self._store.bootstrappings.add(kept, is_ours=known is not None)
+        kept = Bootstrapping(context, guss, await self._hss.entity(challenged.impi))
+        await self._store.bootstrappings.add(kept, is_ours=self._hss is self._store.subscribers)
         return context

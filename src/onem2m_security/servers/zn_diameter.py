@@ -35,10 +35,9 @@ class ZnDiameter:
         self._bsf = bsf
         self.established = established
         self._is_open = False
-        name = str(bsf.fqdn)
         self._origin: list[Attribute] = [
-            (dm.ORIGIN_HOST, name),
-            (dm.ORIGIN_REALM, name.partition(".")[2] or name),
+            (dm.ORIGIN_HOST, str(bsf.fqdn)),
+            (dm.ORIGIN_REALM, dm.realm_of(bsf.fqdn)),
         ]
 
     async def answer(self, octets: bytes) -> bytes | None:
@@ -53,7 +52,7 @@ class ZnDiameter:
         match request.command:
             case dm.CAPABILITIES_EXCHANGE:
                 self._is_open = True
-                own = dm.capabilities(str(self._origin[0][1]), str(self._origin[1][1]))
+                own = dm.capabilities(self._bsf.fqdn, dm.APPLICATION_ZN)
                 answer = request.answer([(dm.RESULT_CODE, dm.SUCCESS), *own])
             case _ if not self._is_open:
                 raise MessageError("a Diameter connection begins with a Capabilities-Exchange")
@@ -63,7 +62,9 @@ class ZnDiameter:
                 self.is_over = True
                 answer = request.answer([(dm.RESULT_CODE, dm.SUCCESS), *self._origin])
             case dm.BOOTSTRAPPING_INFO if request.application == dm.APPLICATION_ZN:
-                answer = request.answer([*dm.zn_application(), *self._origin, *await self._info(request)])
+                answer = request.answer(
+                    [*dm.application(dm.APPLICATION_ZN), *self._origin, *await self._info(request)]
+                )
             case dm.BOOTSTRAPPING_INFO:
                 answer = self._protocol_error(request, dm.APPLICATION_UNSUPPORTED)
             case _:

@@ -197,6 +197,11 @@ class Subscribers:
         found = await self.find(impi)
         return None if found is None else found.guss
 
+    async def entity(self, impi: Impi) -> EntityId | None:
+        """The subscriber's CSE-ID or AE-ID; see ``Hss.entity``."""
+        found = await self.find(impi)
+        return None if found is None else found.entity
+
     def _answer(self, connection: Connection, asks: Sequence[_Ask]) -> list[Outcome[AuthenticationVector]]:
         """Answer in order (a handler); whoever asks twice in one group gets two numbers."""
         ring, kek_id = self._keeper.ring, self._keeper.kek_id(connection)

@@ -37,6 +37,9 @@ class MemoryHss:
     async def guss(self, impi):
         return None
 
+    async def entity(self, impi):
+        return None
+
 
 class TestSubscriber:
     def test_each_vector_has_the_next_sequence_number_and_a_new_rand(self):
