@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from ..durations import parse_duration
+from ..durations import parse_duration, show_duration
 from ..errors import ConfigurationError
 from ..frameworks.instructions import (
     DEFAULT_ENROLMENT_EXPIRY,
@@ -232,7 +232,7 @@ def _enrolee_row(record: KeyRecord) -> Row | None:
         "kpm_id": str(record.key_id),
         "enrolee": str(instruction.enrolee),
         "targets": [str(target) for target in instruction.targets],
-        "enrolment_expiry_seconds": int(instruction.enrolment_expiry.total_seconds()),
+        "enrolment_expiry": show_duration(instruction.enrolment_expiry),
         "release": instruction.release.value,
         "expires": None if record.expires is None else record.expires.isoformat(),
         "fingerprint": record.key.fingerprint,
