@@ -138,7 +138,7 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
         ),
     ),
     "store rekey": ("m2msec store rekey --data maf",),
-    "vectors": ("m2msec vectors",),
+    "vectors": ("m2msec vectors --text", "m2msec vectors > vectors.json"),
     "completion": ("m2msec completion bash > ~/.local/share/bash-completion/completions/m2msec",),
     "version": ("m2msec version",),
 }
