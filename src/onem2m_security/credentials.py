@@ -39,21 +39,23 @@ class Secret:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read a key as people write it: hex digits, or base64; ``hex:`` or ``base64:`` before it decides.
+        """Read a key as people write it: hex digits, base64, or ``text:`` and the octets themselves in ASCII.
 
-        Without a prefix, an even number of hex digits is hex. Surrounding white space is ignored.
+        ``hex:`` or ``base64:`` before it decides; without a prefix, an even number of hex digits is hex.
+        Surrounding white space is ignored, but after ``text:`` only the end of the line is.
 
         Raises:
-            CredentialError: Neither hex nor base64, or not 1 to 256 octets. The message never shows the text.
+            CredentialError: None of these, or not 1 to 256 octets. The message never shows the text.
         """
-        form, colon, rest = text.strip().partition(":")
-        body = rest if colon else form
-        body = "".join(body.split())
-        is_hex = form == "hex" if colon else bool(re.fullmatch(r"([0-9A-Fa-f]{2})+", body))
-        advice = "a key is written in hex digits or in base64 (hex:… or base64:…)"
-        if colon and form not in {"hex", "base64"}:
+        form, colon, rest = text.strip("\r\n").lstrip().partition(":")
+        advice = "a key is written in hex digits or in base64 (hex:… or base64:…), or as it is after text:"
+        if colon and form not in {"hex", "base64", "text"}:
             raise CredentialError(advice)
         try:
+            if colon and form == "text":
+                return cls(rest.encode("ascii"))
+            body = "".join((rest if colon else form).split())
+            is_hex = form == "hex" if colon else bool(re.fullmatch(r"([0-9A-Fa-f]{2})+", body))
             return cls(bytes.fromhex(body) if is_hex else base64.b64decode(body, validate=True))
         except (ValueError, binascii.Error) as error:
             raise (error if isinstance(error, CredentialError) else CredentialError(advice)) from None

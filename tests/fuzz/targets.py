@@ -217,6 +217,7 @@ SEEDS: dict[str, list[bytes]] = {
         b"[::1]:5684",
         b"hex:00ff",
         b"base64:AAAA",
+        b"text:123456",
     ],
     "psk_identity": [
         bytes.fromhex("160303000a10000006000461406d78"),

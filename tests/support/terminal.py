@@ -1,4 +1,4 @@
-"""A shell with job control at a pseudo-terminal, as a person sits before it."""
+"""Programs at a pseudo-terminal, as a person sits before it: a shell with job control, or one command."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import os
 import pty
 import re
 import select
+import subprocess
 import sys
+import termios
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from programs import PATIENCE
+from programs import M2MSEC, PATIENCE
 
 PROMPT = "next? "
 
@@ -63,3 +65,23 @@ def a_shell(directory: Path) -> Iterator[Shell]:
     finally:
         os.close(terminal)  # as a window is closed: the shell hands the hangup on to every job
         os.waitpid(pid, 0)
+
+
+def printed_at_a_terminal(*arguments: str, columns: int) -> list[str]:
+    """The lines, without colours, that m2msec prints at a terminal so wide."""
+    terminal, of_command = pty.openpty()
+    termios.tcsetwinsize(of_command, (24, columns))
+    environment = {name: value for name, value in os.environ.items() if name not in {"COLUMNS", "NO_COLOR"}}
+    printed = b""
+    try:
+        with subprocess.Popen(
+            [M2MSEC, *arguments], stdin=of_command, stdout=of_command, env=environment | {"TERM": "xterm"}
+        ) as process:
+            os.close(of_command)
+            with contextlib.suppress(OSError):  # EIO: nobody has the other end any more
+                while data := os.read(terminal, 65_536):
+                    printed += data
+        assert process.returncode == 0
+    finally:
+        os.close(terminal)
+    return re.sub(r"\x1b\[[0-9;]*m", "", printed.decode()).splitlines()

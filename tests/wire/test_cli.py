@@ -17,7 +17,7 @@ from onem2m_security.cli import app
 from onem2m_security.cli.common import read_key
 from onem2m_security.errors import ConfigurationError, RecordExistsError
 from onem2m_security.version import __version__
-from programs import M2MSEC, PATIENCE, Programs, kc_rows, key_file, m2msec
+from programs import M2MSEC, PATIENCE, Programs, kc_rows, key_file, m2msec, openssl
 from requirements import lacks
 
 KM_ID_A = "a@maf.example.com"
@@ -421,3 +421,44 @@ def test_a_file_that_holds_no_key_is_refused_without_showing_it(tmp_path, octets
         read_key(str(path))
     assert str(path) in str(caught.value)
     assert "xxx" not in str(caught.value)
+
+
+def test_a_key_may_be_text_and_a_short_one_of_which_that_is_not_said_is_pointed_at(tmp_path):
+    """TD_M2M_SE_01's key is six characters; openssl and others take them as six octets."""
+    arguments = (
+        "maf",
+        "add-client",
+        "--data",
+        tmp_path / "maf",
+        "--entity",
+        "/a",
+        "--km-file",
+        "-",
+        "--km-id",
+    )
+    as_text = m2msec(*arguments, "a@maf.example.com", given="text:123456\n")
+    as_hex = m2msec(*arguments, "b@maf.example.com", given="123456\n")
+    assert "text:" not in as_text.stderr
+    assert "text:" in as_hex.stderr
+    assert "123456" not in as_hex.stderr + as_text.stderr
+    assert m2msec(*arguments, "c@maf.example.com", given="hex:123456\n").stderr == ""
+
+
+def test_a_key_in_text_is_the_one_that_openssl_uses(tmp_path):
+    """The interoperability test of oneM2M, TD_M2M_SE_01: ``openssl s_client`` with the six octets."""
+    kpsa = tmp_path / "kpsa"
+    kpsa.touch(mode=0o600)
+    kpsa.write_text("text:123456\n")
+    programs = Programs(tmp_path)
+    try:
+        entity_b = programs.start(
+            "listen", "--listen", "127.0.0.1:0", "--cse-id", "/in-cse", "--kpsa-id", "a@b.example",
+            "--kpsa-file", kpsa, "--kpsa-peer", "/a",
+        )  # fmt: skip
+        client = [openssl(), "s_client", "-connect", f"127.0.0.1:{entity_b.port}", "-tls1_2"]
+        identity = ["-psk_identity", "a@b.example", "-psk", b"123456".hex()]
+        command = [*client, *identity]
+        subprocess.run(command, input=b"hello\n", capture_output=True, timeout=PATIENCE, check=False)
+        entity_b.wait_for("associated with /a by saef-psk")
+    finally:
+        programs.end_all()

@@ -66,7 +66,7 @@ def test_an_enrolee_is_listed_with_its_instructions_and_without_its_key(data):
         "kpm_id": KPM_ID,
         "enrolee": "/in-cse/Cae",
         "targets": ["maf.example.com", "/in-cse"],
-        "enrolment_expiry_seconds": 36 * 3600,
+        "enrolment_expiry": "36h",
         "release": 3,
         "expires": None,
         "fingerprint": key_of("kpm").fingerprint,

@@ -13,6 +13,7 @@ from onem2m_security.demo.maf import MAF_ID, MEF_ID, A, B, server
 from onem2m_security.demo.maf import MEF as MEF_LINE
 from onem2m_security.errors import ConfigurationError, HandshakeError
 from programs import m2msec
+from terminal import printed_at_a_terminal
 
 KEY = re.compile(r"\b[0-9a-f]{64}\b")
 
@@ -70,6 +71,18 @@ def test_the_diagram_has_its_lifelines_arrows_and_clauses():
         assert f"[{clause}]" in printed
     assert "ORIGINATOR_NOT_AUTHENTICATED" in printed
     assert not KEY.search(printed)
+
+
+@pytest.mark.parametrize("framework", ["maf", "gba"])
+def test_at_80_columns_no_line_is_longer_and_no_identifier_is_broken(framework):
+    lines = printed_at_a_terminal("demo", "--framework", framework, "--reveal", columns=80)
+    assert max(map(len, lines)) <= 80
+    words = {word for line in lines for word in line.split()}
+    identifiers = [word for word in words if "@" in word]
+    issuers = {"maf.example.com", "mef.example.com", "bsf.operator.example", "operator.example"}
+    assert {word.partition("@")[2] for word in identifiers} <= issuers
+    assert len(identifiers) == {"maf": 5, "gba": 3}[framework]
+    assert len([word for word in words if KEY.fullmatch(word)]) == {"maf": 5, "gba": 2}[framework]
 
 
 async def test_a_server_that_does_not_start_says_why(tmp_path):

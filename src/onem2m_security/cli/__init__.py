@@ -13,6 +13,7 @@ import typer
 from ..errors import SecurityFrameworkError
 from ..private_memory import keep_memory_private
 from ..version import __version__
+from .helped import HelpedCommand
 from .lazy import COMMANDS, LazyGroup
 
 __all__ = ["COMMANDS", "app", "main"]
@@ -23,7 +24,6 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # a traceback's local variables could hold keys
     rich_markup_mode=None,
-    add_completion=False,
 )
 
 
@@ -43,7 +43,7 @@ def m2msec(
     """The oneM2M security frameworks (TS-0003): servers, associations, known answers."""
 
 
-@app.command("version")
+@app.command("version", cls=HelpedCommand)
 def print_version() -> None:
     """Print the version."""
     print(__version__)

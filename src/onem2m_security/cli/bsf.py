@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Self, TypeVar
 
 import typer
 
@@ -25,7 +25,6 @@ from ..store.store import Store
 from .common import (
     KEY_FORMAT,
     DataOption,
-    JsonOption,
     OutOption,
     entity_parser,
     given_or_new,
@@ -36,8 +35,9 @@ from .common import (
     run_services,
 )
 from .options.grouping import grouped
+from .options.listing import ListOptions
 from .options.serving import ServingOptions
-from .tables import add_record, print_rows, read_records
+from .tables import Row, add_record, list_keys, list_pages
 
 app = typer.Typer(help="The Bootstrapping Server Function of GBA.", no_args_is_help=True)
 
@@ -249,16 +249,14 @@ def unbar(data: DataOption, impi: ImpiOption) -> None:
 
 
 @app.command()
-def subscribers(data: DataOption, as_json: JsonOption = False) -> None:
+@grouped
+def subscribers(wanted: ListOptions) -> None:
     """List the subscribers; their keys appear as fingerprints."""
     log_to_stderr(verbose=False)
-    print_rows(
-        [_subscriber(found) for found in _on_store(data, lambda store: store.subscribers.all())],
-        as_json=as_json,
-    )
+    list_pages(lambda store: store.subscribers.pages(), _subscriber, wanted)
 
 
-def _subscriber(found: Subscription) -> dict[str, Any]:
+def _subscriber(found: Subscription) -> Row:
     return {
         "impi": str(found.subscriber.impi),
         "entity": None if found.entity is None else str(found.entity),
@@ -334,20 +332,21 @@ def remove_naf(data: DataOption, key_id: NafKeyIdOption) -> None:
 
 
 @app.command()
-def nafs(data: DataOption, as_json: JsonOption = False) -> None:
+@grouped
+def nafs(wanted: ListOptions) -> None:
     """List the NAFs; their keys appear as fingerprints."""
     log_to_stderr(verbose=False)
-    rows = [
-        {
-            "key_id": str(record.key_id),
-            "entity": str(record.source),
-            "nafs": [str(target) for target in record.targets],
-            "expires": None if record.expires is None else record.expires.isoformat(),
-            "fingerprint": record.key.fingerprint,
-        }
-        for record in read_records(data, KeyKind.ZN)
-    ]
-    print_rows(rows, as_json=as_json)
+    list_keys(KeyKind.ZN, _naf, wanted)
+
+
+def _naf(record: KeyRecord) -> Row:
+    return {
+        "key_id": str(record.key_id),
+        "entity": str(record.source),
+        "nafs": [str(target) for target in record.targets],
+        "expires": None if record.expires is None else record.expires.isoformat(),
+        "fingerprint": record.key.fingerprint,
+    }
 
 
 def _on_store(data: Path, action: Callable[[Store], Awaitable[_T]], *, make: bool = False) -> _T:

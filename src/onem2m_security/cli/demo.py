@@ -19,7 +19,9 @@ from ..release import DEFAULT_RELEASE
 from ..servers.run import run
 from .common import JsonOption, ReleaseOption, RevealOption, log_to_stderr
 
-COLUMN = 14
+COLUMN = 9
+"""Of a lifeline; four of them leave room for the words of most steps in 80 columns."""
+GAP = "  "
 
 
 class Story(enum.Enum):
@@ -67,45 +69,58 @@ def demo(
         told = {"release": release.value, "seconds": seconds, "association": association.as_dict()}
         print(json.dumps(told | {"steps": steps}, indent=2))
     else:
-        diagram.close(f"{association.peer} and {association.local} are associated. {seconds:.1f} s in all.")
+        diagram.close(f"{association.peer} and {association.local} are associated ({seconds:.1f} s).")
 
 
 class Diagram:
-    """A sequence diagram that grows downwards, one arrow at a time."""
+    """A sequence diagram that grows downwards, one arrow at a time, within the width of a console."""
 
     def __init__(self, console: Console, lifelines: Sequence[str]) -> None:
         self._console = console
         self._names = lifelines
+        self._bars = "│".center(COLUMN) * len(lifelines)
+        self._beside = console.width - len(self._bars) - len(GAP)
 
     def open(self) -> None:
         """The heads of the lifelines."""
-        self._console.print(
-            Text("".join(name.center(COLUMN) for name in self._names).rstrip(), style="bold cyan")
-        )
-        self._console.print(self._lifelines())
+        names = "".join(name.center(COLUMN) for name in self._names)
+        self._console.print(Text(names.rstrip(), style="bold cyan"))
+        self._console.print(Text(self._bars.rstrip(), style="cyan"))
 
     def draw(self, step: Step) -> None:
         """One arrow with its clause, and below it what is to be seen."""
         start, end = self._names.index(step.sender), self._names.index(step.receiver)
-        self._console.print(self._row(_arrow(start, end, len(self._names)), step.text, "bold", step.clause))
+        words = [(word, "bold") for word in step.text.split()]
+        self._rows([*words, (f"[{step.clause}]", "yellow")], _arrow(start, end, len(self._names)))
         for name, value in step.facts.items():
-            self._console.print(self._row(self._lifelines().plain, f"{name} {value}", "dim"))
+            words = [(word, "dim") for word in (name, *value.split())]
+            if max(len(word) for word, _ in words) <= self._beside:
+                self._rows(words, self._bars)
+            else:
+                self._over(f"{name} {value}")
 
     def close(self, text: str) -> None:
         """The end."""
-        self._console.print(self._lifelines())
+        self._console.print(Text(self._bars.rstrip(), style="cyan"))
         self._console.print(Text(text, style="bold green"))
 
-    def _lifelines(self) -> Text:
-        return Text("│".center(COLUMN) * len(self._names), style="cyan")
+    def _rows(self, words: Sequence[tuple[str, str]], lines: str) -> None:
+        """Words beside these lines and, when they do not fit, beside the lifelines below."""
+        row, used = Text(lines + GAP, style="cyan"), 0
+        for word, style in words:
+            if used and used + 1 + len(word) > self._beside:
+                self._console.print(row)
+                row, used = Text(self._bars + GAP, style="cyan"), 0
+            row.append(f" {word}" if used else word, style=style)
+            used += len(word) + bool(used)
+        self._console.print(row)
 
-    @staticmethod
-    def _row(lines: str, text: str, style: str, clause: str = "") -> Text:
-        row = Text(lines, style="cyan")
-        row.append(f"  {text}", style=style)
-        if clause:
-            row.append(f"  [{clause}]", style="yellow")
-        return row
+    def _over(self, text: str) -> None:
+        """What is too long to stand beside the lifelines, over them: an identifier stays whole."""
+        for line in [text] if len(text) <= self._console.width else text.split():
+            start = max(0, self._console.width - len(line))
+            bars = self._bars[: max(0, start - len(GAP))].ljust(start)
+            self._console.print(Text(bars, style="cyan").append(line, style="dim"))
 
 
 def _arrow(start: int, end: int, count: int) -> str:

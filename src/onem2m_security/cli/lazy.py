@@ -10,6 +10,8 @@ from typing import Any, Final
 import typer
 from typer.core import TyperGroup
 
+from .helped import HelpedCommand
+
 
 @dataclass(frozen=True, slots=True)
 class LazyCommand:
@@ -40,6 +42,7 @@ COMMANDS: Final = {
     "pki": LazyCommand("pki", "app", "Issue and check certificates."),
     "escertke": LazyCommand("escertke", "app", "Agree on an end-to-end key by certificates."),
     "store": LazyCommand("store", "app", "The sealed store in a data directory."),
+    "completion": LazyCommand("completion", "completion", "Print a script by which a shell completes."),
     "vectors": LazyCommand(
         "vectors", "vectors", "Print known-answer vectors for every derivation and identifier."
     ),
@@ -61,10 +64,21 @@ def _load(name: str, command: LazyCommand) -> Any:  # noqa: ANN401 - the parser'
     loaded = getattr(importlib.import_module(f".{command.module}", __package__), command.attribute)
     parent = typer.Typer(rich_markup_mode=None, add_completion=False)
     if isinstance(loaded, typer.Typer):
+        for registered in loaded.registered_commands:
+            registered.cls = HelpedCommand
         parent.add_typer(loaded, name=name)
     else:
-        parent.command(name)(loaded)
+        parent.command(name, cls=HelpedCommand)(loaded)
     return typer.main.get_group(parent).commands[name]
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """What a word that is being typed may become, as the scripts of the shells want it."""
+
+    value: str
+    help: str
+    type: str = "plain"
 
 
 class LazyGroup(TyperGroup):
@@ -78,9 +92,16 @@ class LazyGroup(TyperGroup):
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - the parser's own types
         """The list of commands, from the table: to show a name is no reason to load what it names."""
         del ctx
-        rows = [
+        with formatter.section("Commands"):
+            formatter.write_dl(self._summaries())
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:  # noqa: ANN401 - the parser's own types
+        """What a word may become: the commands, from the table too, and the options."""
+        of_commands = [_Candidate(*row) for row in self._summaries() if row[0].startswith(incomplete)]
+        return [*of_commands, *super(TyperGroup, self).shell_complete(ctx, incomplete)]
+
+    def _summaries(self) -> list[tuple[str, str]]:
+        return [
             (name, command.summary if isinstance(command, LazyCommand) else command.get_short_help_str())
             for name, command in self._all.data.items()
         ]
-        with formatter.section("Commands"):
-            formatter.write_dl(rows)

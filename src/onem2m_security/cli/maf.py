@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from functools import partial
+from typing import Annotated
 
 import typer
 
@@ -21,7 +22,6 @@ from ..store.records import KeyKind, KeyRecord, Revocation
 from .common import (
     KEY_FORMAT,
     DataOption,
-    JsonOption,
     ListenOption,
     OutOption,
     RememberOption,
@@ -36,9 +36,10 @@ from .common import (
 from .options.certificates import ServerCertificateOptions
 from .options.gba import NafOptions
 from .options.grouping import grouped, without
+from .options.listing import ListOptions
 from .options.mefs import EnroleeTargetsOption, MefOptions
 from .options.serving import ServingOptions
-from .tables import add_record, print_rows, read_records, with_text
+from .tables import Row, add_record, list_keys
 
 app = typer.Typer(help="The M2M Authentication Function.", no_args_is_help=True)
 
@@ -173,47 +174,39 @@ def _left_to_the_mef(ke_id: KeyIdentifier, ends: datetime | None) -> str:
 
 
 @app.command()
-def clients(
-    data: DataOption,
-    as_json: JsonOption = False,
-    only: Annotated[
-        str, typer.Option("--filter", metavar="TEXT", help="Only rows in which a value has this text.")
-    ] = "",
-    count: Annotated[bool, typer.Option("--count", help="Print only how many there are.")] = False,
-) -> None:
-    """List the clients; their Master Credentials appear as fingerprints."""
+@grouped
+def clients(wanted: ListOptions) -> None:
+    """List the clients in the order of their KmId; their Master Credentials appear as fingerprints."""
     log_to_stderr(verbose=False)
-    rows = [
-        {
-            "km_id": str(record.key_id),
-            "entity": None if record.source is None else str(record.source),
-            "targets": [str(target) for target in record.targets],
-            "expires": None if record.expires is None else record.expires.isoformat(),
-            "fingerprint": record.key.fingerprint,
-        }
-        for record in read_records(data, KeyKind.KM)
-    ]
-    rows = with_text(rows, only)
-    if count:
-        print(len(rows))
-    else:
-        print_rows(rows, as_json=as_json)
+    list_keys(KeyKind.KM, _client_row, wanted)
 
 
 @app.command()
-def keys(data: DataOption, as_json: JsonOption = False, reveal: RevealOption = False) -> None:
-    """List the Kc that the MAF holds, oldest first."""
+@grouped
+def keys(wanted: ListOptions, reveal: RevealOption = False) -> None:
+    """List the Kc that the MAF holds, in the order of their KcId."""
     log_to_stderr(verbose=False)
-    print_rows([_kc_row(record, reveal=reveal) for record in read_records(data, KeyKind.KC)], as_json=as_json)
+    list_keys(KeyKind.KC, partial(_kc_row, reveal=reveal), wanted)
 
 
-def _kc_row(record: KeyRecord, *, reveal: bool) -> dict[str, Any]:
+def _client_row(record: KeyRecord) -> Row:
+    return {
+        "km_id": str(record.key_id),
+        "entity": None if record.source is None else str(record.source),
+        "targets": [str(target) for target in record.targets],
+        "expires": None if record.expires is None else record.expires.isoformat(),
+        "fingerprint": record.key.fingerprint,
+    }
+
+
+def _kc_row(record: KeyRecord, *, reveal: bool) -> Row:
     targets = [str(target) for target in record.targets]
-    row: dict[str, Any] = {
+    row: Row = {
         "kc_id": Release.R1.wire(record.key_id),
         "relative_kc_id": record.key_id.relative,
         "source": None if record.source is None else str(record.source),
         "target": targets[0] if len(targets) == 1 else targets,
+        "issued": record.issued.isoformat(),
         "suid": None if record.suid is None else int(record.suid),
         "expires": None if record.expires is None else record.expires.isoformat(),
         "fingerprint": record.key.fingerprint,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from functools import partial
+from typing import Annotated
 
 import typer
 
-from ..durations import parse_duration
+from ..durations import parse_duration, show_duration
 from ..errors import ConfigurationError
 from ..frameworks.instructions import (
     DEFAULT_ENROLMENT_EXPIRY,
@@ -23,7 +24,6 @@ from ..store.records import KeyKind, KeyRecord
 from .common import (
     KEY_FORMAT,
     DataOption,
-    JsonOption,
     ListenOption,
     OutOption,
     ReleaseOption,
@@ -37,8 +37,9 @@ from .common import (
 )
 from .options.certificates import ServerCertificateOptions
 from .options.grouping import grouped
+from .options.listing import ListOptions
 from .options.serving import ServingOptions
-from .tables import add_record, print_rows, read_records
+from .tables import Row, add_record, list_keys
 
 app = typer.Typer(help="The M2M Enrolment Function.", no_args_is_help=True)
 
@@ -168,28 +169,19 @@ def add_target(
 
 
 @app.command()
-def enrolees(data: DataOption, as_json: JsonOption = False) -> None:
+@grouped
+def enrolees(wanted: ListOptions) -> None:
     """List the Enrolees with their instructions; Kpm appears as a fingerprint."""
     log_to_stderr(verbose=False)
-    rows = [_enrolee_row(record) for record in read_records(data, KeyKind.KPM) if record.targets]
-    print_rows(rows, as_json=as_json)
+    list_keys(KeyKind.KPM, _enrolee_row, wanted)
 
 
 @app.command()
-def targets(data: DataOption, as_json: JsonOption = False) -> None:
+@grouped
+def targets(wanted: ListOptions) -> None:
     """List the Enrolment Targets that have a key here; it appears as a fingerprint."""
     log_to_stderr(verbose=False)
-    rows = [
-        {
-            "key_id": str(record.key_id),
-            "target": None if record.source is None else str(record.source),
-            "expires": None if record.expires is None else record.expires.isoformat(),
-            "fingerprint": record.key.fingerprint,
-        }
-        for record in read_records(data, KeyKind.KPM)
-        if not record.targets
-    ]
-    print_rows(rows, as_json=as_json)
+    list_keys(KeyKind.KPM, _target_row, wanted)
 
 
 @app.command()
@@ -210,36 +202,50 @@ def revoke(data: DataOption, kpm_id: KpmId) -> None:
 
 
 @app.command()
-def keys(data: DataOption, as_json: JsonOption = False, reveal: RevealOption = False) -> None:
-    """List the Ke that the MEF holds, oldest first."""
+@grouped
+def keys(wanted: ListOptions, reveal: RevealOption = False) -> None:
+    """List the Ke that the MEF holds, in the order of their KeId."""
     log_to_stderr(verbose=False)
-    print_rows([_ke_row(record, reveal=reveal) for record in read_records(data, KeyKind.KE)], as_json=as_json)
+    list_keys(KeyKind.KE, partial(_ke_row, reveal=reveal), wanted)
 
 
 def _end(lifetime: timedelta | None) -> datetime | None:
     return None if lifetime is None else datetime.now(UTC) + lifetime
 
 
-def _enrolee_row(record: KeyRecord) -> dict[str, Any]:
+def _target_row(record: KeyRecord) -> Row | None:
+    if record.targets:  # an Enrolee
+        return None
+    return {
+        "key_id": str(record.key_id),
+        "target": None if record.source is None else str(record.source),
+        "expires": None if record.expires is None else record.expires.isoformat(),
+        "fingerprint": record.key.fingerprint,
+    }
+
+
+def _enrolee_row(record: KeyRecord) -> Row | None:
     instruction = BootstrapInstruction.of(record)
-    assert instruction is not None  # noqa: S101 - a record with targets has one
+    if instruction is None:  # an Enrolment Target
+        return None
     return {
         "kpm_id": str(record.key_id),
         "enrolee": str(instruction.enrolee),
         "targets": [str(target) for target in instruction.targets],
-        "enrolment_expiry_seconds": int(instruction.enrolment_expiry.total_seconds()),
+        "enrolment_expiry": show_duration(instruction.enrolment_expiry),
         "release": instruction.release.value,
         "expires": None if record.expires is None else record.expires.isoformat(),
         "fingerprint": record.key.fingerprint,
     }
 
 
-def _ke_row(record: KeyRecord, *, reveal: bool) -> dict[str, Any]:
-    row: dict[str, Any] = {
+def _ke_row(record: KeyRecord, *, reveal: bool) -> Row:
+    row: Row = {
         "ke_id": Release.R1.wire(record.key_id),
         "relative_ke_id": record.key_id.relative,
         "enrolee": None if record.source is None else str(record.source),
         "targets": [str(target) for target in record.targets],
+        "issued": record.issued.isoformat(),
         "expires": None if record.expires is None else record.expires.isoformat(),
         "fingerprint": record.key.fingerprint,
     }

@@ -224,8 +224,8 @@ class Store:
             RecordCorruptedError: A record does not open, and on_corrupted is not given.
         """
         found: list[KeyRecord] = []
-        outcomes = self._each_record(kind) if source is None else self._each_record_of(kind, source)
-        async for outcome in outcomes:
+        pages = self.pages(kind) if source is None else self._pages_of(kind, source)
+        async for outcome in (outcome async for page in pages for outcome in page):
             if isinstance(outcome, KeyRecord):
                 found.append(outcome)
             elif on_corrupted is None:
@@ -233,6 +233,18 @@ class Store:
             else:
                 on_corrupted(outcome)
         return sorted(found, key=lambda record: record.issued)
+
+    async def pages(self, kind: KeyKind) -> AsyncIterator[list[KeyRecord | RecordCorruptedError]]:
+        """All keys of a kind in the order of key_id, read a page at a time, or why one does not open."""
+        after = ""
+
+        def page(connection: Connection) -> list[tuple[str, KeyRecord | RecordCorruptedError]]:
+            found = queries.key_page(connection, kind.value, after)
+            return [(row.key_id, self._keys.opened(row)) for row in found]
+
+        while found := await self._worker.read(page):
+            yield [outcome for _, outcome in found]
+            after = found[-1][0]
 
     async def remove(self, kind: KeyKind, key_id: KeyIdentifier, *, descendants: bool = False) -> bool:
         """Remove a key by its key_id (an alias does not do); whether it was there.
@@ -369,21 +381,9 @@ class Store:
     def _registration(self, row: Row[Any] | None) -> ClientRegistration | None:
         return None if row is None else REGISTRATIONS.open(row, self._keeper.ring)
 
-    async def _each_record(self, kind: KeyKind) -> AsyncIterator[KeyRecord | RecordCorruptedError]:
-        after = ""
-
-        def page(connection: Connection) -> list[tuple[str, KeyRecord | RecordCorruptedError]]:
-            found = queries.key_page(connection, kind.value, after)
-            return [(row.key_id, self._keys.opened(row)) for row in found]
-
-        while outcomes := await self._worker.read(page):
-            for _, outcome in outcomes:
-                yield outcome
-            after = outcomes[-1][0]
-
-    async def _each_record_of(
+    async def _pages_of(
         self, kind: KeyKind, source: EntityId
-    ) -> AsyncIterator[KeyRecord | RecordCorruptedError]:
+    ) -> AsyncIterator[list[KeyRecord | RecordCorruptedError]]:
         def key_ids(connection: Connection) -> Sequence[str]:
             return queries.key_ids_of_source(connection, kind.value, source.text)
 
@@ -395,5 +395,4 @@ class Store:
             ) -> list[KeyRecord | RecordCorruptedError]:
                 return list(self._keys.by_key_id(connection, kind, texts).values())
 
-            for outcome in await self._worker.read(page):
-                yield outcome
+            yield await self._worker.read(page)

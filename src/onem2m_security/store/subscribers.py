@@ -8,7 +8,7 @@ sequence number nor a user security setting can be edited in the database: the s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -142,17 +142,19 @@ class Subscribers:
         Raises:
             RecordCorruptedError: A record does not open.
         """
-        found: list[Subscription] = []
+        return [result_of(outcome) async for page in self.pages() for outcome in page]
+
+    async def pages(self) -> AsyncIterator[list[Outcome[Subscription]]]:
+        """All subscribers in the order of their IMPIs, read a page at a time, or why one does not open."""
         after = ""
 
-        def page(connection: Connection) -> list[Subscription]:
+        def page(connection: Connection) -> list[tuple[str, Outcome[Subscription]]]:
             rows = gba_queries.subscriber_page(connection, after)
-            return [SUBSCRIBERS.open(row, self._keeper.ring) for row in rows]
+            return [(row.impi, SUBSCRIBERS.opened(row, self._keeper.ring)) for row in rows]
 
-        while opened := await self._worker.read(page):
-            found += opened
-            after = opened[-1].subscriber.impi.text
-        return found
+        while found := await self._worker.read(page):
+            yield [outcome for _, outcome in found]
+            after = found[-1][0]
 
     async def set_barred(self, impi: Impi, *, barred: bool) -> bool:
         """Bar a subscriber, which ends its bootstrappings, or lift it; False if there is none.

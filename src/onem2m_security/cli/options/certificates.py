@@ -99,6 +99,7 @@ AssociationsOption = Annotated[
 class CertificateOptions(OptionGroup):
     """What the options said; each value is None when its option was not given."""
 
+    panel: ClassVar = "By certificate (8.2.2.2)"
     alone: ClassVar = "give a certificate or a key to authenticate us by, not both"
 
     cert: CertOption = None
@@ -272,6 +273,8 @@ ServerCertificateOptions = Annotated[
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AcceptingCertificateOptions(OptionGroup):
     """An Entity B's certificate, and whose it accepts."""
+
+    panel: ClassVar = "By certificate (8.2.2.2)"
 
     certificates: CertificateOptions
     peer: Annotated[

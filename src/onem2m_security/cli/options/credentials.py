@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Protocol
+from typing import Annotated, ClassVar, Protocol
 
 import typer
 
@@ -56,6 +56,8 @@ class ReportOptions(OptionGroup):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MafOptions(OptionGroup):
     """The MAF through which we associate."""
+
+    panel: ClassVar = "By a MAF (8.2.2.3)"
 
     maf: MafOption = None
     maf_id: Annotated[

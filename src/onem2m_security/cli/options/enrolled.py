@@ -20,6 +20,7 @@ from .grouping import OptionGroup
 class EnrolledOptions(OptionGroup):
     """The directory of an Enrolee; Ke is renewed first if it is about to expire."""
 
+    panel: ClassVar = "By what m2msec enrol keeps (8.3)"
     alone: ClassVar = "--credentials says who we are and by which key: leave out the others"
 
     credentials: Annotated[

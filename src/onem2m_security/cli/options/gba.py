@@ -99,6 +99,7 @@ GbaKpsaOption = Annotated[
 class GbaOptions(OptionGroup):
     """A UE's card, its BSF, and which of the keys that come of them."""
 
+    panel: ClassVar = "By GBA (8.2.3)"
     alone: ClassVar = "for GBA give --entity, --card and --bsf, and no other key"
 
     card: CardOption = None
@@ -150,6 +151,8 @@ class GbaOptions(OptionGroup):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NafOptions(OptionGroup):
     """The BSFs whose NAF an Entity B is."""
+
+    panel: ClassVar = "By GBA (8.2.3)"
 
     bsf: BsfsOption = None
     bsf_key_id: BsfKeyIdsOption = None

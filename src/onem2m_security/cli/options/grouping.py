@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, get_args, get_origin, get_type_hints
+
+from typer.models import OptionInfo
 
 
 class OptionGroup:
     """What a dataclass derives from whose fields are options: each an ``Annotated[…, typer.Option(…)]``.
 
     A field may be a group itself. What is not given has the field's default.
+
+    Attributes:
+        panel: The heading of its options in a command's help; without one, that of the group it is in.
     """
 
     __slots__ = ()
+
+    panel: ClassVar[str] = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -44,13 +52,24 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
     return declared
 
 
-def _flattened(parameter: inspect.Parameter) -> Iterator[inspect.Parameter]:
+def _flattened(parameter: inspect.Parameter, panel: str = "") -> Iterator[inspect.Parameter]:
     group = _group(parameter.annotation)
     if group is None:
-        yield parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        annotation = _under(panel, parameter.annotation) if panel else parameter.annotation
+        yield parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=annotation)
         return
     for field in _fields(parameter.annotation):
-        yield from _flattened(field)
+        yield from _flattened(field, group.panel or panel)
+
+
+def _under(panel: str, annotation: Any) -> Any:  # noqa: ANN401 - any annotation
+    """The same option under a heading: other commands may have it under none."""
+    kind, *told = get_args(annotation)
+    told = [copy.copy(one) for one in told]
+    for one in told:
+        if isinstance(one, OptionInfo):
+            one.rich_help_panel = panel
+    return Annotated[(kind, *told)]
 
 
 def _fields(annotation: Any) -> list[inspect.Parameter]:  # noqa: ANN401 - any annotation
@@ -82,6 +101,6 @@ def _made(parameter: inspect.Parameter, given: Mapping[str, Any]) -> Any:  # noq
     return group(**{field.name: _made(field, given) for field in _fields(parameter.annotation)})
 
 
-def _group(annotation: Any) -> type[Any] | None:  # noqa: ANN401 - any annotation
+def _group(annotation: Any) -> type[OptionGroup] | None:  # noqa: ANN401 - any annotation
     bare = get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
     return bare if isinstance(bare, type) and issubclass(bare, OptionGroup) else None

@@ -24,6 +24,7 @@ KEYS = "give --km-id with --km-file (and --maf), or --kpsa-id with --kpsa-file"
 class KmOptions(OptionGroup):
     """The Master Credential that we share with a MAF."""
 
+    panel: ClassVar = "By a MAF (8.2.2.3)"
     alone: ClassVar = KEYS
 
     km_id: KmIdOption = None
@@ -59,6 +60,7 @@ class KmOptions(OptionGroup):
 class KpsaOptions(OptionGroup):
     """The key that we share with the peer."""
 
+    panel: ClassVar = "By a provisioned key (8.2.2.1)"
     alone: ClassVar = KEYS
 
     kpsa_id: KpsaIdOption = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Self
+from typing import Annotated, ClassVar, Self
 
 import typer
 
@@ -78,6 +78,8 @@ EnroleeTargetsOption = Annotated[
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MefOptions(OptionGroup):
     """The MEFs whose Enrolment Target an Entity B is."""
+
+    panel: ClassVar = "By an MEF (8.3)"
 
     mef: MefsOption = None
     mef_key_id: MefKeyIdsOption = None
