@@ -10,7 +10,7 @@ import pytest
 
 from onem2m_security.alerts import SILENCE, Alert
 from onem2m_security.errors import HandshakeError
-from onem2m_security.tls.openssl import EngineError
+from onem2m_security.tls.openssl import engine_error
 
 
 def name(description):
@@ -59,12 +59,12 @@ def test_over_dtls_the_alert_that_may_mean_silence_says_so():
     ],
 )
 def test_what_the_engine_tells_of_the_peers_alert_is_that_alert(reason, alert):
-    error = EngineError(["no shared cipher", reason])
+    error = engine_error(["no shared cipher", reason])
     assert (error.alert, error.reason) == (alert, "no shared cipher")
 
 
 def test_a_reason_of_the_engine_itself_is_no_alert_of_the_peer():
-    assert EngineError(["no shared cipher", "tlsv1 no such alert"]).alert is None
+    assert engine_error(["no shared cipher", "tlsv1 no such alert"]).alert is None
 
 
 def test_a_handshake_that_ended_with_close_notify_is_counted_as_that():

@@ -34,6 +34,7 @@ FLOOR_OF = {name: height for height, names in enumerate(FLOORS) for name in name
 
 ONLY_IN = {
     "OpenSSL": {"tls.openssl", "certificates.path"},
+    "cryptography.hazmat.bindings": {"tls.openssl"},
     "sqlalchemy": {"store"},
     "alembic": {"store"},
     "typer": {"cli"},
@@ -156,6 +157,25 @@ def test_a_library_stays_in_its_place(library):
     allowed = ONLY_IN[library]
     assert {user for user in users if user not in allowed and user.partition(".")[0] not in allowed} == set()
     assert {one for one in allowed if not any(f"{user}.".startswith(f"{one}.") for user in users)} == set()
+
+
+def test_an_engine_is_known_to_what_chooses_it_and_to_nobody_else():
+    """What a session, a framing and every floor above need of a TLS library is in tls/engine.py."""
+    engines = {f"{PACKAGE}.tls.openssl"}
+    users = {module.partition(".")[2] for module in MODULES if own_imports(module) & engines}
+    assert users == {"tls.endpoint", "tls.trial"}
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if place(module) == "tls"])
+def test_what_is_built_on_a_tls_library_stays_small(module):
+    text = MODULES[module].read_text(encoding="utf-8")
+    lengths = {
+        node.name: (node.end_lineno or 0) - node.lineno + 1
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.FunctionDef)
+    }
+    assert len(text.splitlines()) <= 400
+    assert {name for name, lines in lengths.items() if lines > 50} == set()
 
 
 def test_the_store_is_known_by_its_records_and_by_its_one_door():

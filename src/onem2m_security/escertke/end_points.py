@@ -30,7 +30,8 @@ from ..frameworks.steps import Acceptor, Established, Initiator
 from ..identifiers import EntityId
 from ..keys import ExportLabel
 from ..telemetry import HANDSHAKES
-from ..tls.endpoint import Endpoint, LocalCredential, PeerIdentity, Verifier
+from ..tls.endpoint import Endpoint, PeerIdentity, Verifier
+from ..tls.engine import LocalCredential
 from ..tls.events import Event, HandshakeCompleted, SessionEnded
 from ..tls.session import Party, Session
 from ..tls.states import State

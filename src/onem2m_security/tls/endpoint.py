@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Protocol
 
 from ..credentials import Secret
 from ..errors import ConfigurationError, IdentifierError
 from ..identifiers import IDENTITY_MAX_OCTETS, CredentialId, EntityId, shown
-from .openssl import Context, make_context
+from .engine import Context, LocalCredential, Terms
+from .openssl import OpenSslContext
 from .suites import CERTIFICATE_SUITES, PSK_SUITES, Suite
 
 
@@ -51,18 +52,6 @@ class Verifier(Protocol):
         Raises:
             CertificateRejectedError: Refused; its ``alert`` goes to the peer.
         """
-
-
-class LocalCredential(Protocol):
-    """A certificate of our own with its chain and private key."""
-
-    @property
-    def certificate_chain(self) -> Sequence[bytes]:
-        """DER certificates, our own first."""
-
-    @property
-    def private_key(self) -> Any:  # noqa: ANN401 - cryptography has a dozen key types
-        """The private key, as cryptography holds it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +121,12 @@ class Endpoint:
     def context(self, *, datagram: bool) -> Context:
         """The engine's context for TLS or DTLS, made once."""
         if datagram not in self._contexts:
-            self._contexts[datagram] = make_context(
+            terms = Terms(
                 server=self.server,
                 datagram=datagram,
-                cipher_list=":".join(suite.openssl_name for suite in self.allowed_suites),
-                certificate_chain=() if self.certificate is None else self.certificate.certificate_chain,
-                private_key=None if self.certificate is None else self.certificate.private_key,
+                suites=self.allowed_suites,
+                credential=self.certificate,
                 verifies=self.verifier is not None,
             )
+            self._contexts[datagram] = OpenSslContext(terms)
         return self._contexts[datagram]

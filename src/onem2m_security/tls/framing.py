@@ -6,7 +6,7 @@ from collections import deque
 from typing import Final, Protocol
 
 from ..alerts import Alert
-from .openssl import Engine
+from .engine import Engine
 from .records import (
     CONTENT_ALERT,
     CONTENT_HANDSHAKE,

@@ -1,7 +1,6 @@
-"""The TLS engine: pyOpenSSL, plus what it lacks, from cryptography's OpenSSL.
+"""The engine by OpenSSL: pyOpenSSL, plus what it lacks, from cryptography's binding.
 
-No other module of this floor knows the library. ``Engine`` is one end of one session: octets are fed and
-drained, and what goes wrong is an ``EngineError`` that speaks in alerts.
+No other module of this floor knows the library; engine.py says what is asked of it.
 
 pyOpenSSL has no pre-shared keys, and its verify callback cannot choose an alert. Both come from symbols that
 the cryptography package keeps in its binding for this purpose. They are looked for before a context is made,
@@ -17,7 +16,7 @@ from __future__ import annotations
 import hmac
 import weakref
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final
 
 import cryptography
 import OpenSSL
@@ -26,7 +25,9 @@ from OpenSSL import SSL
 
 from ..alerts import Alert
 from ..errors import ConfigurationError
+from .engine import CallbackTarget, Context, EngineError, LocalCredential, Terms
 from .records import HANDSHAKE_CERTIFICATE, HANDSHAKE_SERVER_HELLO, certificate_list
+from .suites import BY_OPENSSL_NAME, Suite
 
 _binding = Binding()
 _lib: Any = _binding.lib
@@ -58,32 +59,6 @@ _OP_NO_ENCRYPT_THEN_MAC: Final = 1 << 19
 _X509_UNSPECIFIED: Final = 1
 
 _CHUNK: Final = 1 << 16
-
-Context: TypeAlias = SSL.Context
-"""What all sessions of an endpoint share."""
-
-
-class CallbackTarget(Protocol):
-    """What the callbacks ask of a session."""
-
-    def server_psk(self, identity: bytes) -> bytes | None:
-        """The key for the identity that the client showed; None to refuse it."""
-
-    def client_psk(self) -> tuple[bytes, bytes] | None:
-        """The identity and key to show; None when there is none."""
-
-    def server_hello_seen(self, body: bytes) -> None:
-        """The ServerHello, ours or the peer's, without its header."""
-
-    def peer_certificates_received(self, chain: Sequence[bytes]) -> None:
-        """The peer's Certificate message: DER certificates in the order received."""
-
-    def server_name_received(self) -> None:
-        """The client's SNI host name, or its absence, is known: choose the context."""
-
-    def verify_peer(self) -> Alert | None:
-        """None when the received certificates are accepted, else the alert to send."""
-
 
 _targets: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
 
@@ -155,34 +130,45 @@ def _message(
         target.peer_certificates_received(certificate_list(body))
 
 
-def make_context(
-    *,
-    server: bool,
-    datagram: bool,
-    cipher_list: str,
-    certificate_chain: Sequence[bytes],
-    private_key: Any,
-    verifies: bool,
-) -> Context:
-    """An engine context: (D)TLS 1.2 only; no tickets, resumption, renegotiation or compression.
+class OpenSslContext:
+    """(D)TLS 1.2 only; no tickets, resumption, renegotiation or compression.
 
     Security level 0 is needed for CCM_8, which the standard makes mandatory; exact lists of suites, groups
     and signature algorithms keep anything weaker out.
-
-    Raises:
-        ConfigurationError: The installed libraries lack something that is needed.
     """
-    missing = [name for name in _NEEDED if not hasattr(_lib, name)]
-    if missing:
-        raise ConfigurationError(
-            f"the installed cryptography package lacks {', '.join(missing)}: "
-            "install a version within the bounds of this package's dependencies"
-        )
-    context = SSL.Context(SSL.DTLS_METHOD if datagram else SSL.TLS_METHOD)
+
+    def __init__(self, terms: Terms) -> None:
+        """A context by these terms.
+
+        Raises:
+            ConfigurationError: The installed libraries lack something that is needed.
+        """
+        missing = [name for name in _NEEDED if not hasattr(_lib, name)]
+        if missing:
+            raise ConfigurationError(
+                f"the installed cryptography package lacks {', '.join(missing)}: "
+                "install a version within the bounds of this package's dependencies"
+            )
+        self._server = terms.server
+        self.context = SSL.Context(SSL.DTLS_METHOD if terms.datagram else SSL.TLS_METHOD)
+        _limit(self.context, datagram=terms.datagram)
+        names = ":".join(suite.openssl_name for suite in terms.suites)
+        self.context.set_cipher_list(f"@SECLEVEL=0:{names}".encode("ascii"))
+        # A server without a certificate signs nothing: its clients may name what they like, even RSA alone.
+        _choose_algorithms(self.context._context, signs=terms.credential is not None or not terms.server)
+        _set_callbacks(self.context, terms)
+        if terms.credential is not None:
+            _show(self.context, terms.credential)
+
+    def engine(self, target: CallbackTarget, *, server_name: str | None = None) -> OpenSslEngine:
+        """An engine whose handshake is about to begin."""
+        return OpenSslEngine(self.context, target, server=self._server, server_name=server_name)
+
+
+def _limit(context: SSL.Context, *, datagram: bool) -> None:
     version = 0xFEFD if datagram else SSL.TLS1_2_VERSION
     context.set_min_proto_version(version)
     context.set_max_proto_version(version)
-    context.set_cipher_list(f"@SECLEVEL=0:{cipher_list}".encode("ascii"))
     context.set_options(
         SSL.OP_NO_TICKET
         | SSL.OP_NO_COMPRESSION
@@ -197,36 +183,41 @@ def make_context(
         context.set_options(_OP_NO_ENCRYPT_THEN_MAC)
     context.set_mode(_lib.SSL_MODE_RELEASE_BUFFERS)
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
-    raw = context._context
+
+
+def _choose_algorithms(raw: Any, *, signs: bool) -> None:
     if _lib.SSL_CTX_set1_curves_list(raw, GROUPS) != 1:
         raise ConfigurationError(f"{OPENSSL_VERSION} does not offer the group {GROUPS.decode()}")
-    # A server without a certificate signs nothing: its clients may name what they like, such as RSA alone.
-    signs = bool(certificate_chain) or not server
     if signs and _lib.SSL_CTX_set1_sigalgs_list(raw, SIGNATURE_ALGORITHMS) != 1:
         raise ConfigurationError(f"{OPENSSL_VERSION} does not offer {SIGNATURE_ALGORITHMS.decode()}")
-    if server:
+
+
+def _set_callbacks(context: SSL.Context, terms: Terms) -> None:
+    raw = context._context
+    if terms.server:
         _lib.SSL_CTX_set_psk_server_callback(raw, _server_psk)
         context.set_tlsext_servername_callback(_server_name)
-        if datagram:
+        if terms.datagram:
             context.set_cookie_generate_callback(_generate_cookie)
             context.set_cookie_verify_callback(_verify_cookie)
     else:
         _lib.SSL_CTX_set_psk_client_callback(raw, _client_psk)
-    if certificate_chain:
-        from cryptography import x509  # noqa: PLC0415
-
-        first, *rest = (x509.load_der_x509_certificate(der) for der in certificate_chain)
-        context.use_certificate(first)
-        for certificate in rest:
-            context.add_extra_chain_cert(certificate)
-        context.use_privatekey(private_key)
-    if verifies:
+    if terms.verifies:
         mode = _lib.SSL_VERIFY_PEER | _lib.SSL_VERIFY_FAIL_IF_NO_PEER_CERT
         _lib.SSL_CTX_set_verify(raw, mode, _verify)
         # The verifier validates the path: without this the engine would check every signature on it again.
         _lib.SSL_CTX_set_verify_depth(raw, 0)
         _lib.SSL_CTX_set_msg_callback(raw, _message)
-    return context
+
+
+def _show(context: SSL.Context, credential: LocalCredential) -> None:
+    from cryptography import x509  # noqa: PLC0415
+
+    first, *rest = (x509.load_der_x509_certificate(der) for der in credential.certificate_chain)
+    context.use_certificate(first)
+    for certificate in rest:
+        context.add_extra_chain_cert(certificate)
+    context.use_privatekey(credential.private_key)
 
 
 def _clear_errors() -> None:
@@ -243,27 +234,18 @@ def _verify_cookie(connection: SSL.Connection, cookie: bytes) -> bool:
     return hmac.compare_digest(cookie, connection.get_app_data())
 
 
-class EngineError(Exception):
-    """The engine has ended a session.
+def engine_error(reasons: Sequence[str]) -> EngineError:
+    """From OpenSSL's reason texts, the first cause first."""
+    alert = next(filter(None, map(_alert_told, reasons)), None)
+    return EngineError(reasons[0] if reasons else "", alert)
 
-    Attributes:
-        alert: The alert that the peer answered with; None when it is the engine that refuses.
-        reason: The first cause, in OpenSSL's words; empty when the peer closed without a word.
-    """
 
-    def __init__(self, reasons: Sequence[str]) -> None:
-        """From OpenSSL's reason texts, the first cause first."""
-        self.reason = reasons[0] if reasons else ""
-        self.alert = next(filter(None, map(_alert_told, reasons)), None)
-        super().__init__(self.reason)
-
-    @classmethod
-    def of(cls, error: SSL.Error) -> EngineError:
-        """What pyOpenSSL raised."""
-        if isinstance(error, SSL.SysCallError):
-            return cls([])
-        entries = error.args[0] if error.args else ()
-        return cls([entry[-1] for entry in entries if entry[-1]] or ["unknown reason"])
+def _raised(error: SSL.Error) -> EngineError:
+    """What pyOpenSSL raised."""
+    if isinstance(error, SSL.SysCallError):
+        return engine_error([])
+    entries = error.args[0] if error.args else ()
+    return engine_error([entry[-1] for entry in entries if entry[-1]] or ["unknown reason"])
 
 
 def _alert_told(reason: str) -> Alert | None:
@@ -275,20 +257,13 @@ def _alert_told(reason: str) -> Alert | None:
     return Alert.__members__.get(name.replace(" ", "_").replace("cancelled", "canceled")) if told else None
 
 
-class Engine:
-    """One end of one TLS 1.2 or DTLS 1.2 session, between two queues of octets."""
+class OpenSslEngine:
+    """One end of one session (see ``engine.Engine``)."""
 
     def __init__(
-        self, context: Context, target: CallbackTarget, *, server: bool, server_name: str | None = None
+        self, context: SSL.Context, target: CallbackTarget, *, server: bool, server_name: str | None
     ) -> None:
-        """An engine whose handshake is about to begin.
-
-        Args:
-            context: What ``make_context`` made for this side.
-            target: Asked in the middle of the handshake; the engine does not keep it alive.
-            server: Which side it is.
-            server_name: Client only: the SNI host name (an FQDN in A-labels).
-        """
+        """An engine whose handshake is about to begin."""
         self._connection = SSL.Connection(context, None)
         _targets[_pointer(self._connection._ssl)] = target
         if server:
@@ -298,18 +273,21 @@ class Engine:
             if server_name is not None:
                 self._connection.set_tlsext_host_name(server_name.encode("ascii"))
 
-    def use(self, context: Context) -> None:
-        """Go on with this context: for ``server_name_received``."""
-        self._connection.set_context(context)
+    def use(self, context: Context) -> bool:
+        """Go on with this context, if it is one of this library."""
+        if not isinstance(context, OpenSslContext):
+            return False
+        self._connection.set_context(context.context)
+        return True
 
     # --- octets -------------------------------------------------------------------------------------------
 
     def feed(self, octets: bytes) -> None:
-        """Octets of the peer: over TLS cut anywhere, over DTLS one datagram."""
+        """Octets of the peer."""
         self._connection.bio_write(octets)
 
     def drain(self) -> Iterator[bytes]:
-        """Octets for the peer; over DTLS whole records."""
+        """Octets for the peer."""
         while True:
             try:
                 yield self._connection.bio_read(_CHUNK)
@@ -317,26 +295,18 @@ class Engine:
                 return
 
     def handshake(self) -> bool:
-        """Go on with the handshake as far as what was fed allows; whether it is complete.
-
-        Raises:
-            EngineError: It has failed.
-        """
+        """Go on with the handshake."""
         _clear_errors()
         try:
             self._connection.do_handshake()
         except SSL.WantReadError:
             return False
         except SSL.Error as error:
-            raise EngineError.of(error) from None
+            raise _raised(error) from None
         return True
 
     def read(self) -> bytes | None:
-        """Application data; empty after the peer's close_notify; None when there is nothing yet.
-
-        Raises:
-            EngineError: The session has failed.
-        """
+        """Application data, the end, or nothing yet."""
         _clear_errors()
         try:
             return self._connection.recv(_CHUNK)
@@ -345,7 +315,7 @@ class Engine:
         except SSL.ZeroReturnError:
             return b""
         except SSL.Error as error:
-            raise EngineError.of(error) from None
+            raise _raised(error) from None
 
     def write(self, data: bytes) -> None:
         """Protect application data."""
@@ -355,7 +325,7 @@ class Engine:
             view = view[sent:]
 
     def close(self) -> None:
-        """Say close_notify, if that can still be said."""
+        """Say close_notify."""
         try:
             self._connection.shutdown()
         except SSL.Error:
@@ -368,15 +338,7 @@ class Engine:
         self._connection.set_ciphertext_mtu(octets)
 
     def listen(self, datagram: bytes, cookie: bytes) -> bool:
-        """Begin with the ClientHello of a client that has proven its address; a server without one yet.
-
-        Args:
-            datagram: The ClientHello with this cookie; it must be fed again.
-            cookie: The client's cookie (RFC 6347 clause 4.2.1).
-
-        Returns:
-            Whether the engine could make sense of it.
-        """
+        """Begin with the ClientHello that carries this cookie."""
         _clear_errors()
         self._connection.set_app_data(cookie)
         self._connection.bio_write(datagram)
@@ -387,27 +349,23 @@ class Engine:
         return True
 
     def retransmit_in(self) -> float | None:
-        """After how many seconds ``retransmit`` is due; None when nothing waits for an answer."""
+        """After how many seconds ``retransmit`` is due."""
         return self._connection.DTLSv1_get_timeout()
 
     def retransmit(self) -> None:
-        """Make the last flight again.
-
-        Raises:
-            EngineError: It was made too often already.
-        """
+        """Make the last flight again."""
         _clear_errors()
         try:
             self._connection.DTLSv1_handle_timeout()
         except SSL.Error as error:
-            raise EngineError.of(error) from None
+            raise _raised(error) from None
 
     # --- what is known ------------------------------------------------------------------------------------
 
     @property
-    def suite_name(self) -> str | None:
-        """OpenSSL's name of the suite that was agreed on; None before."""
-        return self._connection.get_cipher_name()
+    def suite(self) -> Suite | None:
+        """The suite that was agreed on."""
+        return BY_OPENSSL_NAME.get(self._connection.get_cipher_name() or "")
 
     @property
     def protocol(self) -> str:
@@ -421,9 +379,9 @@ class Engine:
 
     @property
     def has_extended_master_secret(self) -> bool:
-        """Was Extended Master Secret (RFC 7627) negotiated? Known after the handshake."""
+        """Was Extended Master Secret negotiated?"""
         return bool(_lib.SSL_get_extms_support(self._connection._ssl) == 1)
 
     def export(self, label: bytes, length: int) -> bytes:
-        """Keying material (RFC 5705), without a context value."""
+        """Keying material."""
         return self._connection.export_keying_material(label, length)

@@ -19,13 +19,14 @@ from ..alerts import SILENCE, Alert
 from ..credentials import Secret
 from ..errors import CertificateRejectedError, HandshakeError
 from .endpoint import Endpoint, PeerIdentity, PskOffer
+from .engine import EngineError
 from .events import DataReceived, Event, HandshakeCompleted, PskIdentityOffered, SessionEnded
+from .failures import explained
 from .framing import Framing, StreamFraming
-from .openssl import Engine, EngineError
 from .psk_identity import PskIdentityReader
 from .records import EXTENSION_EXTENDED_MASTER_SECRET, server_hello_extensions
 from .states import TRANSITIONS, Cause, State
-from .suites import BY_OPENSSL_NAME, Suite
+from .suites import Suite
 
 
 class Party(Protocol):
@@ -79,7 +80,7 @@ class Session(Generic[Owner_co]):
         self._framing = framing or StreamFraming()
         self._reader = PskIdentityReader.over(datagram=self._framing.datagram)
         context = self.endpoint.context(datagram=self._framing.datagram)
-        self._engine = Engine(context, self, server=self.endpoint.server, server_name=server_name)
+        self._engine = context.engine(self, server_name=server_name)
         self._framing.configure(self._engine)
         if not self.endpoint.server:
             self._handshake()
@@ -200,7 +201,10 @@ class Session(Generic[Owner_co]):
     @property
     def suite(self) -> Suite:
         """The negotiated cipher suite."""
-        return BY_OPENSSL_NAME[self._engine.suite_name or ""]
+        suite = self._engine.suite
+        if suite is None:
+            raise LookupError("no suite is agreed on yet")
+        return suite
 
     @property
     def protocol(self) -> str:
@@ -243,11 +247,11 @@ class Session(Generic[Owner_co]):
             return "the key for the client's identity is still being looked up"
         if self.state is State.WITHHOLDING:
             return "what was agreed on is not durable yet"
-        if self._framing.datagram and (self._answer or (self._offer and self._engine.suite_name)):
+        if self._framing.datagram and (self._answer or (self._offer and self._engine.suite)):
             return f"the peer fell silent: {SILENCE}"
         return "the peer has not done its part"
 
-    # --- what the engine asks (openssl.CallbackTarget) -----------------------------------------------------
+    # --- what the engine asks (engine.CallbackTarget) ------------------------------------------------------
 
     def server_psk(self, identity: bytes) -> bytes | None:
         """The answered key, if the engine saw the identity that was resolved."""
@@ -296,7 +300,10 @@ class Session(Generic[Owner_co]):
             )
         elif chosen is not self.owner:
             self.owner = chosen
-            self._engine.use(self.endpoint.context(datagram=self._framing.datagram))
+            if not self._engine.use(self.endpoint.context(datagram=self._framing.datagram)):
+                self._failure = HandshakeError(
+                    "the name is served by another TLS engine than its port", alert=Alert.internal_error
+                )
 
     # --- inside -----------------------------------------------------------------------------------------
 
@@ -386,12 +393,4 @@ class Session(Generic[Owner_co]):
             return HandshakeError(
                 f"the peer's certificate was refused: {self._rejection}", alert=self._rejection.alert
             )
-        if error.alert is not None:
-            told = error.alert.described(datagram=self._framing.datagram)
-            return HandshakeError(f"the peer answered with {told}", alert=error.alert)
-        if not error.reason:
-            return HandshakeError("the peer closed the connection during the handshake")
-        reason, sent = error.reason, self._framing.alert_sent()
-        if sent in {Alert.bad_record_mac, Alert.decrypt_error}:
-            reason = "the peer holds another key for the identity, or the identity is unknown here"
-        return HandshakeError(f"the handshake failed: {reason}", alert=sent)
+        return explained(error, self._framing)
