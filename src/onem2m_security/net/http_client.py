@@ -6,7 +6,6 @@ import asyncio
 import secrets
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
-from urllib.parse import quote
 
 import httpcore
 
@@ -16,7 +15,7 @@ from ..onem2m.primitives import Operation, Response
 from .address import Address
 from .binding import RELEASE_VERSION, read_response, write_content
 from .channel import Channel, open_channel
-from .http import METHODS
+from .http import METHODS, path_component
 from .limits import Limits, at_most
 
 MAX_CONNECTIONS: Final = 8
@@ -134,7 +133,7 @@ class HttpClient:
             scheme=b"http",
             host=self._authority.encode("ascii"),
             port=None,
-            target=("/" + "/".join(quote(segment, safe="") for segment in to)).encode("ascii"),
+            target=path_component(to).encode("ascii"),
         )
         seconds = self._limits.request_seconds
         timeouts = {"pool": seconds, "connect": seconds, "read": seconds, "write": seconds}

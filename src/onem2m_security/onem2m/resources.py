@@ -1,7 +1,8 @@
 """The resources of a MAF, an MEF and a BSF as JSON: read and written by the one table of attributes.
 
 Attribute names are the standard's (TS-0003 tables 8.8.2.3 to 8.8.2.9); short names, resource names and type
-numbers are OURS until TS-0032 is at hand (docs/ours.md). What a client asks is read strictly: an attribute
+numbers are OURS until TS-0032 is at hand (docs/ours.md). TS-0004 table 6.3.4.2.1-1 gives these numbers to
+nothing, and they fit into the two octets of the CoAP option. What a client asks is read strictly: an attribute
 that is unknown or not the client's to set is refused. In answers, unknown attributes are passed over,
 so that a newer function can say more. A wrong type, form or size is refused in both.
 """
@@ -193,7 +194,7 @@ class SymmetricKeyRegistration(Resource):
     """
 
     resource_name: ClassVar[str] = "sec:skr"
-    resource_type: ClassVar[int | None] = 10001
+    resource_type: ClassVar[int | None] = 65001
     path: ClassVar[tuple[str, ...]] = paths.MAF_SYMM_KEY_REG
     _set_by_function: ClassVar[frozenset[str]] = frozenset({"relative_key_id", "source_id"})
 
@@ -240,7 +241,7 @@ class MafClientRegistration(ClientRegistration):
     """<mafClientReg>."""
 
     resource_name: ClassVar[str] = "sec:mafcr"
-    resource_type: ClassVar[int | None] = 10002
+    resource_type: ClassVar[int | None] = 65002
     path: ClassVar[tuple[str, ...]] = paths.MAF_CLIENT_REG
 
 
@@ -249,7 +250,7 @@ class MefClientRegistration(ClientRegistration):
     """<mefClientReg>."""
 
     resource_name: ClassVar[str] = "sec:mefcr"
-    resource_type: ClassVar[int | None] = 10003
+    resource_type: ClassVar[int | None] = 65003
     path: ClassVar[tuple[str, ...]] = paths.MEF_CLIENT_REG
 
 

@@ -102,7 +102,9 @@ class KeyRegistrations:
             raise RefusedError(Rsc.CONFLICT, str(error)) from error
         except ParentGoneError as error:
             raise RefusedError(Rsc.ORIGINATOR_HAS_NO_PRIVILEGE, str(error)) from error
-        return Response(Rsc.CREATED, self._describe(record, with_key=False).encode())
+        described = self._describe(record, with_key=False)
+        created = (*SymmetricKeyRegistration.path, record.key_id.relative.upper())
+        return Response(Rsc.CREATED, described.encode(), created)
 
     async def retrieve(self, request: Request, established: Established) -> Response:
         """MAF Key Retrieval (8.8.2.8): only a target that the source named gets the key."""
