@@ -2,9 +2,9 @@
 
 Attribute names are the standard's (TS-0003 tables 8.8.2.3 to 8.8.2.9); short names, resource names and type
 numbers are OURS until TS-0032 is at hand (docs/ours.md). TS-0004 table 6.3.4.2.1-1 gives these numbers to
-nothing, and they fit into the two octets of the CoAP option. What a client asks is read strictly: an attribute
-that is unknown or not the client's to set is refused. In answers, unknown attributes are passed over,
-so that a newer function can say more. A wrong type, form or size is refused in both.
+nothing, and they fit into the two octets of the CoAP option. What a client asks is read strictly: one that is
+unknown or not the client's to set is refused. In answers, unknown attributes are passed over, so that a newer
+function can say more. A wrong type, form or size is refused in both.
 """
 
 from __future__ import annotations
@@ -58,6 +58,11 @@ def _suid(value: object) -> Suid:
     return Suid(value)
 
 
+def _source(value: object) -> EntityId | KeyIdentifier:
+    text = _text(value)
+    return KeyIdentifier.parse_km_id(text) if "@" in text else EntityId.parse(text)
+
+
 def _targets(value: object) -> tuple[EntityId, ...]:
     return tuple(dict.fromkeys(EntityId.parse(item) for item in _texts(value, MAX_TARGETS, 255)))
 
@@ -89,7 +94,7 @@ ATTRIBUTES: Final[Mapping[str, _Attribute]] = {
     "target_ids": _Attribute("targetIDs", "tgis", _targets, lambda v: [str(target) for target in v]),
     "key_value": _Attribute("keyValue", "kv", _key, _written_key),
     "relative_key_id": _Attribute("relativeKeyID", "rkid", _text),
-    "source_id": _Attribute("sourceID", "src", lambda v: EntityId.parse(_text(v))),
+    "source_id": _Attribute("sourceID", "src", _source),
     "client_reg_id": _Attribute("clientRegID", "crid", _text),
     "client_id": _Attribute("clientID", "cid", lambda v: EntityId.parse(_text(v))),
     "assigned_symm_key_id": _Attribute(
@@ -190,7 +195,7 @@ class SymmetricKeyRegistration(Resource):
         target_ids: Who may retrieve the key, at most 64.
         key_value: Kc, 1 to 256 octets.
         relative_key_id: The relative part of KcId.
-        source_id: Whose key it is.
+        source_id: Whose key it is: a CSE-ID or AE-ID or, where none is configured, the KmId it came from.
     """
 
     resource_name: ClassVar[str] = "sec:skr"
@@ -206,7 +211,7 @@ class SymmetricKeyRegistration(Resource):
     target_ids: tuple[EntityId, ...] | None = None
     key_value: Secret | None = field(default=None, repr=False)
     relative_key_id: str | None = None
-    source_id: EntityId | None = None
+    source_id: EntityId | KeyIdentifier | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
