@@ -175,6 +175,11 @@ class EntityId:
         return EntityKind.CSE if depth == 1 else EntityKind.AE
 
     @property
+    def is_absolute(self) -> bool:
+        """Whether it is an absolute CSE-ID or AE-ID (TS-0001 clause 7.2)."""
+        return self.text.startswith("//")
+
+    @property
     def is_surely_cse(self) -> bool:
         """Whether this can name nothing but a CSE.
 
@@ -303,24 +308,44 @@ class KeyIdentifier:
     @property
     def hex(self) -> str:
         """The Release 3 wire form (hexBinary, upper case as XML Schema writes it canonically)."""
-        return str(self) if self.octets is None else f"{self.relative.upper()}@{self.fqdn}"
+        return f"{self.relative_hex}@{self.fqdn}"
+
+    @property
+    def relative_hex(self) -> str:
+        """The relative part of ``hex``: RelativeKeyID as it is announced and asked for."""
+        return self.relative if self.octets is None else self.relative.upper()
 
     def __str__(self) -> str:
         return f"{self.relative}@{self.fqdn}"
 
 
 class CredentialType(enum.IntEnum):
-    """The type part of a Credential-ID (TS-0003 clause 10.4, sec:credIDTypeID)."""
+    """The type part of a Credential-ID (TS-0003 clauses 10.4 and 12.3.2.1, sec:credIDTypeID)."""
 
     KPM_ID = 10
     KM_ID = 11
     KPSA_ID = 12
     """KpsaId or KcId."""
+    ESPRIM_KEY_ID = 13
+    """pairwiseESPrimKeyID."""
+    ESDATA_ENCRYPTION_KEY_ID = 14
+    ESDATA_WRAPPING_KEY_ID = 15
+    ESDATA_SIGNATURE_KEY_ID = 16
     RAW_PUBLIC_KEY = 30
     DEVICE_CERTIFICATE = 31
     CSE_ID_CERTIFICATE = 32
     AE_ID_CERTIFICATE = 33
     NODE_ID_CERTIFICATE = 34
+    ESDATA_ENCRYPTION_RAW_PUBLIC_KEY = 41
+    ESDATA_ENCRYPTION_DEVICE_CERTIFICATE = 42
+    ESDATA_ENCRYPTION_CSE_ID_CERTIFICATE = 43
+    ESDATA_ENCRYPTION_AE_ID_CERTIFICATE = 44
+    ESDATA_ENCRYPTION_NODE_ID_CERTIFICATE = 45
+    ESDATA_SIGNATURE_RAW_PUBLIC_KEY = 51
+    ESDATA_SIGNATURE_DEVICE_CERTIFICATE = 52
+    ESDATA_SIGNATURE_CSE_ID_CERTIFICATE = 53
+    ESDATA_SIGNATURE_AE_ID_CERTIFICATE = 54
+    ESDATA_SIGNATURE_NODE_ID_CERTIFICATE = 55
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,6 +125,11 @@ def kpsa_for(release: Release, ke: Secret, target: EntityId) -> Secret:
     return derive_usage_constrained_key(ke, Suid.PROVISIONED_SAEF, domain_name)
 
 
+def can_derive_for(release: Release, target: EntityId) -> bool:
+    """Whether the release derives a key for this Enrolment Target: Release 3 needs its FQDN form."""
+    return release is Release.R1 or target.domain_name is not None
+
+
 def km_id_of(km: Secret, maf_id: Fqdn) -> KeyIdentifier:
     """KmId of a remotely provisioned Km, which Enrolee and MAF compute alike (OURS, see release.py).
 

@@ -217,7 +217,7 @@ async def test_a_cse_refuses_what_its_mef_cannot_answer_for(tmp_path):
         kpsa = KEY.provisioned_key(Release.R1, CSE)
         error = await refused(saef_psk.initiate(DEVICE.entity, CSE, kpsa), address)
         assert error.alert.name == "internal_error"
-        assert mef.asked == [("fetchCredentials", KEY.ke_id.base64, "22")]
+        assert mef.asked == [("fetchCredentials", KEY.ke_id.hex, "22")]
 
 
 async def test_a_client_is_told_when_the_mef_is_out_of_reach():

@@ -9,8 +9,11 @@ from maf_support import Client
 from onem2m_security.credentials import Secret
 from onem2m_security.frameworks.steps import Authorities, Established
 from onem2m_security.onem2m.primitives import Operation, Request, Response
+from onem2m_security.onem2m.resources import MafClientRegistration, SymmetricKeyRegistration
 from onem2m_security.servers.maf import Maf
 from onem2m_security.tls.events import HandshakeCompleted, PskIdentityOffered
+
+TYPES = {one.path[-1]: one.resource_type for one in (SymmetricKeyRegistration, MafClientRegistration)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +29,8 @@ class MafSession:
     ) -> Response:
         """Send a request over the session, as its client or under another name."""
         name = str(self.here.association.peer) if originator is None else originator
-        request = Request(operation, ("maf", *path), name, "1", content)
+        resource_type = TYPES.get(path[0]) if operation is Operation.CREATE else None
+        request = Request(operation, ("maf", *path), name, "1", content, resource_type)
         return await self.maf.handle(request, self.here)
 
 

@@ -226,6 +226,12 @@ def test_what_is_no_credential_id_is_refused(text):
         CredentialId.parse(text)
 
 
+def test_the_credential_types_are_those_of_ts_0003():
+    # TS-0003 table 12.3.2.1-1
+    numbers = [*range(10, 17), *range(30, 35), *range(41, 46), *range(51, 56)]
+    assert [int(credential_type) for credential_type in CredentialType] == numbers
+
+
 def test_the_usage_numbers_are_those_of_ts_0004():
     # TS-0004 clause 6.3.4.2.39
     numbers = [*range(10, 16), *range(21, 26), *range(32, 36), *range(40, 46)]

@@ -21,11 +21,12 @@ from programs import M2MSEC, PATIENCE, Programs, kc_rows, key_file, m2msec, open
 from requirements import lacks
 
 KM_ID_A = "a@maf.example.com"
+CSE = "//sp.example/in-cse"
 
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory):
-    """A MAF with A, who may reach /in-cse, and Entity B, both running."""
+    """A MAF with A, who may reach the CSE, and Entity B, both running."""
     directory = tmp_path_factory.mktemp("house")
     data = directory / "data"
     a, b = (key_file(directory, name, key_of(name).reveal()) for name in ("a", "b"))
@@ -41,7 +42,7 @@ def house(tmp_path_factory):
         "--entity",
         "Csensor",
         "--target",
-        "/in-cse",
+        CSE,
     )
     m2msec(
         "maf",
@@ -53,12 +54,12 @@ def house(tmp_path_factory):
         "--km-file",
         b,
         "--entity",
-        "/in-cse",
+        CSE,
     )
     programs = Programs(directory)
     maf = programs.start_maf(data)
     entity_b = programs.start(
-        "listen", "--listen", "127.0.0.1:0", "--cse-id", "/in-cse", "--maf", f"127.0.0.1:{maf.port}",
+        "listen", "--listen", "127.0.0.1:0", "--cse-id", CSE, "--maf", f"127.0.0.1:{maf.port}",
         "--km-id", "b@maf.example.com", "--km-file", b,
     )  # fmt: skip
     yield directory, data, maf, entity_b
@@ -68,7 +69,7 @@ def house(tmp_path_factory):
 def connect(house, *options: object, given: str = "", check: bool = True):
     directory, _, maf, b = house
     return m2msec(
-        "connect", f"127.0.0.1:{b.port}", "--peer", "/in-cse", "--maf", f"127.0.0.1:{maf.port}",
+        "connect", f"127.0.0.1:{b.port}", "--peer", CSE, "--maf", f"127.0.0.1:{maf.port}",
         "--km-id", KM_ID_A, "--km-file", directory / "a", "--entity", "Csensor", "--wait", "0.2", *options,
         given=given, check=check,
     )  # fmt: skip
@@ -79,7 +80,7 @@ def test_connect_associates_through_the_maf_and_carries_standard_input(house, re
     done = connect(house, "--json", "--release", release, given=f"hello in release {release}\n")
     association = json.loads(done.stdout.splitlines()[0])
     assert (association["role"], association["framework"]) == ("entity-a", "saef-maf")
-    assert (association["local"], association["peer"]) == ("Csensor", "/in-cse")
+    assert (association["local"], association["peer"]) == ("Csensor", CSE)
     assert association["protocol"] == "TLSv1.2"
     house[3].wait_for(f"hello in release {release}")
     assert "associated with Csensor by saef-maf" in house[3].errors
@@ -88,7 +89,7 @@ def test_connect_associates_through_the_maf_and_carries_standard_input(house, re
 def test_what_b_types_arrives_at_a(house):
     directory, _, maf, b = house
     command = [
-        M2MSEC, "connect", f"127.0.0.1:{b.port}", "--peer", "/in-cse", "--maf", f"127.0.0.1:{maf.port}",
+        M2MSEC, "connect", f"127.0.0.1:{b.port}", "--peer", CSE, "--maf", f"127.0.0.1:{maf.port}",
         "--km-id", KM_ID_A, "--km-file", directory / "a", "--entity", "Csensor",
     ]  # fmt: skip
     with subprocess.Popen(
@@ -119,7 +120,7 @@ def test_clients_are_listed_with_what_they_may_reach(house):
     rows = json.loads(m2msec("maf", "clients", "--data", house[1], "--json").stdout)
     by_id = {row["km_id"]: row for row in rows}
     assert by_id[KM_ID_A]["entity"] == "Csensor"
-    assert by_id[KM_ID_A]["targets"] == ["/in-cse"]
+    assert by_id[KM_ID_A]["targets"] == [CSE]
     assert by_id[KM_ID_A]["fingerprint"] == key_of("a").fingerprint
 
 
@@ -242,7 +243,7 @@ def test_a_client_that_is_not_there_is_named(house):
 def test_a_maf_that_is_not_there_is_named(house):
     directory, _, _, b = house
     done = m2msec(
-        "connect", f"127.0.0.1:{b.port}", "--peer", "/in-cse", "--maf", "127.0.0.1:1", "--km-id", KM_ID_A,
+        "connect", f"127.0.0.1:{b.port}", "--peer", CSE, "--maf", "127.0.0.1:1", "--km-id", KM_ID_A,
         "--km-file", directory / "a", check=False,
     )  # fmt: skip
     assert done.returncode == 1

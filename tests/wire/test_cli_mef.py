@@ -17,7 +17,7 @@ from programs import key_file
 
 KPM = key_of("kpm").reveal()
 KPM_ID = "dev1@mef.example.com"
-ENROLEE = ("--enrolee-id", "/in-cse/Cae", "--target", "maf.example.com", "--target", "/in-cse")
+ENROLEE = ("--enrolee-id", "/in-cse/Cae", "--target", "maf.example.com", "--target", "//sp.example/in-cse")
 
 
 @contextlib.contextmanager
@@ -65,7 +65,7 @@ def test_an_enrolee_is_listed_with_its_instructions_and_without_its_key(data):
     assert row == {
         "kpm_id": KPM_ID,
         "enrolee": "/in-cse/Cae",
-        "targets": ["maf.example.com", "/in-cse"],
+        "targets": ["maf.example.com", "//sp.example/in-cse"],
         "enrolment_expiry": "36h",
         "release": 3,
         "expires": None,

@@ -116,7 +116,12 @@ async def test_a_registration_has_a_longest_life(tmp_path):
 )
 async def test_a_malformed_registration_is_refused_and_nothing_is_stored(tmp_path, body):
     async with running_maf(tmp_path) as maf, client_of(A, maf.address) as client:
-        answer = await client.request(Operation.CREATE, ("maf", "clientReg"), content={"sec:mafcr": body})
+        answer = await client.request(
+            Operation.CREATE,
+            MafClientRegistration.path,
+            content={"sec:mafcr": body},
+            resource_type=MafClientRegistration.resource_type,
+        )
         assert answer.rsc is Rsc.BAD_REQUEST
         assert await maf.store.find_registration_of(A.entity, ADMIN) is None
 

@@ -33,7 +33,7 @@ def test_the_story_goes_from_the_factory_key_to_a_request(by_release, release):
     assert told["release"] == release
     association = told["association"]
     assert association["framework"] == "saef-maf"
-    assert (association["role"], association["peer"]) == ("entity-b", "/in-cse/Cthermometer")
+    assert (association["role"], association["peer"]) == ("entity-b", "//sp.example/in-cse/Cthermometer")
     steps = told["steps"]
     arrows = [(step["sender"], step["receiver"]) for step in steps]
     for arrow in [(A, MEF_LINE), (A, MAF_LINE), (MAF_LINE, MEF_LINE), (B, MAF_LINE), (A, B)]:

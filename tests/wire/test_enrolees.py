@@ -99,7 +99,7 @@ async def test_one_hundred_first_handshakes_make_one_fetch(tmp_path):
         held.set()
         await asyncio.gather(*meetings)
         assert len(mef.asked) == 1
-        assert mef.asked[0] == ("fetchCredentials", ke_id.base64, "21")
+        assert mef.asked[0] == ("fetchCredentials", ke_id.hex, "21")
         assert len(await maf.store.records(KeyKind.KC)) == 100
 
 

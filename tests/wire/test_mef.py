@@ -22,7 +22,7 @@ from mef_support import (
     provision_mef,
     running_mef,
 )
-from onem2m_security.errors import HandshakeError, ParentGoneError
+from onem2m_security.errors import ConfigurationError, HandshakeError, ParentGoneError
 from onem2m_security.frameworks import bootstrap_psk, mef_handshake
 from onem2m_security.frameworks.steps import Authorities
 from onem2m_security.identifiers import EntityId
@@ -345,7 +345,11 @@ async def test_a_relative_target_gets_no_release_3_key_but_the_server_goes_on(tm
     relative = EntityId("/in-cse")
     target = type(THE_CSE)(relative)
     device = Device("newer", targets=(relative,), release=Release.R3)
-    async with running_mef(tmp_path, devices=[device], targets=[target]) as mef:
+    with pytest.raises(ConfigurationError, match="Release 3 derives keys for"):
+        _ = device.record
+    kept_before = dataclasses.replace(Device("newer", (relative,)).record, labels=device.instruction.labels)
+    async with running_mef(tmp_path, devices=[], targets=[target]) as mef:
+        await mef.store.add(kept_before)
         key = await device.enrol(mef.address)
         assert (await ask(mef, target, key.ke_id.base64, "22")).content == REFUSAL
         assert await device.enrol(mef.address)

@@ -377,8 +377,9 @@ JSON = {12: b"\x32"}
         (coap(2, 1, options=RQI | JSON, payload=b"{"), 4000, "4.00"),
         (coap(2, 1, options=RQI | JSON, payload=b"\xff\xfe"), 4000, "4.00"),
         (coap(2, 1, options=RQI | JSON, payload=b"[" * 900), 4000, "4.00"),
-        (coap(2, 1, options=RQI, payload=b"{}"), 4102, "4.00"),
-        (coap(2, 1, options=RQI | {12: b"\x29"}, payload=b"<a/>"), 4102, "4.00"),
+        (coap(2, 1, options=RQI, payload=b"{}"), 4015, "4.15"),
+        (coap(2, 1, options=RQI | {12: b"\x29"}, payload=b"<a/>"), 4015, "4.15"),
+        (coap(1, 1, options=RQI | {17: b"\x29"}), 5207, "4.06"),
         (coap(1, 1, options={283: b"r", 11: [b"x"] * 9}), 4004, "4.04"),
     ],
 )
@@ -397,6 +398,17 @@ async def test_the_onem2m_content_format_is_taken_too():
         answer, _, _ = parse(await exchange(channel, message))
         assert answer == Code.CONTENT
         assert service.requests[0][0].content == {"a": 1}
+
+
+async def test_the_answer_to_a_create_says_where_the_resource_is_and_what_was_asked_for_arrives():
+    def made(request: Request) -> Response:
+        return Response(Rsc.CREATED, {"ty": request.resource_type}, (*request.to, "7"))
+
+    async with serving(made) as service, await channel_to(service) as channel:
+        message = coap(2, 1, options=RQI | JSON | {267: (65001).to_bytes(2, "big")}, payload=b"{}")
+        _, options, payload = parse(await exchange(channel, message))
+        assert options[8] == b"7"  # Location-Path (TS-0008 clause 6.2.3), the last of its segments
+        assert json.loads(payload) == {"ty": 65001}
 
 
 async def test_a_ping_is_answered_with_a_reset_and_a_non_confirmable_request_with_an_answer():
@@ -558,7 +570,7 @@ async def test_libcoap_sends_content_in_blocks_also_when_some_are_lost(flavour, 
         printed = await libcoap(flavour, service.address, "x", *options, until="c:2.01")
         assert '{"m2m:dbg": "made"}' in printed
         [(request, _)] = service.requests
-        assert request.operation is Operation.CREATE
+        assert request.operation is Operation.NOTIFY  # a POST without a Resource Type
         assert request.content == content_of(3000)
 
 

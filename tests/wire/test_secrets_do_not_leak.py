@@ -122,8 +122,8 @@ async def test_a_whole_scenario_shows_no_key_to_logs_errors_metrics_or_the_proce
             *options,
         )
 
-    texts += [(await add("a", "Csensor", "--target", "/in-cse")).stderr]
-    texts += [(await add("b", "/in-cse")).stderr]
+    texts += [(await add("a", "Csensor", "--target", CSE)).stderr]
+    texts += [(await add("b", CSE)).stderr]
     refused = await add("a", "Csensor")  # the second time
     assert refused.returncode == 1
     assert b"m2msec: " in refused.stderr
@@ -132,7 +132,7 @@ async def test_a_whole_scenario_shows_no_key_to_logs_errors_metrics_or_the_proce
     maf = await asyncio.to_thread(programs.start_maf, data, "--verbose")
     at = f"127.0.0.1:{maf.port}"
     b = await asyncio.to_thread(
-        programs.start, "listen", "--listen", "127.0.0.1:0", "--cse-id", "/in-cse", "--maf", at, "--verbose",
+        programs.start, "listen", "--listen", "127.0.0.1:0", "--cse-id", CSE, "--maf", at, "--verbose",
         "--km-id", "b@maf.example.com", "--km-file", files["b"],
         "--kpsa-id", "kpsa@example.com", "--kpsa-file", files["kpsa"],
     )  # fmt: skip
@@ -140,7 +140,7 @@ async def test_a_whole_scenario_shows_no_key_to_logs_errors_metrics_or_the_proce
         "connect",
         f"127.0.0.1:{b.port}",
         "--peer",
-        "/in-cse",
+        CSE,
         "--maf",
         at,
         "--verbose",
@@ -151,12 +151,12 @@ async def test_a_whole_scenario_shows_no_key_to_logs_errors_metrics_or_the_proce
     expectations = [
         (0, (*through_maf, *good)),
         (0, (*through_maf, *good, "--release", "3")),
-        (0, ("connect", f"127.0.0.1:{b.port}", "--peer", "/in-cse", "--entity", "Csensor", "--verbose",
+        (0, ("connect", f"127.0.0.1:{b.port}", "--peer", CSE, "--entity", "Csensor", "--verbose",
              "--wait", "0.2", "--kpsa-id", "kpsa@example.com", "--kpsa-file", files["kpsa"])),
         (1, (*through_maf, *good[:3], files["wrong"], *good[4:])),
         (1, (*through_maf, "--km-id", "nobody@maf.example.com", *good[2:])),
         (1, (*through_maf, *good, "--kpsa-id", "kpsa@example.com", "--kpsa-file", files["kpsa"])),
-        (1, ("connect", "127.0.0.1:1", "--peer", "/in-cse", "--maf", at, *good)),
+        (1, ("connect", "127.0.0.1:1", "--peer", CSE, "--maf", at, *good)),
     ]  # fmt: skip
     for status, arguments in expectations:
         done = await run(*arguments, given=b"hello\n")
@@ -226,6 +226,7 @@ def test_a_key_that_is_made_for_a_client_is_printed_once_and_nowhere_else(tmp_pa
 
 # --- repr ---
 
+CSE = "//sp.example/in-cse"
 PUBLIC_OCTETS = {
     "AkaNonce.autn",
     "AkaNonce.rand",

@@ -70,7 +70,12 @@ async def test_labels_with_any_character_are_kept_as_they_are(running):
         content = {
             MafClientRegistration.resource_name: {SHORT_NAMES[name]: v for name, v in attributes.items()}
         }
-        made = await client.request(Operation.CREATE, MAF_CLIENT_REG, content=content)
+        made = await client.request(
+            Operation.CREATE,
+            MAF_CLIENT_REG,
+            content=content,
+            resource_type=MafClientRegistration.resource_type,
+        )
         assert made.rsc is Rsc.CREATED
         registered = made.content[MafClientRegistration.resource_name]
         path = (*MAF_CLIENT_REG, registered[SHORT_NAMES["clientRegID"]])

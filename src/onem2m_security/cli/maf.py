@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -42,6 +43,12 @@ from .options.serving import ServingOptions
 from .tables import Row, add_record, list_keys
 
 app = typer.Typer(help="The M2M Authentication Function.", no_args_is_help=True)
+
+_SEVERAL_TARGETS = (
+    "m2msec: with several targets, no handshake makes Kc by itself: in Release 3 (--release 3) the client "
+    "names one of them; for Release 1, add it once for each target, under a KmId of its own, with the same "
+    "Km if you like."
+)
 
 KmId = Annotated[
     KeyIdentifier,
@@ -99,8 +106,14 @@ def add_client(
     data: DataOption,
     km_id: KmId,
     entity: Annotated[
-        EntityId, parsed(entity_parser, "--entity", metavar="ID", help="The client's CSE-ID or AE-ID.")
-    ],
+        EntityId | None,
+        parsed(
+            entity_parser,
+            "--entity",
+            metavar="ID",
+            help="The client's CSE-ID or AE-ID; without, Entity B is told its KmId only.",
+        ),
+    ] = None,
     km_file: Annotated[
         str | None,
         typer.Option(
@@ -113,7 +126,7 @@ def add_client(
             entity_parser,
             "--target",
             metavar="IDB",
-            help="An Entity B that the client may have keys for; with one, each handshake makes Kc.",
+            help="An Entity B that the client may have keys for; with exactly one, each handshake makes Kc.",
         ),
     ] = None,
     expires_in: Annotated[
@@ -127,9 +140,12 @@ def add_client(
 ) -> None:
     """Provision a client of the MAF with its Master Credential.
 
-    A client that was removed under this KmId, or under this KeId, may come back from then on.
+    A client that was removed under this KmId, or under this KeId, may come back from then on. A client of
+    Release 1 that has several targets takes one KmId for each, since its handshake says nothing but KmId.
     """
     log_to_stderr(verbose=False)
+    if len(target or ()) > 1:
+        print(_SEVERAL_TARGETS, file=sys.stderr)
     now = datetime.now(UTC)
     with given_or_new(km_file, out) as km:
         record = KeyRecord(

@@ -23,6 +23,7 @@ from ..frameworks.instructions import (
     BootstrapInstruction,
     as_credential,
     enrolee_record,
+    require_derivable,
 )
 from ..frameworks.steps import Ask, Initiator
 from ..identifiers import EntityId, EntityKind, Fqdn, KeyIdentifier
@@ -92,7 +93,7 @@ class Enrolee:
             link: Where the MEF listens, over TLS or DTLS.
 
         Raises:
-            ConfigurationError: There is no Enrolment Target.
+            ConfigurationError: There is no Enrolment Target, or one that no key can be derived for.
             StoreError: The store could not be written.
         """
         if not instruction.targets:
@@ -122,11 +123,12 @@ class Enrolee:
             link: Where the MEF listens, over TLS or DTLS.
 
         Raises:
-            ConfigurationError: There is no Enrolment Target.
+            ConfigurationError: There is no Enrolment Target, or one that no key can be derived for.
             StoreError: The store could not be written.
         """
         if not instruction.targets:
             raise ConfigurationError("an Enrolee is bootstrapped for at least one Enrolment Target: name it")
+        require_derivable(instruction)
         mef_id = Fqdn.parse(initiator.peer.text)
         kept = Enrolment(mef_id, str(link.address), link.transport.value, instruction, by=ByCertificate(ends))
         await store.enrolment.put(kept)

@@ -141,7 +141,7 @@ class MafClient:
         Raises:
             ResolverUnavailableError: The MAF cannot be reached, or its answer cannot be used.
         """
-        response = await self._client.request(Operation.RETRIEVE, (*_PATH, kc_id.relative))
+        response = await self._client.request(Operation.RETRIEVE, (*_PATH, kc_id.relative_hex))
         if response.rsc is Rsc.NOT_FOUND:
             return None
         try:
@@ -166,7 +166,7 @@ class MafClient:
         Raises:
             PeerRefusedError: The MAF refused: the key is not ours, or not there.
         """
-        expect(await self._client.request(Operation.DELETE, (*_PATH, kc_id.relative)), Rsc.DELETED)
+        expect(await self._client.request(Operation.DELETE, (*_PATH, kc_id.relative_hex)), Rsc.DELETED)
 
     def registration(self) -> RegistrationClient:
         """What registers us as a client of the MAF (8.8.2.3 to 6)."""

@@ -80,7 +80,7 @@ class MefClient:
     async def _fetch(self, ke_id: KeyIdentifier, suid: Suid) -> tuple[FetchedCredential | None, datetime]:
         # Lifetime counts from before the MEF read its clock: so nothing outlives Ke, whatever our clock says.
         asked = datetime.now(UTC)
-        path = (*FETCH_CREDENTIALS, ke_id.base64, str(int(suid)))
+        path = (*FETCH_CREDENTIALS, ke_id.hex, str(int(suid)))
         response = await self._client.request(Operation.RETRIEVE, path)
         try:
             fetched = FetchedCredential.decode(response.content)

@@ -46,9 +46,9 @@ from ..store.store import Store
 
 MEF_ID = Fqdn("mef.example.com")
 MAF_ID = Fqdn("maf.example.com")
-ENTITY_A = EntityId("/in-cse/Cthermometer")
-ENTITY_B = EntityId("/in-cse")
-INTRUDER = EntityId("/in-cse/Cintruder")
+ENTITY_A = EntityId("//sp.example/in-cse/Cthermometer")
+ENTITY_B = EntityId("//sp.example/in-cse")
+INTRUDER = EntityId("//sp.example/in-cse/Cintruder")
 LOOPBACK = Address("127.0.0.1", 0)
 
 A, MEF, MAF, B = "Entity A", "MEF", "MAF", "Entity B"

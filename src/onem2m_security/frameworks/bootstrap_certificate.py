@@ -15,6 +15,7 @@ from ..errors import ConfigurationError
 from ..identifiers import EntityId, Fqdn
 from ..tls.endpoint import Endpoint
 from . import saef_certificate
+from .instructions import BootstrapInstruction, require_derivable
 from .steps import Initiator
 
 
@@ -44,12 +45,17 @@ def accept(certificate: LocalCertificate, clients: Trust) -> Endpoint:
             ``targets`` it is an Enrolee, to be provisioned for these; without, an Enrolment Target.
 
     Raises:
-        ConfigurationError: A configuration does not say who the client is.
+        ConfigurationError: A configuration does not say who the client is, or names a target for which no key
+            can be derived.
     """
     for configuration in clients.configurations:
         if configuration.peer is None:
             called = configuration.name or configuration.peer_id or "without a name"
             raise ConfigurationError(
                 f"the MEF's client {called!r} has no identity: give its configuration a peer (the Enrolee-ID)"
+            )
+        if configuration.targets:
+            require_derivable(
+                BootstrapInstruction(configuration.peer, configuration.targets, release=clients.release)
             )
     return saef_certificate.accept(certificate, clients)

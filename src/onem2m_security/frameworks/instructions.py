@@ -10,7 +10,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from ..credentials import ResolvedKey, Secret
+from ..errors import ConfigurationError
 from ..identifiers import EntityId, KeyIdentifier, Suid
+from ..keys import can_derive_for
 from ..store.records import DEFAULT_ENROLMENT_EXPIRY, BootstrapInstruction, KeyKind, KeyRecord
 from . import bootstrap_psk, mef_handshake
 
@@ -19,8 +21,23 @@ __all__ = [
     "BootstrapInstruction",
     "as_credential",
     "enrolee_record",
+    "require_derivable",
     "target_record",
 ]
+
+
+def require_derivable(instruction: BootstrapInstruction) -> None:
+    """Refuse an instruction that can never be followed, before a device bootstraps by it.
+
+    Raises:
+        ConfigurationError: For an Enrolment Target no key can be derived by the instruction's release.
+    """
+    for target in instruction.targets:
+        if not can_derive_for(instruction.release, target):
+            raise ConfigurationError(
+                f"{target}: Release 3 derives keys for a MAF-ID, or an absolute CSE-ID or AE-ID "
+                "(//sp.example/…): name the target so, or take Release 1"
+            )
 
 
 def enrolee_record(
@@ -37,7 +54,11 @@ def enrolee_record(
         kpm: Kpm.
         instruction: What the Enrolee may be provisioned for.
         expires: When Kpm itself ends (UTC), if it does.
+
+    Raises:
+        ConfigurationError: No key can be derived for one of the Enrolment Targets.
     """
+    require_derivable(instruction)
     return KeyRecord(
         kind=KeyKind.KPM,
         key_id=kpm_id,

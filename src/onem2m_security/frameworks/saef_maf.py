@@ -26,19 +26,30 @@ def credential(
     kc_id: KeyIdentifier,
     kc: Secret,
     *,
-    peer: EntityId | None,
+    peer: EntityId | KeyIdentifier | None,
     expires: datetime | None = None,
     suid: Suid | None = Suid.MAF_SAEF,
 ) -> ResolvedKey:
-    """Kc as A exported it, or as B retrieved it."""
+    """Kc as A exported it, or as B retrieved it.
+
+    Args:
+        kc_id: KcId.
+        kc: Kc.
+        peer: Whom it authenticates. Where the MAF names no IdA, the KmId that Kc came from: B associates the
+            session with the Credential-ID of that (clause 8.2.2.3).
+        expires: When it ends (UTC).
+        suid: What it may be used for.
+    """
+    km_id = peer if isinstance(peer, KeyIdentifier) else None
     return ResolvedKey(
         key_id=kc_id,
         key=kc,
         framework=Framework.SAEF_MAF,
-        credential_type=CredentialType.KPSA_ID,
-        peer=peer,
+        credential_type=CredentialType.KPSA_ID if km_id is None else CredentialType.KM_ID,
+        peer=peer if isinstance(peer, EntityId) else None,
         expires=expires,
         suid=suid,
+        credential=km_id,
     )
 
 

@@ -25,15 +25,21 @@ MAX_REQUEST_ID: Final = 255
 
 
 def request_primitive(
-    operation: Operation | None, to: tuple[str, ...], originator: str, request_id: str
+    operation: Operation | None,
+    to: tuple[str, ...],
+    originator: str,
+    request_id: str,
+    resource_type: int | None = None,
 ) -> Request:
     """A request as far as its head tells; its content is still to come.
 
     Args:
-        operation: What the method means; None when it means none of the four.
+        operation: What the method means; None when it means nothing here. POST means NOTIFY, and CREATE when
+            there is a Resource Type (TS-0009 clause 6.2.1, TS-0008 clause 6.2.1).
         to: The segments of the path; those beyond one too many need not be there.
         originator: The From parameter, at most 255 characters of which count.
         request_id: The Request Identifier, 1 to 255 characters; empty when it is missing.
+        resource_type: The Resource Type; None when it is missing.
 
     Raises:
         RefusedError: OPERATION_NOT_ALLOWED, BAD_REQUEST for the Request Identifier, NOT_FOUND for a path that
@@ -45,7 +51,19 @@ def request_primitive(
         raise RefusedError(Rsc.BAD_REQUEST, "the Request Identifier is missing, or too long")
     if len(to) > MAX_SEGMENTS:
         raise RefusedError(Rsc.NOT_FOUND, "nothing is found here")
-    return Request(operation, to, originator[:255], request_id)
+    if operation is Operation.NOTIFY and resource_type is not None:
+        operation = Operation.CREATE
+    return Request(operation, to, originator[:255], request_id, resource_type=resource_type)
+
+
+def require_json_is_acceptable(*, is_acceptable: bool) -> None:
+    """Every answer here is JSON: for whoever takes none there is none (TS-0004 clause 7.3.3.1).
+
+    Raises:
+        RefusedError: NOT_ACCEPTABLE.
+    """
+    if not is_acceptable:
+        raise RefusedError(Rsc.NOT_ACCEPTABLE, "application/json is the only form of an answer here")
 
 
 def read_content(body: bytes | None, limits: Limits, *, is_json: bool) -> object:
@@ -57,8 +75,8 @@ def read_content(body: bytes | None, limits: Limits, *, is_json: bool) -> object
         is_json: Whether its media type is one of oneM2M's for JSON.
 
     Raises:
-        RefusedError: CONTENTS_UNACCEPTABLE when it is too long or of another type, BAD_REQUEST when it is not
-            JSON.
+        RefusedError: CONTENTS_UNACCEPTABLE when it is too long, UNSUPPORTED_MEDIA_TYPE when it is of another
+            type or of none, BAD_REQUEST when it is not JSON.
     """
     if body is None or len(body) > limits.body_octets:
         raise RefusedError(
@@ -67,7 +85,7 @@ def read_content(body: bytes | None, limits: Limits, *, is_json: bool) -> object
     if not body:
         return None
     if not is_json:
-        raise RefusedError(Rsc.CONTENTS_UNACCEPTABLE, "the content is not application/json")
+        raise RefusedError(Rsc.UNSUPPORTED_MEDIA_TYPE, "the content is not application/json")
     try:
         return json.loads(body)
     except (ValueError, RecursionError):

@@ -20,6 +20,7 @@ from .binding import (
     read_content,
     read_response,
     request_primitive,
+    require_json_is_acceptable,
     write_content,
 )
 from .coap_blocks import Blocks
@@ -30,6 +31,7 @@ from .coap_messages import (
     REQUEST_ID,
     RESOURCE_TYPE,
     RESPONSE_STATUS,
+    number_option,
     read_message,
     text_option,
 )
@@ -51,6 +53,7 @@ _METHODS: Final = {
     Operation.RETRIEVE: Code.GET,
     Operation.UPDATE: Code.PUT,
     Operation.DELETE: Code.DELETE,
+    Operation.NOTIFY: Code.POST,
 }
 _OPERATIONS: Final = {code: operation for operation, code in _METHODS.items()}
 
@@ -67,6 +70,8 @@ _CODES: Final = {
     Rsc.NOT_FOUND: Code.NOT_FOUND,
     Rsc.TARGET_NOT_REACHABLE: Code.NOT_FOUND,
     Rsc.OPERATION_NOT_ALLOWED: Code.METHOD_NOT_ALLOWED,
+    Rsc.UNSUPPORTED_MEDIA_TYPE: Code.UNSUPPORTED_CONTENT_FORMAT,
+    Rsc.NOT_ACCEPTABLE: Code.NOT_ACCEPTABLE,
     Rsc.TOO_MANY_REQUESTS: Code.TOO_MANY_REQUESTS,
     Rsc.INTERNAL_SERVER_ERROR: Code.INTERNAL_SERVER_ERROR,
 }
@@ -100,8 +105,13 @@ class _Site(resource.Resource, resource.PathCapable):
 
     def _parse(self, message: Any, request_id: str) -> Request:
         request = request_primitive(
-            _OPERATIONS.get(message.code), tuple(message.opt.uri_path), text_option(message, FROM), request_id
+            _OPERATIONS.get(message.code),
+            tuple(message.opt.uri_path),
+            text_option(message, FROM),
+            request_id,
+            number_option(message, RESOURCE_TYPE),
         )
+        require_json_is_acceptable(is_acceptable=message.opt.accept in {None, *_JSON_FORMATS})
         is_json = message.opt.content_format in _JSON_FORMATS
         return replace(request, content=read_content(message.payload, self._limits, is_json=is_json))
 
@@ -121,6 +131,8 @@ def _render(response: Response, request_id: str) -> Any:
         message.opt.add_option(StringOption(REQUEST_ID, request_id))
     if payload:
         message.opt.content_format = _CONTENT_FORMAT_JSON
+    if response.created is not None:
+        message.opt.location_path = response.created
     return message
 
 

@@ -169,3 +169,9 @@ def text_option(message: Any, number: OptionNumber) -> str:
     """The value of a text option; empty when it is not there."""
     found = message.opt.get_option(number)
     return str(found[0].value)[:255] if found else ""
+
+
+def number_option(message: Any, number: OptionNumber) -> int | None:
+    """The value of a number option; None when it is not there."""
+    found = message.opt.get_option(number)
+    return int(found[0].value) if found else None

@@ -6,10 +6,11 @@ The application finds the association in the state of the request. The asking si
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Final, cast
-from urllib.parse import unquote_to_bytes
+from urllib.parse import quote, unquote_to_bytes
 
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect
@@ -26,6 +27,7 @@ from .binding import (
     RequestHandler,
     read_content,
     request_primitive,
+    require_json_is_acceptable,
     write_content,
 )
 from .http_server import BoundedHttpProtocol, check_bounds, http_config
@@ -37,6 +39,7 @@ METHODS: Final = {
     Operation.RETRIEVE: "GET",
     Operation.UPDATE: "PUT",
     Operation.DELETE: "DELETE",
+    Operation.NOTIFY: "POST",
 }
 _OPERATIONS: Final = {method: operation for operation, method in METHODS.items()}
 
@@ -51,7 +54,9 @@ _STATUS: Final = {
     Rsc.ORIGINATOR_NOT_AUTHENTICATED: 403,
     Rsc.NOT_FOUND: 404,
     Rsc.OPERATION_NOT_ALLOWED: 405,
+    Rsc.NOT_ACCEPTABLE: 406,
     Rsc.CONFLICT: 409,
+    Rsc.UNSUPPORTED_MEDIA_TYPE: 415,
     Rsc.TOO_MANY_REQUESTS: 429,
     Rsc.INTERNAL_SERVER_ERROR: 500,
     Rsc.TARGET_NOT_REACHABLE: 404,
@@ -59,6 +64,8 @@ _STATUS: Final = {
 """Response Status Code to HTTP status (TS-0009 table 6.3.2-1)."""
 
 _JSON_TYPES: Final = {"application/json", "application/vnd.onem2m-res+json"}
+_JSON_RANGES: Final = _JSON_TYPES | {"*/*", "application/*", "application/vnd.onem2m-ntfy+json"}
+_TYPE_NUMBER: Final = re.compile(r"[0-9]{1,5}", re.ASCII)
 
 
 class _AwaitingHttp(asyncio.Protocol):
@@ -120,15 +127,50 @@ def http_protocol(handler: RequestHandler, limits: Limits) -> ProtocolFactory:
 
 async def _parse(http_request: HttpRequest, limits: Limits) -> Request:
     headers = http_request.headers
+    media_type, parameters = _media_type(headers.get("content-type", ""))
     request = request_primitive(
         _OPERATIONS.get(http_request.method),
         _segments(http_request.scope.get("raw_path", b"")),
         headers.get("x-m2m-origin", ""),
         headers.get("x-m2m-ri", ""),
+        _resource_type(parameters.get("ty")),
     )
+    require_json_is_acceptable(is_acceptable=_takes_json(headers.getlist("accept")))
     body = await at_most(limits.body_octets, http_request.stream())
-    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
     return replace(request, content=read_content(body, limits, is_json=media_type in _JSON_TYPES))
+
+
+def _media_type(text: str) -> tuple[str, dict[str, str]]:
+    """A media type or range, and its parameters."""
+    name, *rest = (part.strip() for part in text.lower().split(";"))
+    pairs = (part.partition("=") for part in rest)
+    return name, {key.strip(): value.strip().strip('"') for key, _, value in pairs}
+
+
+def _resource_type(text: str | None) -> int | None:
+    """The Resource Type, a parameter of Content-Type (TS-0009 clause 6.4.3).
+
+    Raises:
+        RefusedError: BAD_REQUEST when it is no number of five digits at most.
+    """
+    if text is None:
+        return None
+    if not _TYPE_NUMBER.fullmatch(text):
+        raise RefusedError(Rsc.BAD_REQUEST, "the Resource Type (ty) is not a number of at most five digits")
+    return int(text)
+
+
+def _takes_json(accept: Iterable[str]) -> bool:
+    """Whether the Accept headers (TS-0009 clause 6.4.2) leave room for JSON; without any, everything is."""
+    ranges = [_media_type(part) for header in accept for part in header.split(",")]
+    return not ranges or any(
+        name in _JSON_RANGES and parameters.get("q", "1").strip("0.") != "" for name, parameters in ranges
+    )
+
+
+def path_component(to: Iterable[str]) -> str:
+    """The path component of a request-target or of a Content-Location."""
+    return "/" + "/".join(quote(segment, safe="") for segment in to)
 
 
 def _segments(raw_path: bytes) -> tuple[str, ...]:
@@ -152,6 +194,8 @@ def _render(response: Response, request_id: str) -> HttpResponse:
     }
     if request_id:
         headers["X-M2M-RI"] = request_id
+    if response.created is not None:
+        headers["Content-Location"] = path_component(response.created)
     media_type = "application/json" if content else None
     return HttpResponse(
         content or None, status_code=_STATUS[response.rsc], headers=headers, media_type=media_type

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, Final
-from urllib.parse import quote
 
 import httpcore
 
@@ -16,7 +15,7 @@ from ..onem2m.primitives import Response
 from .address import Transport
 from .binding import RELEASE_VERSION, read_response, write_content
 from .channel import Channel, open_channel
-from .http import METHODS
+from .http import METHODS, path_component
 from .limits import Limits, at_most
 from .link import Link
 from .request_client import Asked, RequestClient
@@ -118,7 +117,7 @@ class HttpClient(RequestClient):
             scheme=b"http",
             host=self._authority.encode("ascii"),
             port=None,
-            target=("/" + "/".join(quote(segment, safe="") for segment in asked.to)).encode("ascii"),
+            target=path_component(asked.to).encode("ascii"),
         )
         seconds = self._limits.request_seconds
         timeouts = {"pool": seconds, "connect": seconds, "read": seconds, "write": seconds}

@@ -36,6 +36,7 @@ class Rsc(enum.IntEnum):
     BAD_REQUEST = 4000
     NOT_FOUND = 4004
     OPERATION_NOT_ALLOWED = 4005
+    UNSUPPORTED_MEDIA_TYPE = 4015
     TOO_MANY_REQUESTS = 4029
     """OURS: TS-0004 has none. Like its 4000 to 4015 it ends in the digits of the HTTP status (429)."""
     CONTENTS_UNACCEPTABLE = 4102
@@ -44,6 +45,7 @@ class Rsc(enum.IntEnum):
     ORIGINATOR_NOT_AUTHENTICATED = 4106
     INTERNAL_SERVER_ERROR = 5000
     TARGET_NOT_REACHABLE = 5103
+    NOT_ACCEPTABLE = 5207
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,7 @@ class Request:
         originator: The From parameter.
         request_id: The Request Identifier.
         content: The Content parameter, as JSON values; it may hold keys.
+        resource_type: The Resource Type parameter (``ty``), which a CREATE has and no other request.
     """
 
     operation: Operation
@@ -63,14 +66,22 @@ class Request:
     originator: str
     request_id: str
     content: Any = field(default=None, repr=False)
+    resource_type: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A response primitive; ``content`` may hold keys."""
+    """A response primitive.
+
+    Attributes:
+        rsc: The Response Status Code.
+        content: The Content parameter, as JSON values; it may hold keys.
+        created: Where the resource is that a CREATE made, as a path; None in every other answer.
+    """
 
     rsc: Rsc
     content: Mapping[str, Any] | None = field(default=None, repr=False)
+    created: tuple[str, ...] | None = None
 
 
 class RefusedError(SecurityFrameworkError):

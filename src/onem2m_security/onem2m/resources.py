@@ -1,9 +1,10 @@
 """The resources of a MAF, an MEF and a BSF as JSON: read and written by the one table of attributes.
 
 Attribute names are the standard's (TS-0003 tables 8.8.2.3 to 8.8.2.9); short names, resource names and type
-numbers are OURS until TS-0032 is at hand (docs/ours.md). What a client asks is read strictly: an attribute
-that is unknown or not the client's to set is refused. In answers, unknown attributes are passed over,
-so that a newer function can say more. A wrong type, form or size is refused in both.
+numbers are OURS until TS-0032 is at hand (docs/ours.md). TS-0004 table 6.3.4.2.1-1 gives these numbers to
+nothing, and they fit into the two octets of the CoAP option. What a client asks is read strictly: one that is
+unknown or not the client's to set is refused. In answers, unknown attributes are passed over, so that a newer
+function can say more. A wrong type, form or size is refused in both.
 """
 
 from __future__ import annotations
@@ -57,6 +58,11 @@ def _suid(value: object) -> Suid:
     return Suid(value)
 
 
+def _source(value: object) -> EntityId | KeyIdentifier:
+    text = _text(value)
+    return KeyIdentifier.parse_km_id(text) if "@" in text else EntityId.parse(text)
+
+
 def _targets(value: object) -> tuple[EntityId, ...]:
     return tuple(dict.fromkeys(EntityId.parse(item) for item in _texts(value, MAX_TARGETS, 255)))
 
@@ -88,7 +94,7 @@ ATTRIBUTES: Final[Mapping[str, _Attribute]] = {
     "target_ids": _Attribute("targetIDs", "tgis", _targets, lambda v: [str(target) for target in v]),
     "key_value": _Attribute("keyValue", "kv", _key, _written_key),
     "relative_key_id": _Attribute("relativeKeyID", "rkid", _text),
-    "source_id": _Attribute("sourceID", "src", lambda v: EntityId.parse(_text(v))),
+    "source_id": _Attribute("sourceID", "src", _source),
     "client_reg_id": _Attribute("clientRegID", "crid", _text),
     "client_id": _Attribute("clientID", "cid", lambda v: EntityId.parse(_text(v))),
     "assigned_symm_key_id": _Attribute(
@@ -189,11 +195,11 @@ class SymmetricKeyRegistration(Resource):
         target_ids: Who may retrieve the key, at most 64.
         key_value: Kc, 1 to 256 octets.
         relative_key_id: The relative part of KcId.
-        source_id: Whose key it is.
+        source_id: Whose key it is: a CSE-ID or AE-ID or, where none is configured, the KmId it came from.
     """
 
     resource_name: ClassVar[str] = "sec:skr"
-    resource_type: ClassVar[int | None] = 10001
+    resource_type: ClassVar[int | None] = 65001
     path: ClassVar[tuple[str, ...]] = paths.MAF_SYMM_KEY_REG
     _set_by_function: ClassVar[frozenset[str]] = frozenset({"relative_key_id", "source_id"})
 
@@ -205,7 +211,7 @@ class SymmetricKeyRegistration(Resource):
     target_ids: tuple[EntityId, ...] | None = None
     key_value: Secret | None = field(default=None, repr=False)
     relative_key_id: str | None = None
-    source_id: EntityId | None = None
+    source_id: EntityId | KeyIdentifier | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,7 +246,7 @@ class MafClientRegistration(ClientRegistration):
     """<mafClientReg>."""
 
     resource_name: ClassVar[str] = "sec:mafcr"
-    resource_type: ClassVar[int | None] = 10002
+    resource_type: ClassVar[int | None] = 65002
     path: ClassVar[tuple[str, ...]] = paths.MAF_CLIENT_REG
 
 
@@ -249,7 +255,7 @@ class MefClientRegistration(ClientRegistration):
     """<mefClientReg>."""
 
     resource_name: ClassVar[str] = "sec:mefcr"
-    resource_type: ClassVar[int | None] = 10003
+    resource_type: ClassVar[int | None] = 65003
     path: ClassVar[tuple[str, ...]] = paths.MEF_CLIENT_REG
 
 

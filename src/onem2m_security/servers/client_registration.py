@@ -83,7 +83,8 @@ class ClientRegistrations:
             expires=self._expires(asked, established),
             assigned_key_id=_assigned(established),
         )
-        return Response(Rsc.CREATED, self._describe(await self._keep(client, new)))
+        kept = await self._keep(client, new)
+        return Response(Rsc.CREATED, self._describe(kept), (*self._resource.path, kept.registration_id))
 
     async def retrieve(self, request: Request, established: Established) -> Response:
         """What is registered; this implementation has no further configuration for a client (8.8.2.4)."""

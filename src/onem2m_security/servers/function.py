@@ -72,6 +72,8 @@ class Function:
         here = {route[0]: handler for route, handler in self.routes.items() if _leads_to(route, request.to)}
         if not here:
             raise RefusedError(Rsc.NOT_FOUND, "nothing is found here")
+        if request.operation is Operation.NOTIFY and Operation.CREATE in here:
+            raise RefusedError(Rsc.BAD_REQUEST, "the Resource Type (ty) is missing")
         if request.operation not in here:
             raise RefusedError(Rsc.OPERATION_NOT_ALLOWED, "this operation is not offered here")
         return await here[request.operation](request, established)
@@ -86,8 +88,11 @@ def asked_of(request: Request, resource: type[_Asked]) -> _Asked:
     """What a request's Content asks for.
 
     Raises:
-        RefusedError: BAD_REQUEST, naming the attribute and what is expected of it.
+        RefusedError: BAD_REQUEST, naming the attribute and what is expected of it; or a CREATE of another
+            Resource Type.
     """
+    if request.operation is Operation.CREATE and request.resource_type != resource.resource_type:
+        raise RefusedError(Rsc.BAD_REQUEST, f"the Resource Type (ty) here is {resource.resource_type}")
     try:
         return resource.decode_request(request.content)
     except MessageError as error:

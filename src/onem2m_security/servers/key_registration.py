@@ -89,7 +89,7 @@ class KeyRegistrations:
             kc_id, kc = exported.kc_id, exported.kc
         record = self._limited(self._record(established, kc_id, kc, asked.suid, targets), asked)
         existing = await self._store.find(KeyKind.KC, kc_id)
-        if existing is not None and (existing.targets, existing.suid) != (record.targets, record.suid):
+        if existing is not None and not _gives_way(existing, record):
             raise RefusedError(
                 Rsc.CONFLICT, "the key of this session is registered: open a new session, or send a key value"
             )
@@ -102,7 +102,9 @@ class KeyRegistrations:
             raise RefusedError(Rsc.CONFLICT, str(error)) from error
         except ParentGoneError as error:
             raise RefusedError(Rsc.ORIGINATOR_HAS_NO_PRIVILEGE, str(error)) from error
-        return Response(Rsc.CREATED, self._describe(record, with_key=False).encode())
+        described = self._describe(record, with_key=False)
+        created = (*SymmetricKeyRegistration.path, record.key_id.relative_hex)
+        return Response(Rsc.CREATED, described.encode(), created)
 
     async def retrieve(self, request: Request, established: Established) -> Response:
         """MAF Key Retrieval (8.8.2.8): only a target that the source named gets the key."""
@@ -225,6 +227,8 @@ class KeyRegistrations:
             raise RefusedError(
                 Rsc.BAD_REQUEST, "exactly one targetID for SUID 32 and 33, at least one for 34 and 35"
             )
+        if not all(target.is_absolute for target in targets):
+            raise RefusedError(Rsc.BAD_REQUEST, "targetIDs are absolute CSE-IDs or AE-IDs (//sp.example/…)")
         if not set(targets) <= set(configured):
             raise RefusedError(
                 Rsc.ORIGINATOR_HAS_NO_PRIVILEGE, "a targetID is not among those allowed to this client"
@@ -258,15 +262,25 @@ class KeyRegistrations:
 
     def _describe(self, record: KeyRecord, *, with_key: bool) -> SymmetricKeyRegistration:
         return SymmetricKeyRegistration(
-            relative_key_id=record.key_id.relative.upper(),
+            relative_key_id=record.key_id.relative_hex,
             expiration_time=record.expires,
-            source_id=record.source,
+            source_id=record.source or record.parent,
             labels=record.labels or None,
             admin_fqdn=record.admin_fqdn or self._fqdn,
             suid=record.suid,
             target_ids=None if with_key else record.targets,
             key_value=record.key if with_key else None,
         )
+
+
+def _gives_way(existing: KeyRecord, record: KeyRecord) -> bool:
+    """Whether a registration of a session's key may take the place of the one that is there.
+
+    The one of every handshake of Release 1 may become one for another usage: which release a client speaks,
+    it shows by asking. But a key that one target may have already is never given to another.
+    """
+    is_automatic = existing.admin_fqdn is None
+    return existing.targets == record.targets and (is_automatic or existing.suid == record.suid)
 
 
 def _changed() -> RefusedError:

@@ -3,8 +3,9 @@
 As a resolver it turns a KmId into Km, and a KeId into the Km that an MEF provides (8.3.1.2); as a function it
 answers client registration, key registration and key retrieval. In Release 1
 every handshake of a client that was configured with exactly one target registers Kc for it, before the last
-flight leaves; a client with several targets says which in a key registration request (Release 3), since one
-Kc that two of them hold would let either pass for the client at the other.
+flight leaves. A client with several targets says which in a key registration request (Release 3), or by the
+KmId that it shows (Release 1: one for each target), since one Kc that two of them hold would let either pass
+for the client at the other.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from ..onem2m.resources import MafClientRegistration
 from ..peer_quotas import DEFAULT_QUOTAS, PeerQuotas
 from ..store.records import KeyKind, KeyRecord
 from ..store.store import Store
+from ..telemetry import LOG
 from ..tls.endpoint import Endpoint
 from ..tls.suites import Suite
 from .client_registration import ClientRegistrations
@@ -110,8 +112,18 @@ class Maf(Function):
     async def established(self, established: Established) -> None:
         """Release 1: register Kc for the one target of the client, durably, before it can believe in it."""
         credential = established.credential
-        if credential is not None and len(credential.targets) == 1:
+        if credential is None or not credential.targets:
+            return
+        if len(credential.targets) == 1:
             await self.keys.register_export(established, credential.targets[0])
+            return
+        LOG.info(
+            "no key by this handshake: the client has several targets, and names one in a key registration "
+            "(Release 3) or by a KmId that has that one only (Release 1)",
+            local=str(self.fqdn),
+            client=established.holder,
+            targets=len(credential.targets),
+        )
 
 
 def _as_credential(record: KeyRecord, key_id: KeyIdentifier) -> ResolvedKey:

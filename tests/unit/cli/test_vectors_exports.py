@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from typing import Any
 
 import pytest
 
@@ -61,12 +62,14 @@ def test_every_label_is_there_for_tls_and_dtls_with_extended_master_secret_and_w
 def test_sessions_export_by_the_formula_of_the_vectors(framing, extended):
     ends = [Endpoint(server=server, suites=ONLY_PSK) for server in (False, True)]
     if not extended:
-        ends[0].context(datagram=framing is DatagramFraming).set_options(NO_EXTENDED_MASTER_SECRET)
+        context: Any = ends[0].context(datagram=framing is DatagramFraming)
+        context.context.set_options(NO_EXTENDED_MASTER_SECRET)
     client = Session(ends[0], offer=PskOffer(IDENTITY, KEY), framing=framing())
     pair = Pair(client, Session(ends[1], framing=framing())).run()
     assert pair.a_completed
     assert client.has_extended_master_secret is extended
-    engine = client._engine._connection  # what no session hands out
+    engine: Any = client._engine  # what no session hands out
+    engine = engine._connection
     randoms = engine.client_random() + engine.server_random()
     if not extended:
         psk = KEY.reveal()

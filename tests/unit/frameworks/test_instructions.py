@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from maf_support import key_of
 from mef_support import CSE, DEVICE, MAF_ID, THE_MAF
 from onem2m_security.credentials import Framework
+from onem2m_security.errors import ConfigurationError
 from onem2m_security.frameworks.instructions import (
     DEFAULT_ENROLMENT_EXPIRY,
     BootstrapInstruction,
@@ -23,7 +25,7 @@ from onem2m_security.store.records import label
 
 
 @given(
-    targets=st.lists(st.sampled_from([MAF_ID, CSE, EntityId("Cae")]), min_size=1, unique=True),
+    targets=st.lists(st.sampled_from([MAF_ID, CSE, EntityId("//sp.example/Sae")]), min_size=1, unique=True),
     seconds=st.integers(min_value=1, max_value=10**9),
     release=st.sampled_from(Release),
     more=st.lists(st.sampled_from(["mef=127.0.0.1:1", "transport=tls", "release"]), unique=True),
@@ -55,6 +57,14 @@ def test_a_record_without_labels_has_the_defaults():
 @pytest.mark.parametrize("record", [THE_MAF.record, replace(DEVICE.record, source=None)])
 def test_there_is_no_instruction_without_an_enrolee_or_a_target(record):
     assert BootstrapInstruction.of(record) is None
+
+
+@pytest.mark.parametrize("target", ["/in-cse", "Cae", "/in-cse/Cae"])
+def test_a_target_for_which_no_key_can_be_derived_is_refused_when_the_enrolee_is_configured(target):
+    instruction = BootstrapInstruction(DEVICE.entity, (MAF_ID, EntityId(target)), release=Release.R3)
+    with pytest.raises(ConfigurationError, match=re.escape(f"{target}: Release 3 derives keys for")):
+        enrolee_record(DEVICE.kpm_id, DEVICE.kpm, instruction)
+    assert enrolee_record(DEVICE.kpm_id, DEVICE.kpm, replace(instruction, release=Release.R1)).targets
 
 
 def test_a_record_says_by_which_framework_its_key_is_used():

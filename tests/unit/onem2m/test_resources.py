@@ -187,6 +187,13 @@ def test_the_manual_tells_paths_names_and_type_numbers():
     assert told["type numbers"] == ", ".join(str(one.resource_type) for one in registered)
 
 
+def test_the_type_numbers_are_given_to_nothing_else_and_fit_into_the_coap_option():
+    numbers = [one.resource_type for one in RESOURCES if one.resource_type is not None]
+    assert len(set(numbers)) == len(numbers)
+    for number in numbers:  # TS-0004 table 6.3.4.2.1-1: 1 to 51; announced variants lie 10000 above
+        assert 20_000 <= number < 1 << 16
+
+
 # --- one attribute after the other ---
 
 

@@ -140,7 +140,10 @@ async def test_a_registration_without_a_required_attribute_is_refused(maf, missi
         ({"targetIDs": []}, Rsc.BAD_REQUEST),
         ({"targetIDs": [str(ID_B), str(ID_C)]}, Rsc.BAD_REQUEST),
         ({"targetIDs": None}, Rsc.BAD_REQUEST),  # all that are allowed are two: SUID 32 takes one
-        ({"targetIDs": ["/somebody-else"]}, Rsc.ORIGINATOR_HAS_NO_PRIVILEGE),
+        ({"targetIDs": ["//sp.example/somebody-else"]}, Rsc.ORIGINATOR_HAS_NO_PRIVILEGE),
+        ({"targetIDs": ["/in-cse"]}, Rsc.BAD_REQUEST),
+        ({"targetIDs": ["/in-cse"], "SUID": 33}, Rsc.BAD_REQUEST),
+        ({"targetIDs": ["maf.example.com"]}, Rsc.BAD_REQUEST),
         ({"targetIDs": [str(ID_A)]}, Rsc.ORIGINATOR_HAS_NO_PRIVILEGE),
         ({"expirationTime": "20200101T000000"}, Rsc.BAD_REQUEST),
         ({"fqdn": "other.example"}, Rsc.BAD_REQUEST),
@@ -220,7 +223,7 @@ async def test_an_update_of_what_cannot_be_changed_is_refused(maf, changes):
 async def test_an_update_cannot_reach_a_target_beyond_the_credential(maf):
     session, relative = await registered(maf)
     response = await session.request(
-        Operation.UPDATE, "symmKeyReg", relative, content={NAME: {"tgis": ["/elsewhere"]}}
+        Operation.UPDATE, "symmKeyReg", relative, content={NAME: {"tgis": ["//sp.example/elsewhere"]}}
     )
     assert response.rsc is Rsc.ORIGINATOR_HAS_NO_PRIVILEGE
 
