@@ -19,7 +19,7 @@ from starlette.routing import Route
 from uvicorn.server import ServerState
 
 from ..frameworks.steps import Established
-from ..onem2m.primitives import Operation, RefusedError, Request, Response, Rsc
+from ..onem2m.primitives import RefusedError, Request, Response, Rsc
 from .binding import (
     MAX_SEGMENTS,
     RELEASE_VERSION,
@@ -28,16 +28,11 @@ from .binding import (
     request_primitive,
     write_content,
 )
+from .http_client import METHODS
 from .http_server import BoundedHttpProtocol, check_bounds, http_config
 from .limits import Limits, at_most
 from .tcp import ProtocolFactory, SecureTransport
 
-METHODS: Final = {
-    Operation.CREATE: "POST",
-    Operation.RETRIEVE: "GET",
-    Operation.UPDATE: "PUT",
-    Operation.DELETE: "DELETE",
-}
 _OPERATIONS: Final = {method: operation for operation, method in METHODS.items()}
 
 _STATUS: Final = {

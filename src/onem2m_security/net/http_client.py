@@ -16,9 +16,14 @@ from ..onem2m.primitives import Operation, Response
 from .address import Address
 from .binding import RELEASE_VERSION, read_response, write_content
 from .channel import Channel, open_channel
-from .http import METHODS
 from .limits import Limits, at_most
 
+METHODS: Final = {
+    Operation.CREATE: "POST",
+    Operation.RETRIEVE: "GET",
+    Operation.UPDATE: "PUT",
+    Operation.DELETE: "DELETE",
+}
 MAX_CONNECTIONS: Final = 8
 """Of one client to its peer, in use or kept; more would make httpcore's pool slower, not faster."""
 

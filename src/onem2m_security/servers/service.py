@@ -7,7 +7,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import ClassVar, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Generic, Protocol, TypeVar
 
 from ..clients.bsf import BsfClient
 from ..clients.mef import MefClient
@@ -19,7 +19,6 @@ from ..identifiers import Fqdn
 from ..net.address import Address, Transport
 from ..net.limits import Limits
 from ..net.ports import Port
-from ..net.ub import UbListener
 from ..peer_quotas import DEFAULT_QUOTAS, PeerQuotas
 from ..release import DEFAULT_RELEASE, Release
 from ..store.store import Store
@@ -31,6 +30,9 @@ from .maf import DEFAULT_KC_LIFETIME, Maf
 from .mef import Mef
 from .ub import DEFAULT_LIFETIME as DEFAULT_KS_LIFETIME
 from .ub import DEFAULT_REQUESTS_PER_SECOND
+
+if TYPE_CHECKING:
+    from ..net.ub import UbListener
 
 ALL_TRANSPORTS = (Transport.TLS, Transport.DTLS)
 
@@ -215,6 +217,8 @@ class BsfService(Service[Bsf]):
 
     def ports(self, function: Bsf, limits: Limits) -> Iterator[FurtherPort]:
         """Ub, and Diameter if it is wanted."""
+        from ..net.ub import UbListener  # noqa: PLC0415 - a device has no web server
+
         yield FurtherPort(
             f"{self.name}, Ub,", (), UbListener(function.ub.handle, limits=limits), self.listen_ub
         )
