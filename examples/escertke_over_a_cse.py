@@ -4,7 +4,7 @@
 
 Any CSE with the HTTP binding will do; ``pip install acmecse`` brings one. Both AEs register with it. The
 terminating AE gives a point of access, where the CSE delivers NOTIFY requests; the initiating AE has none and
-needs none, since every answer comes in a response.
+needs none, since every answer comes in a response. Its web server comes with ``onem2m-security[server]``.
 
 TS-0004 puts the securityInfo into a NOTIFY as it is (``--form security-info``). The ACME CSE forwards nothing
 but notifications of resources, so that the default here has it as the representation in one

@@ -5,9 +5,29 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
-from prometheus_client import Counter, Gauge
+
+class _Uncounted:
+    """In place of a counter: without prometheus_client, nobody can ask for it."""
+
+    def __init__(self, *_: object) -> None: ...
+
+    def labels(self, *_: str) -> Self:
+        return self
+
+    def inc(self) -> None: ...
+
+    def dec(self) -> None: ...
+
+
+if TYPE_CHECKING:
+    from prometheus_client import Counter, Gauge
+else:
+    try:
+        from prometheus_client import Counter, Gauge
+    except ModuleNotFoundError:
+        Counter = Gauge = _Uncounted
 
 
 def key_values(fields: Mapping[str, object]) -> str:

@@ -17,6 +17,7 @@ from ..configuration.key_files import read_key as read_key  # noqa: PLC0414 - th
 from ..credentials import Secret
 from ..durations import parse_duration
 from ..errors import ConfigurationError, IdentifierError
+from ..extras import require
 from ..files import create
 from ..identifiers import EntityId, Fqdn, KeyIdentifier
 from ..net.address import Address, Transport
@@ -162,6 +163,7 @@ def run_services(
         ConfigurationError: As for ``servers.serve``.
         StoreError: The same.
     """
+    require("server")  # before a store is made
     for service in services:
         _say_if_new(service.data)
     run(serve(services, ready=_announce, limits=limits, metrics=metrics))

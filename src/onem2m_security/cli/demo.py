@@ -15,6 +15,7 @@ from rich.text import Text
 
 from ..demo import gba as demo_gba
 from ..demo.maf import LIFELINES, Demo, Step
+from ..extras import require
 from ..release import DEFAULT_RELEASE
 from ..servers.run import run
 from .common import JsonOption, ReleaseOption, RevealOption, log_to_stderr
@@ -47,6 +48,7 @@ def demo(
     Everything runs on loopback in a temporary directory and is gone afterwards. Keys appear as fingerprints
     unless --reveal is given.
     """
+    require("server")
     log_to_stderr(verbose=False)
     started = time.monotonic()
     steps: list[dict[str, Any]] = []

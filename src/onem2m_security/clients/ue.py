@@ -26,7 +26,7 @@ from ..gba.ub_messages import UbResponse
 from ..identifiers import EntityId, Fqdn, KeyIdentifier
 from ..net.address import Transport
 from ..net.link import Link
-from ..net.ub import UbClient
+from ..net.ub_client import UbClient
 from ..tls.suites import Suite
 
 _CHALLENGES_MAX = 3

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Final, cast
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import unquote_to_bytes
 
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect
@@ -20,7 +20,7 @@ from starlette.routing import Route
 from uvicorn.server import ServerState
 
 from ..frameworks.steps import Established
-from ..onem2m.primitives import Operation, RefusedError, Request, Response, Rsc
+from ..onem2m.primitives import RefusedError, Request, Response, Rsc
 from .binding import (
     MAX_SEGMENTS,
     RELEASE_VERSION,
@@ -30,17 +30,11 @@ from .binding import (
     require_json_is_acceptable,
     write_content,
 )
+from .http_client import METHODS, path_component
 from .http_server import BoundedHttpProtocol, check_bounds, http_config
 from .limits import Limits, at_most
 from .tcp import ProtocolFactory, SecureTransport
 
-METHODS: Final = {
-    Operation.CREATE: "POST",
-    Operation.RETRIEVE: "GET",
-    Operation.UPDATE: "PUT",
-    Operation.DELETE: "DELETE",
-    Operation.NOTIFY: "POST",
-}
 _OPERATIONS: Final = {method: operation for operation, method in METHODS.items()}
 
 _STATUS: Final = {
@@ -166,11 +160,6 @@ def _takes_json(accept: Iterable[str]) -> bool:
     return not ranges or any(
         name in _JSON_RANGES and parameters.get("q", "1").strip("0.") != "" for name, parameters in ranges
     )
-
-
-def path_component(to: Iterable[str]) -> str:
-    """The path component of a request-target or of a Content-Location."""
-    return "/" + "/".join(quote(segment, safe="") for segment in to)
 
 
 def _segments(raw_path: bytes) -> tuple[str, ...]:

@@ -6,22 +6,34 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, Final
+from urllib.parse import quote
 
 import httpcore
 
 from ..errors import HandshakeError, MessageError, ResolverUnavailableError
 from ..frameworks.steps import Established, Initiator
-from ..onem2m.primitives import Response
+from ..onem2m.primitives import Operation, Response
 from .address import Transport
 from .binding import RELEASE_VERSION, read_response, write_content
 from .channel import Channel, open_channel
-from .http import METHODS, path_component
 from .limits import Limits, at_most
 from .link import Link
 from .request_client import Asked, RequestClient
 
+METHODS: Final = {
+    Operation.CREATE: "POST",
+    Operation.RETRIEVE: "GET",
+    Operation.UPDATE: "PUT",
+    Operation.DELETE: "DELETE",
+    Operation.NOTIFY: "POST",
+}
 MAX_CONNECTIONS: Final = 8
 """Of one client to its peer, in use or kept; more would make httpcore's pool slower, not faster."""
+
+
+def path_component(to: Iterable[str]) -> str:
+    """The path component of a request-target or of a Content-Location."""
+    return "/" + "/".join(quote(segment, safe="") for segment in to)
 
 
 class _Stream(httpcore.AsyncNetworkStream):

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from ..errors import HandshakeError, PeerRefusedError
+from ..extras import require
 from ..frameworks.steps import Authorities, Established, How, Initiator, initiator_of
 from ..onem2m.primitives import Response, Rsc
 from ..tasks import GRACE_SECONDS
@@ -15,7 +16,6 @@ from .address import Address, Transport
 from .binding import RequestHandler
 from .channel import ChannelHandler, channel_protocol, datagram_channels
 from .coap import CoapClient, CoapServer
-from .http import http_protocol
 from .http_client import HttpClient
 from .limits import Limits
 from .link import Link
@@ -70,10 +70,16 @@ async def request_port(
     """A port on which requests are answered: HTTP over TLS, or CoAP over DTLS.
 
     The handler gets what each session means at the moment of its request.
+
+    Raises:
+        ConfigurationError: HTTP is served with the extra ``server`` only, by the uvicorn that it names.
     """
     open_sessions = OpenSessions(authorities, limits.quotas)
     handler = open_sessions.guard(handler)
     if transport is Transport.TLS:
+        require("server")
+        from .http import http_protocol  # noqa: PLC0415 - a device has no web server
+
         return Listener(authorities, http_protocol(handler, limits), limits, open_sessions=open_sessions)
     return _CoapPort(authorities, await CoapServer.create(handler, limits), limits, open_sessions)
 

@@ -9,9 +9,8 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
 
-from prometheus_client import start_http_server
-
 from ..errors import ConfigurationError
+from ..extras import require
 from ..frameworks.steps import Authorities, Established
 from ..identifiers import EntityId
 from ..net.address import Address, Transport
@@ -172,9 +171,10 @@ async def serve(
         until: Awaited before stopping.
 
     Raises:
-        ConfigurationError: An address or a data directory cannot be used.
+        ConfigurationError: An address or a data directory cannot be used, or the extra ``server`` is missing.
         StoreError: A store cannot be opened.
     """
+    require("server")
     limits = limits or Limits()
     ports = _by_port(services)
     tcp_limits = fitted(limits, raise_open_files(), _tcp_ports(ports))
@@ -197,6 +197,8 @@ async def serve(
                     for further in service.ports(function, tcp_limits):
                         bound.append((further, await server.open(further)))
             if metrics is not None:
+                from prometheus_client import start_http_server  # noqa: PLC0415 - a device has no metrics to offer
+
                 start_http_server(metrics.port, metrics.host)
             for listening, address in bound:
                 ready(listening, address)

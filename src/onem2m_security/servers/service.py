@@ -19,7 +19,6 @@ from ..identifiers import Fqdn
 from ..net.address import Address, Transport
 from ..net.limits import Limits
 from ..net.ports import Port
-from ..net.ub import UbListener
 from ..peer_quotas import DEFAULT_QUOTAS, PeerQuotas
 from ..release import DEFAULT_RELEASE, Release
 from ..store.store import Store
@@ -34,6 +33,7 @@ from .ub import DEFAULT_REQUESTS_PER_SECOND
 
 if TYPE_CHECKING:
     from ..clients.hss import HssClient
+    from ..net.ub import UbListener
 
 ALL_TRANSPORTS = (Transport.TLS, Transport.DTLS)
 
@@ -226,6 +226,8 @@ class BsfService(Service[Bsf]):
 
     def ports(self, function: Bsf, limits: Limits) -> Iterator[FurtherPort]:
         """Ub, and Diameter if it is wanted."""
+        from ..net.ub import UbListener  # noqa: PLC0415 - a device has no web server
+
         yield FurtherPort(
             f"{self.name}, Ub,", (), UbListener(function.ub.handle, limits=limits), self.listen_ub
         )
