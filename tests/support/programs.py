@@ -13,9 +13,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import forking
 from requirements import needs
 
 M2MSEC = Path(sys.executable).with_name("m2msec")
+FRESH = (M2MSEC,)
+"""The command in an interpreter of its own, for a test of the start itself."""
+
 PATIENCE = 60.0
 """Seconds after which a program that does not do what it should counts as stuck; never a measure of speed."""
 
@@ -32,14 +36,7 @@ def key_file(directory: Path, name: str, key: bytes) -> Path:
 
 def m2msec(*arguments: object, given: str = "", check: bool = True) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
-    done = subprocess.run(
-        [M2MSEC, *map(str, arguments)],
-        input=given,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    done = forking.Command([*map(str, arguments)], given).finish(PATIENCE)
     assert not check or done.returncode == 0, done.stderr
     return done
 
@@ -52,6 +49,8 @@ def kc_rows(data: Path) -> list[dict[str, Any]]:
 class Server:
     """A command that listens: started on a port of the system's choice, ended with the test.
 
+    It is forked, unless a command is given, such as ``FRESH``.
+
     Attributes:
         port: Where it listens on 127.0.0.1.
     """
@@ -61,17 +60,16 @@ class Server:
         directory: Path,
         *arguments: object,
         environment: dict[str, str] | None = None,
-        command: Sequence[object] = (M2MSEC,),
+        command: Sequence[object] = (),
     ) -> None:
         self.arguments = [*map(str, command), *map(str, arguments)]
+        env = os.environ | (environment or {})
         self._paths = [directory / f"{name}.{time.monotonic_ns()}" for name in ("out", "err")]
         with self._paths[0].open("wb") as out, self._paths[1].open("wb") as err:
-            self.process = subprocess.Popen(
-                self.arguments,
-                stdin=subprocess.PIPE,
-                stdout=out,
-                stderr=err,
-                env=os.environ | (environment or {}),
+            self.process: forking.Forked | subprocess.Popen[bytes] = (
+                subprocess.Popen(self.arguments, stdin=subprocess.PIPE, stdout=out, stderr=err, env=env)
+                if command
+                else forking.Forked(self.arguments, stdout=out, stderr=err, env=env)
             )
         self.port = int(self.wait_for(_READY).group(1))
 
