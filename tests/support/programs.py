@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,15 @@ PATIENCE = 60.0
 """Seconds after which a program that does not do what it should counts as stuck; never a measure of speed."""
 
 _READY = re.compile(r"listening on 127\.0\.0\.1:(\d+)")
+
+
+def wait_until(condition: Callable[[], Any], what: str) -> Any:
+    """Wait for another program: until the condition holds; what it gave."""
+    deadline = time.monotonic() + PATIENCE
+    while not (held := condition()):
+        assert time.monotonic() < deadline, f"{what} did not come"
+        time.sleep(0.02)
+    return held
 
 
 def key_file(directory: Path, name: str, key: bytes) -> Path:
@@ -85,14 +94,14 @@ class Server:
 
     def wait_for(self, pattern: re.Pattern[str] | str) -> re.Match[str]:
         """Wait until its output or its errors match."""
-        deadline = time.monotonic() + PATIENCE
-        while time.monotonic() < deadline:
+
+        def found() -> re.Match[str] | None:
             ended = self.process.poll() is not None
-            if found := re.search(pattern, self.output + self.errors):
-                return found
-            assert not ended, f"{self.arguments} ended with {self.process.returncode}: {self.errors}"
-            time.sleep(0.02)
-        raise AssertionError(f"{pattern} did not come: {self.output}{self.errors}")
+            match = re.search(pattern, self.output + self.errors)
+            assert match or not ended, f"{self.arguments} ended with {self.process.returncode}: {self.errors}"
+            return match
+
+        return wait_until(found, f"{pattern} from {self.arguments}")
 
     def stop(self) -> int:
         """End it as an operator does; returns its exit status."""
