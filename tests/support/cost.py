@@ -67,7 +67,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    _of_workers.append(node.workeroutput[COST])
+    if hasattr(node, "workeroutput"):  # a worker that was interrupted has none
+        _of_workers.append(node.workeroutput[COST])
 
 
 @pytest.hookimpl(trylast=True)
