@@ -11,7 +11,7 @@ SEED := $(or $(SEED),$(shell od -An -N3 -tu4 /dev/urandom | tr -d ' '))
 PYTEST := $(BIN)/python -m pytest -q --numprocesses logical --maxprocesses 8 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-random test-fresh coverage lint format bench fuzz docs clean
+.PHONY: help setup demo test test-fast test-random test-cost test-fresh coverage lint format bench fuzz docs clean
 
 help:  ## Show what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -49,6 +49,9 @@ test-random: .venv/installed-for-development  ## Run the tests that draw at rand
 	@echo 'Drawing from SEED=$(SEED)'
 	@TEST_SEED=$(SEED) PYTEST_ADDOPTS='--hypothesis-seed=$(SEED)' $(PYTEST) -m 'hypothesis or random' $(TESTS) || \
 		{ echo "To repeat it: make test-random SEED=$(SEED) TESTS='$(TESTS)'"; exit 1; }
+
+test-cost: .venv/installed-for-development  ## Run all tests and tell the processor time of the dearest files
+	PYTHONPATH=tests/support $(PYTEST) -p cost $(TESTS)
 
 coverage: .venv/installed-for-development  ## Measure which branches the tests of the rooms take; there is a floor
 	$(PYTEST) -m 'not long' --cov --cov-report=term:skip-covered --cov-fail-under=58 tests/unit

@@ -9,6 +9,7 @@ import asyncio
 import base64
 import contextlib
 import dataclasses
+import functools
 
 import pytest
 
@@ -290,9 +291,7 @@ async def test_a_maf_that_restarts_between_fetch_and_finish_has_km(tmp_path):
                 session.receive(await reader.read(65536))
                 flight = session.data_to_send()
             writer.write(flight[: 5 + int.from_bytes(flight[3:5])])
-            async with asyncio.timeout(20):
-                while await maf.store.find(KeyKind.KM, key.ke_id) is None:  # noqa: ASYNC110
-                    await asyncio.sleep(0.01)
+            await eventually(functools.partial(maf.store.find, KeyKind.KM, key.ke_id))
             assert await maf.store.records(KeyKind.KC) == []
             writer.close()
         await stack.aclose()

@@ -15,11 +15,17 @@ from requirements import needs
 from terminal import Shell, a_shell
 
 PORT = re.compile(r"(?<=127\.0\.0\.1:)\d+")
+BLOCK = re.compile(r"^(<!-- not run: \S.* -->\n)?```sh\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+PAGES = [
+    str(page.relative_to(ROOT))
+    for page in [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+    if BLOCK.search(page.read_text("utf-8"))
+]
 
 
 def blocks(page: str) -> list[str]:
-    """The blocks of commands of a page."""
-    return re.findall(r"```sh\n(.*?)```", (ROOT / page).read_text("utf-8"), re.DOTALL)
+    """The blocks of commands of a page, but those before which it says why they are not run."""
+    return [block for marked, block in BLOCK.findall((ROOT / page).read_text("utf-8")) if not marked]
 
 
 def commands(block: str) -> list[str]:
@@ -36,13 +42,15 @@ class Reader:
         self._ports: dict[str, str] = {}
 
     def type(self, command: str) -> str:
-        """Type a command; a server goes to the background, as it would into another window."""
+        """Type a command, which succeeds; a server goes to the background, as into another window."""
         command = PORT.sub(lambda found: self._port(found.group()), command)
         since, serves = len(self.shell.printed), re.search(r"^m2msec .*(serve|listen)\b", command)
-        if not serves:
-            return self.shell.run(command)
-        printed = self.shell.run(command.removesuffix("&") + " &")
-        return printed if "listening on" in printed else self.shell.wait_for("listening on", since)
+        if serves:
+            printed = self.shell.run(command.removesuffix("&") + " &")
+            return printed if "listening on" in printed else self.shell.wait_for("listening on", since)
+        printed = self.shell.run(command)
+        assert "status 0\n" in self.shell.run('echo "status $?"'), f"{command}: {printed}"
+        return printed
 
     def _port(self, written: str) -> str:
         if written not in self._ports:
@@ -59,27 +67,56 @@ def reader(tmp_path):
         yield Reader(shell)
 
 
-def test_the_commands_of_the_readme_show_openssl_and_the_maf_with_one_key(reader):
+@pytest.mark.parametrize("page", PAGES)
+def test_what_a_page_tells_to_type_does_what_it_says(reader, page):
     needs("openssl")
-    _, maf, entity_a = blocks("README.md")
-    for command in commands(maf):
-        reader.type(command)
-    exported, held = (reader.type(command) for command in commands(entity_a))
+    printed = [[reader.type(command) for command in commands(block)] for block in blocks(page)]
+    assert "Stopped" not in reader.shell.run("jobs")
+    SAYS.get(page, lambda *_: None)(reader, *printed)
+
+
+def openssl_and_the_maf_have_one_key(_: Reader, maf: list[str], entity_a: list[str]) -> None:
+    exported, held = entity_a
     [material] = re.findall(r"Keying material: ([0-9A-F]{96})", exported)
     [kc] = json.loads(held[: held.rindex("]") + 1])
     assert material.lower() == kc["relative_kc_id"] + kc["kc"]
 
 
-def test_the_first_example_of_the_manual_ends_in_an_association_and_nothing_is_stopped(reader):
+def everybody_is_associated(reader: Reader, first: list[str], *others: list[str]) -> None:
     """Entity B listens in the background of the same terminal: it must not be stopped for reading it."""
-    first, *_ = blocks("docs/command-line.md")
-    *before, connect, keys = commands(first)
-    for command in before:
-        reader.type(command)
-    assert '"peer": "/in-cse"' in reader.type(connect)
-    assert "/in-cse" in reader.type(keys)
-    assert "Stopped" not in reader.shell.run("jobs")
-    assert reader.shell.printed.count("hello") >= 1
+    *_, connect, keys = first
+    assert '"peer": "/in-cse"' in connect
+    assert "/in-cse" in keys
+    assert reader.shell.printed.count("hello") >= 3
+
+
+def both_have_one_end_to_end_key(reader: Reader, *_: list[str]) -> None:
+    reader.type("cmp alice-e2e.key bob-e2e.key")
+
+
+SAYS = {
+    "README.md": openssl_and_the_maf_have_one_key,
+    "docs/command-line.md": everybody_is_associated,
+    "docs/escertke.md": both_have_one_end_to_end_key,
+}
+"""What must be seen, beyond that each command succeeds and each server listens."""
+
+
+def test_every_page_of_which_more_is_known_has_blocks_to_run():
+    assert set(SAYS) <= {page for page in PAGES if blocks(page)}
+
+
+def test_no_commands_stand_in_the_pages_in_a_form_in_which_they_are_not_run():
+    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
+        text = page.read_text("utf-8")
+        fenced = re.findall(r"^ *```(\w*)\n(.*?)^ *```", text, re.DOTALL | re.MULTILINE)
+        shell = [
+            block
+            for language, block in fenced
+            if language in {"sh", "bash", "shell", "console"}
+            or re.search(r"^ *(\$ |m2msec )", block, re.MULTILINE)
+        ]
+        assert len(shell) == len(BLOCK.findall(text)), f"{page}: write it as ```sh, or say why it is not run"
 
 
 def test_what_is_typed_goes_to_the_peer_once_the_job_is_in_the_foreground(reader):

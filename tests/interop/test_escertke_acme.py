@@ -13,7 +13,6 @@ import re
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,7 +20,7 @@ import pytest
 
 from onem2m_security.escertke.messages import check_message
 from places import ROOT
-from programs import PATIENCE
+from programs import PATIENCE, wait_until
 
 EXAMPLE = ROOT / "examples" / "escertke_over_a_cse.py"
 CONFIGURATION = """\
@@ -82,11 +81,12 @@ class Cse:
 
     def _wait_until_it_has_started(self) -> None:
         """Its log tells. A request during its start would end it: its web server is still being set up."""
-        deadline = time.monotonic() + PATIENCE
-        while "CSE started" not in self.log:
+
+        def started() -> bool:
             assert self.process.poll() is None, self.log
-            assert time.monotonic() < deadline, f"the CSE does not start: {self.log}"
-            time.sleep(0.1)
+            return "CSE started" in self.log
+
+        wait_until(started, "the start of the CSE")
 
 
 @pytest.fixture(scope="module")
@@ -117,10 +117,12 @@ def test_the_cse_forwards_exactly_the_four_messages_of_the_table(cse):
     """Its log tells: at the debug level it shows every body that it received or sent."""
     before = set(carried(cse))
     key_id = json.loads(run_example(cse).stdout)["initiating"]["pairwiseE2EKeyID"]
-    deadline = time.monotonic() + PATIENCE
-    while len(messages := [one for one in carried(cse) if one not in before]) < 4:
-        assert time.monotonic() < deadline, "the CSE logged fewer than four messages"
-        time.sleep(0.1)
+
+    def new() -> list[bytes]:
+        return [one for one in carried(cse) if one not in before]
+
+    wait_until(lambda: len(new()) >= 4, "the log of four messages")
+    messages = new()
     assert len(messages) == 4
     for number, message in enumerate(messages, start=1):
         check_message(number, message)

@@ -8,7 +8,6 @@ import json
 import re
 import socket
 import subprocess
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -47,7 +46,7 @@ from onem2m_security.tls.records import (
     split_datagram,
 )
 from onem2m_security.tls.suites import CERTIFICATE_SUITES, PSK_SUITES, Suite
-from programs import PATIENCE, Programs, kc_rows, key_file, keying_material, m2msec, openssl
+from programs import PATIENCE, Programs, kc_rows, key_file, keying_material, m2msec, openssl, wait_until
 from test_interop_mbedtls import SUITES as MBEDTLS_SUITES
 
 SUITES = [suite.openssl_name for suite in PSK_SUITES]
@@ -91,10 +90,12 @@ class SServers:
         with output.open("wb") as out:
             process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=out, stderr=out)
         self.running.append(process)
-        while not (listening := re.search(rb"ACCEPT 127\.0\.0\.1:(\d+)", output.read_bytes())):
+
+        def listening() -> re.Match[bytes] | None:
             assert process.poll() is None, output.read_text()
-            time.sleep(0.01)
-        return int(listening.group(1)), process, output
+            return re.search(rb"ACCEPT 127\.0\.0\.1:(\d+)", output.read_bytes())
+
+        return int(wait_until(listening, "its port").group(1)), process, output
 
 
 @pytest.fixture

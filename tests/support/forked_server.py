@@ -1,30 +1,14 @@
-"""A server that is started again and again: many starts, but one import of everything."""
+"""A server that is started and killed again and again while clients ask it."""
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import re
-import sys
 from pathlib import Path
 
+from forking import Forked
 from maf_support import eventually
 from onem2m_security.identifiers import Fqdn
 from onem2m_security.net.address import Address
-
-FORKING = multiprocessing.get_context("forkserver")
-FORKING.set_forkserver_preload(["onem2m_security.cli"])
-
-
-def m2msec(arguments: list[str], output: Path) -> None:
-    """What the ``m2msec`` command does, with its output in a file."""
-    from onem2m_security.cli import main
-
-    descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    os.dup2(descriptor, 1)
-    os.dup2(descriptor, 2)
-    sys.argv = ["m2msec", *arguments]
-    main()
 
 
 class ForkedServer:
@@ -33,12 +17,13 @@ class ForkedServer:
     def __init__(self, function: str, fqdn: Fqdn, data: Path, output: Path) -> None:
         self._output = output
         arguments = [function, "serve", "--data", data, "--fqdn", fqdn, "--listen", "127.0.0.1:0"]
-        self.process = FORKING.Process(target=m2msec, args=(list(map(str, arguments)), output), daemon=True)
-        output.write_text("")
-        self.process.start()
+        with output.open("wb") as printed:
+            self._process = Forked(list(map(str, arguments)), stdout=printed, stderr=printed)
 
     async def ready(self) -> Address:
-        await eventually(lambda: "listening on" in self.output or not self.process.is_alive(), seconds=60)
+        await eventually(
+            lambda: "listening on" in self.output or self._process.poll() is not None, seconds=60
+        )
         found = re.search(r"listening on 127\.0\.0\.1:(\d+)", self.output)
         assert found, self.output
         return Address("127.0.0.1", int(found.group(1)))
@@ -48,5 +33,7 @@ class ForkedServer:
         return self._output.read_text()
 
     def kill(self) -> None:
-        self.process.kill()
-        self.process.join()
+        self._process.kill()
+        self._process.wait()
+        assert self._process.stdin is not None
+        self._process.stdin.close()

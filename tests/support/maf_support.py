@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import AsyncIterator, Iterable
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -124,10 +125,10 @@ async def running_maf(
         yield RunningMaf(store, maf, server, await server.start(LOOPBACK))
 
 
-async def eventually(condition, seconds: float = 20.0) -> None:
+async def eventually(condition: Callable[[], object | Awaitable[object]], seconds: float = 20.0) -> None:
     """Wait until the condition holds; the limit only says when a test counts as stuck."""
     async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - any condition, also of other programs
+        while not (await held if inspect.isawaitable(held := condition()) else held):  # noqa: ASYNC110
             await asyncio.sleep(0.005)
 
 

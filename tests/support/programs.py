@@ -9,17 +9,30 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import forking
 from requirements import needs
 
 M2MSEC = Path(sys.executable).with_name("m2msec")
+FRESH = (M2MSEC,)
+"""The command in an interpreter of its own, for a test of the start itself."""
+
 PATIENCE = 60.0
 """Seconds after which a program that does not do what it should counts as stuck; never a measure of speed."""
 
 _READY = re.compile(r"listening on 127\.0\.0\.1:(\d+)")
+
+
+def wait_until(condition: Callable[[], Any], what: str) -> Any:
+    """Wait for another program: until the condition holds; what it gave."""
+    deadline = time.monotonic() + PATIENCE
+    while not (held := condition()):
+        assert time.monotonic() < deadline, f"{what} did not come"
+        time.sleep(0.02)
+    return held
 
 
 def key_file(directory: Path, name: str, key: bytes) -> Path:
@@ -32,14 +45,7 @@ def key_file(directory: Path, name: str, key: bytes) -> Path:
 
 def m2msec(*arguments: object, given: str = "", check: bool = True) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
-    done = subprocess.run(
-        [M2MSEC, *map(str, arguments)],
-        input=given,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    done = forking.Command([*map(str, arguments)], given).finish(PATIENCE)
     assert not check or done.returncode == 0, done.stderr
     return done
 
@@ -52,6 +58,8 @@ def kc_rows(data: Path) -> list[dict[str, Any]]:
 class Server:
     """A command that listens: started on a port of the system's choice, ended with the test.
 
+    It is forked, unless a command is given, such as ``FRESH``.
+
     Attributes:
         port: Where it listens on 127.0.0.1.
     """
@@ -61,17 +69,16 @@ class Server:
         directory: Path,
         *arguments: object,
         environment: dict[str, str] | None = None,
-        command: Sequence[object] = (M2MSEC,),
+        command: Sequence[object] = (),
     ) -> None:
         self.arguments = [*map(str, command), *map(str, arguments)]
+        env = os.environ | (environment or {})
         self._paths = [directory / f"{name}.{time.monotonic_ns()}" for name in ("out", "err")]
         with self._paths[0].open("wb") as out, self._paths[1].open("wb") as err:
-            self.process = subprocess.Popen(
-                self.arguments,
-                stdin=subprocess.PIPE,
-                stdout=out,
-                stderr=err,
-                env=os.environ | (environment or {}),
+            self.process: forking.Forked | subprocess.Popen[bytes] = (
+                subprocess.Popen(self.arguments, stdin=subprocess.PIPE, stdout=out, stderr=err, env=env)
+                if command
+                else forking.Forked(self.arguments, stdout=out, stderr=err, env=env)
             )
         self.port = int(self.wait_for(_READY).group(1))
 
@@ -87,14 +94,14 @@ class Server:
 
     def wait_for(self, pattern: re.Pattern[str] | str) -> re.Match[str]:
         """Wait until its output or its errors match."""
-        deadline = time.monotonic() + PATIENCE
-        while time.monotonic() < deadline:
+
+        def found() -> re.Match[str] | None:
             ended = self.process.poll() is not None
-            if found := re.search(pattern, self.output + self.errors):
-                return found
-            assert not ended, f"{self.arguments} ended with {self.process.returncode}: {self.errors}"
-            time.sleep(0.02)
-        raise AssertionError(f"{pattern} did not come: {self.output}{self.errors}")
+            match = re.search(pattern, self.output + self.errors)
+            assert match or not ended, f"{self.arguments} ended with {self.process.returncode}: {self.errors}"
+            return match
+
+        return wait_until(found, f"{pattern} from {self.arguments}")
 
     def stop(self) -> int:
         """End it as an operator does; returns its exit status."""

@@ -44,7 +44,7 @@ class Shell:
         """Type a command, wait until the shell asks for the next, and tell what was printed."""
         since = len(self.printed)
         self.type(command + "\n")
-        return self.wait_for(re.escape(PROMPT) + r"\Z", since)
+        return self.wait_for(re.escape(PROMPT), since)
 
 
 @contextlib.contextmanager

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 import stat
-import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
 from escertke_support import Party
+from forking import Command
 from onem2m_security.certificates.public_key_id import key_hash
 from onem2m_security.errors import ConfigurationError, HandshakeTimeoutError
 from onem2m_security.escertke.end_points import InitiatingEndPoint
 from onem2m_security.escertke.files import MessageFiles
 from onem2m_security.escertke.messages import MESSAGE_MAX_OCTETS, alert_in, check_message
-from programs import M2MSEC, PATIENCE, m2msec
+from programs import PATIENCE, m2msec
 
 A = Party.named("/cse1/Ca")
 B = Party.named("/cse2/Cb")
@@ -50,19 +50,15 @@ def offices(tmp_path):
     return Office(tmp_path / "a", A, shared), Office(tmp_path / "b", B, shared)
 
 
-def start(arguments: list[str]) -> subprocess.Popen[str]:
-    return subprocess.Popen([M2MSEC, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
 @pytest.mark.parametrize("first", ["initiate", "respond"])
 def test_two_commands_end_with_the_same_key_whichever_starts_first(offices, first):
     a, b = offices
     commands = {"initiate": a.arguments("initiate", B), "respond": b.arguments("respond", A)}
-    started = start(commands.pop(first))
+    started = Command(commands.pop(first))
     done = m2msec(*next(iter(commands.values())))
-    out, errors = started.communicate(timeout=PATIENCE)
-    assert started.returncode == 0, errors
-    one, other = json.loads(done.stdout), json.loads(out)
+    before = started.finish(PATIENCE)
+    assert before.returncode == 0, before.stderr
+    one, other = json.loads(done.stdout), json.loads(before.stdout)
     assert one["pairwise_e2e_key_id"] == other["pairwise_e2e_key_id"]
     assert one["fingerprint"] == other["fingerprint"]
     assert {one["peer"], other["peer"]} == {"/cse1/Ca", "/cse2/Cb"}
@@ -70,14 +66,14 @@ def test_two_commands_end_with_the_same_key_whichever_starts_first(offices, firs
     assert key == b.out.read_text()
     assert len(bytes.fromhex(key)) == 32
     assert stat.S_IMODE(a.out.stat().st_mode) == stat.S_IMODE(b.out.stat().st_mode) == 0o600
-    assert key.strip() not in done.stdout + done.stderr + out + errors
+    assert key.strip() not in done.stdout + done.stderr + before.stdout + before.stderr
 
 
 def test_the_directory_then_holds_the_four_messages_and_nothing_else(offices):
     a, b = offices
-    responding = start(b.arguments("respond", A))
+    responding = Command(b.arguments("respond", A))
     m2msec(*a.arguments("initiate", B))
-    responding.communicate(timeout=PATIENCE)
+    responding.finish(PATIENCE)
     names = sorted(path.name for path in a.shared.iterdir())
     exchange = names[0].partition(".")[0]
     assert names == [f"{exchange}.message-{number}" for number in (1, 2, 3, 4)]
@@ -88,28 +84,28 @@ def test_the_directory_then_holds_the_four_messages_and_nothing_else(offices):
 def test_a_refused_initiator_is_told_why_and_the_responder_waits_for_the_next(offices, tmp_path):
     a, b = offices
     stranger = Office(tmp_path / "c", C, a.shared)
-    responding = start(b.arguments("respond", A))
+    responding = Command(b.arguments("respond", A))
     refused = m2msec(*stranger.arguments("initiate", B), check=False)
     assert refused.returncode == 1
     assert "the peer ended the exchange with unknown_ca" in refused.stderr
     assert not stranger.out.exists()
     m2msec(*a.arguments("initiate", B))
-    _, errors = responding.communicate(timeout=PATIENCE)
-    assert responding.returncode == 0
-    assert "is refused: the peer's certificate was refused" in errors
+    responded = responding.finish(PATIENCE)
+    assert responded.returncode == 0
+    assert "is refused: the peer's certificate was refused" in responded.stderr
     assert a.out.read_text() == b.out.read_text()
 
 
 def test_an_initiator_that_refuses_tells_the_responder(offices):
     a, b = offices
-    responding = start(b.arguments("respond", A))
+    responding = Command(b.arguments("respond", A))
     refused = m2msec(*a.arguments("initiate", C), check=False)
     assert refused.returncode == 1
     assert "certificate was refused" in refused.stderr
     assert not a.out.exists()
     m2msec(*a.arguments("initiate", B))
-    _, errors = responding.communicate(timeout=PATIENCE)
-    assert "the peer ended the exchange with unknown_ca" in errors
+    responded = responding.finish(PATIENCE)
+    assert "the peer ended the exchange with unknown_ca" in responded.stderr
 
 
 def test_garbage_in_the_directory_is_refused_and_answered(offices):
@@ -119,17 +115,16 @@ def test_garbage_in_the_directory_is_refused_and_answered(offices):
     files.write("1" * 32, "message-1", bytes(MESSAGE_MAX_OCTETS + 5))
     files.write("2" * 32, "message-1", b"")
     (a.shared / "notes.txt").write_text("not ours")
-    responding = start(b.arguments("respond", A))
+    responding = Command(b.arguments("respond", A))
     m2msec(*a.arguments("initiate", B))
-    responding.communicate(timeout=PATIENCE)
-    assert responding.returncode == 0
+    assert responding.finish(PATIENCE).returncode == 0
     for digit in "012":
         assert alert_in(files.read(digit * 32, "refusal")).name == "unexpected_message"
 
 
 def test_an_altered_message_3_gives_neither_a_key(offices):
     a, b = offices
-    responding = start(b.arguments("respond", A, "--timeout", "2"))
+    responding = Command(b.arguments("respond", A, "--timeout", "2"))
     files = MessageFiles(a.shared)
     end_point = InitiatingEndPoint(A.initiates_with(B))
     exchange = files.new_exchange()
@@ -138,10 +133,10 @@ def test_an_altered_message_3_gives_neither_a_key(offices):
     message_3 = end_point.process(files.wait(exchange, "message-2", deadline=deadline)).message
     files.write(exchange, "message-3", message_3[:-1] + bytes((message_3[-1] ^ 1,)))
     assert alert_in(files.wait(exchange, "refusal", deadline=deadline)).name == "bad_record_mac"
-    _, errors = responding.communicate(timeout=PATIENCE)
-    assert responding.returncode == 1
-    assert "the proof over all messages fails" in errors
-    assert "no exchange in" in errors
+    responded = responding.finish(PATIENCE)
+    assert responded.returncode == 1
+    assert "the proof over all messages fails" in responded.stderr
+    assert "no exchange in" in responded.stderr
     assert not b.out.exists()
 
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from logged import capture_logs
-from maf_support import LOOPBACK, MAF, B
+from maf_support import LOOPBACK, MAF, B, eventually
 from mef_support import (
     CSE,
     DEVICE,
@@ -138,9 +138,7 @@ async def test_an_enrolee_that_is_kept_enrolled_renews_by_itself_and_outlasts_an
                 kept = await store.records(KeyKind.KE)
                 return bool(kept) and kept[-1].key_id != first.ke_id
 
-            async with asyncio.timeout(20):
-                while not await renewed():  # noqa: ASYNC110 - nothing tells of it but the store
-                    await asyncio.sleep(0.02)
+            await eventually(renewed)
             at_mef = await server_store.records(KeyKind.KE)
             assert at_mef[-1].key_id == (await store.records(KeyKind.KE))[-1].key_id
     finally:

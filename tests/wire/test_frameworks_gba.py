@@ -124,7 +124,7 @@ async def test_a_bsf_that_does_not_answer_is_unavailable():
     import asyncio
 
     async def silent(b_tid, ua_id):
-        await asyncio.sleep(60)
+        await asyncio.Event().wait()
 
     keys = saef_gba.accept({BSF: silent}, timeout=0.01)
     with pytest.raises(ResolverUnavailableError):

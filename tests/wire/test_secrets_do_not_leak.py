@@ -6,15 +6,16 @@ import asyncio
 import base64
 import contextlib
 import dataclasses
+import functools
 import importlib
 import inspect
-import os
 import pkgutil
 import re
 import sqlite3
 import subprocess
 from pathlib import Path
 
+import psutil
 import pytest
 
 import onem2m_security
@@ -24,7 +25,7 @@ from onem2m_security.keys import ExportedKey
 from onem2m_security.net.http_client import HttpClient
 from onem2m_security.net.link import Link
 from onem2m_security.onem2m.resources import SHORT_NAMES
-from programs import M2MSEC, PATIENCE, Programs, kc_rows, key_file, m2msec
+from programs import FRESH, M2MSEC, PATIENCE, Programs, kc_rows, key_file, m2msec
 
 
 def forms(key: bytes) -> dict[str, re.Pattern[bytes]]:
@@ -67,19 +68,16 @@ def test_the_search_finds_a_key_in_every_form(form):
 
 
 class ProcessList:
-    """Looks at the arguments and environment of every process, again and again, while a scenario runs."""
+    """Looks at the arguments and environment of all that we start, again and again, while a scenario runs."""
 
     def __init__(self) -> None:
         self.seen: set[bytes] = set()
 
     def look(self) -> None:
-        others = (
-            path for path in Path("/proc").iterdir() if path.name.isdigit() and int(path.name) != os.getpid()
-        )
-        for process in others:
+        for process in psutil.Process().children(recursive=True):
             for name in ("cmdline", "environ"):
                 with contextlib.suppress(OSError):  # the process has ended meanwhile
-                    self.seen.add((process / name).read_bytes())
+                    self.seen.add(Path(f"/proc/{process.pid}/{name}").read_bytes())
 
     async def watch(self) -> None:
         while True:
@@ -87,17 +85,24 @@ class ProcessList:
             await asyncio.sleep(0.1)
 
 
-async def run(*arguments: object, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+async def run(*arguments: object, given: str = "") -> subprocess.CompletedProcess[str]:
+    return await asyncio.to_thread(functools.partial(m2msec, *arguments, given=given, check=False))
+
+
+async def run_fresh(*arguments: object, given: str = "") -> subprocess.CompletedProcess[str]:
+    """Run it so that the list of processes has its arguments."""
     command = [str(M2MSEC), *map(str, arguments)]
     return await asyncio.to_thread(
-        lambda: subprocess.run(command, input=given, capture_output=True, timeout=PATIENCE, check=False)
+        lambda: subprocess.run(
+            command, input=given, capture_output=True, text=True, timeout=PATIENCE, check=False
+        )
     )
 
 
 async def test_a_whole_scenario_shows_no_key_to_logs_errors_metrics_or_the_process_list(tmp_path):
     km_a, km_b, wrong, kpsa = (key_of(name).reveal() for name in ("leak a", "leak b", "wrong", "leak kpsa"))
     data = tmp_path / "data"
-    texts: list[bytes] = []
+    texts: list[str] = []
     processes = ProcessList()
     watching = asyncio.create_task(processes.watch())
     programs = Programs(tmp_path)
@@ -108,7 +113,7 @@ async def test_a_whole_scenario_shows_no_key_to_logs_errors_metrics_or_the_proce
 
     def add(name: str, entity: str, *options: str):
         km_id = f"{name}@maf.example.com"
-        return run(
+        return run_fresh(
             "maf",
             "add-client",
             "--data",
@@ -126,15 +131,15 @@ async def test_a_whole_scenario_shows_no_key_to_logs_errors_metrics_or_the_proce
     texts += [(await add("b", CSE)).stderr]
     refused = await add("a", "Csensor")  # the second time
     assert refused.returncode == 1
-    assert b"m2msec: " in refused.stderr
+    assert "m2msec: " in refused.stderr
     texts += [refused.stderr, refused.stdout]
 
-    maf = await asyncio.to_thread(programs.start_maf, data, "--verbose")
+    maf = await asyncio.to_thread(programs.start_maf, data, "--verbose", command=FRESH)
     at = f"127.0.0.1:{maf.port}"
     b = await asyncio.to_thread(
         programs.start, "listen", "--listen", "127.0.0.1:0", "--cse-id", CSE, "--maf", at, "--verbose",
         "--km-id", "b@maf.example.com", "--km-file", files["b"],
-        "--kpsa-id", "kpsa@example.com", "--kpsa-file", files["kpsa"],
+        "--kpsa-id", "kpsa@example.com", "--kpsa-file", files["kpsa"], command=FRESH,
     )  # fmt: skip
     through_maf = (
         "connect",
@@ -158,8 +163,9 @@ async def test_a_whole_scenario_shows_no_key_to_logs_errors_metrics_or_the_proce
         (1, (*through_maf, *good, "--kpsa-id", "kpsa@example.com", "--kpsa-file", files["kpsa"])),
         (1, ("connect", "127.0.0.1:1", "--peer", CSE, "--maf", at, *good)),
     ]  # fmt: skip
-    for status, arguments in expectations:
-        done = await run(*arguments, given=b"hello\n")
+    for number, (status, arguments) in enumerate(expectations):
+        start = run if 0 < number < len(expectations) - 1 else run_fresh
+        done = await start(*arguments, given="hello\n")
         assert (done.returncode == 0) is (status == 0), done.stderr
         texts += [done.stdout, done.stderr]
 
@@ -189,12 +195,12 @@ async def test_a_whole_scenario_shows_no_key_to_logs_errors_metrics_or_the_proce
     for server in (b, maf):
         assert await asyncio.to_thread(server.stop) == 0
         assert "event=" in server.errors
-        texts += [server.output.encode(), server.errors.encode()]
+        texts += [server.output, server.errors]
     watching.cancel()
 
     keks = [bytes.fromhex(line[8:]) for line in (data / "keyring").read_text().splitlines()[1:]]
     keys = {"Km of A": km_a, "Km of B": km_b, "wrong key": wrong, "Kpsa": kpsa, "KEK": keks[0], **kcs}
-    assert leaks(b"\n".join(texts), keys) == []
+    assert leaks("\n".join(texts).encode(), keys) == []
     assert any(b"add-client" in arguments for arguments in processes.seen)
     assert leaks(b"\n".join(processes.seen), keys) == []
     # The database is sealed: what is stolen with it opens nothing. The key ring alone holds the KEK.
