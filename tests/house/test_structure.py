@@ -1,4 +1,4 @@
-"""The form of the source: who begins tasks, and how a peer is reached."""
+"""The form of the source: who begins tasks, how a peer is reached, and how long things may be."""
 
 from __future__ import annotations
 
@@ -51,3 +51,36 @@ def test_the_way_to_a_peer_is_one_value():
     }
     made_by_a_port = ("net/udp.py", "__init__")  # a connection of the port, whose bounds it has
     assert found == {made_by_a_port}
+
+
+MOST_LINES = 400
+MOST_PARAMETERS = 10
+MOST_STATEMENT_LINES = 50
+TOO_LONG = {"tls/openssl.py"}
+"""Files that are to be split yet: each goes from here with its split, and none comes."""
+
+
+def test_no_file_is_long():
+    lines = {file: len((PACKAGE / file).read_text(encoding="utf-8").splitlines()) for file in TREES}
+    assert {file for file, length in lines.items() if length > MOST_LINES} == TOO_LONG
+
+
+def test_no_function_has_many_parameters():
+    found = {
+        (file, function.name): len(parameters(function))
+        for file, tree in TREES.items()
+        for function in functions(tree)
+        if len(parameters(function)) > MOST_PARAMETERS
+    }
+    assert found == {}, "make a value of those that belong together; a command takes an OptionGroup"
+
+
+def test_no_function_of_the_command_line_is_long():
+    found = {
+        (file, function.name)
+        for file, tree in TREES.items()
+        if file.startswith("cli/")
+        for function in functions(tree)
+        if (function.body[-1].end_lineno or 0) - function.body[0].lineno >= MOST_STATEMENT_LINES
+    }
+    assert found == set()

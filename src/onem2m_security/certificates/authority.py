@@ -21,22 +21,17 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     PublicFormat,
 )
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from onem2m_security.errors import ConfigurationError, CredentialError, IdentifierError
-from onem2m_security.identifiers import Fqdn
-
-from .flavours import AE_ID_URI_SCHEME, Flavour, parse_identifier, raw_public_key_error
+from ..errors import ConfigurationError, CredentialError, IdentifierError
+from .flavours import Flavour
+from .issued_names import DEVICE_INDICATION_ID, alternative_names, common_name, identifies, subject_for
 from .local import LocalCertificate
-from .names import CertificateNames, encode_device_id, subject_alternative_names
+from .names import CertificateNames, subject_alternative_names
 from .profile import MALFORMED, anchor_findings
 from .public_key_id import key_hash
 
-DEVICE_INDICATION_ID = "0.2.481.1"
-"""The M2M Device Indication ID of the example in TS-0001 annex H; the default higher arc of device ids."""
-
 _CLOCK_SKEW = timedelta(minutes=5)
-_COMMON_NAME_MAX = 64
 _CA_USAGE = ("digital_signature", "key_cert_sign", "crl_sign")
 
 
@@ -176,7 +171,7 @@ class Authority:
         """
         key = ec.generate_private_key(ec.SECP256R1())
         names = alternative_names(flavour, identifier, indication_id=indication_id)
-        subject = _subject(flavour, identifier)
+        subject = subject_for(flavour, identifier)
         return self._issue(key.public_key(), subject, names, days, not_before, private_key=key)
 
     def issue_for_request(
@@ -204,9 +199,9 @@ class Authority:
             )
         (identifier,) = identifiers
         wanted = [
-            name for name in subject_alternative_names(request) if _identifies(name, flavour, identifier)
+            name for name in subject_alternative_names(request) if identifies(name, flavour, identifier)
         ]
-        return self._issue(key, _subject(flavour, identifier), wanted, days, None)
+        return self._issue(key, subject_for(flavour, identifier), wanted, days, None)
 
     def crl(
         self,
@@ -293,83 +288,9 @@ def signing_request(
     """
     key = ec.generate_private_key(ec.SECP256R1())
     names = alternative_names(flavour, identifier, indication_id=indication_id)
-    builder = x509.CertificateSigningRequestBuilder().subject_name(_subject(flavour, identifier))
+    builder = x509.CertificateSigningRequestBuilder().subject_name(subject_for(flavour, identifier))
     builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
     return builder.sign(key, hashes.SHA256()), key
-
-
-def alternative_names(
-    flavour: Flavour | None, identifier: str, *, indication_id: str = DEVICE_INDICATION_ID
-) -> list[x509.GeneralName]:
-    """The Subject Alternative Name of a flavour (10.1.1.4 to 10.1.1.8); for Release 1 a dNSName if it is one.
-
-    Raises:
-        ConfigurationError: Raw public keys were asked for.
-        IdentifierError: The identifier has not the form of the flavour.
-    """
-    if flavour is None:
-        return _release1_names(identifier)
-    canonical = parse_identifier(flavour, identifier)
-    match flavour:
-        case Flavour.CSE_ID | Flavour.FQDN:
-            return [x509.DNSName(canonical)]
-        case Flavour.AE_ID:
-            return [x509.UniformResourceIdentifier(f"{AE_ID_URI_SCHEME}:{canonical}")]
-        case Flavour.DEVICE:
-            return [encode_device_id(canonical, indication_id)]
-        case Flavour.NODE_ID:
-            is_uri = ":" in canonical
-            uri, oid = x509.UniformResourceIdentifier, x509.ObjectIdentifier
-            return [uri(canonical) if is_uri else x509.RegisteredID(oid(canonical))]
-        case Flavour.RAW_PUBLIC_KEY:
-            raise raw_public_key_error()
-
-
-def _release1_names(certificate_name: str) -> list[x509.GeneralName]:
-    try:
-        return [x509.DNSName(Fqdn.parse(certificate_name).ascii)]
-    except IdentifierError:
-        if len(certificate_name) <= _COMMON_NAME_MAX:  # the Subject holds it whole
-            return []
-        raise
-
-
-def permitted_names(
-    *,
-    dns: Iterable[str] = (),
-    uri_hosts: Iterable[str] = (),
-    devices: Iterable[str] = (),
-    indication_id: str = DEVICE_INDICATION_ID,
-) -> list[x509.GeneralName]:
-    """Name constraint subtrees (8.1.2.2) of domain names, URI hosts and M2M Device IDs.
-
-    A URI host is one host, or all below it with a dot before it: ``.sp.example``.
-
-    Raises:
-        IdentifierError: A device prefix that is not under the indication id.
-    """
-    names: list[x509.GeneralName] = [x509.DNSName(Fqdn.parse(name).ascii) for name in dns]
-    for host in uri_hosts:
-        dot = "." if host.startswith(".") else ""
-        names.append(x509.UniformResourceIdentifier(dot + Fqdn.parse(host.removeprefix(".")).ascii))
-    names += [encode_device_id(prefix, indication_id) for prefix in devices]
-    return names
-
-
-def common_name(text: str) -> x509.Name:
-    """A Subject with one common name, cut to the 64 characters that X.520 allows."""
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text[:_COMMON_NAME_MAX])])
-
-
-def _identifies(name: x509.GeneralName, flavour: Flavour, identifier: str) -> bool:
-    return identifier in CertificateNames.of_general_names([name]).identifiers(flavour)
-
-
-def _subject(flavour: Flavour | None, identifier: str) -> x509.Name:
-    """A Subject for people; a dotted OID by itself would pass for a domain name in name constraints."""
-    if flavour is Flavour.DEVICE or flavour is Flavour.NODE_ID:
-        return common_name(f"{flavour.value} {identifier}")
-    return common_name(identifier)
 
 
 def _builder(

@@ -27,6 +27,7 @@ from ..credentials import ResolvedKey
 from ..errors import ResolverUnavailableError
 from ..frameworks import maf_handshake
 from ..frameworks.resolvers import REMEMBERED, Fetch, RemoteKeys, ResolverChain
+from ..frameworks.steps import Resolver
 from ..identifiers import EntityId, Fqdn, KeyIdentifier, Suid
 from ..keys import km_id_of
 from ..store.records import KeyKind, KeyRecord
@@ -93,6 +94,25 @@ class AssociationPolicy:
         return () if enrolee is None else self.by_enrolee.get(enrolee, self.everyone)
 
 
+@dataclass(frozen=True, slots=True)
+class Provisioning:
+    """From whom a MAF has the Km of clients that it was not given.
+
+    Attributes:
+        mefs: MEF-ID to the function that asks that MEF for Km (``MefClient.fetch_km``).
+        elsewhere: Asked for identities that neither the store nor an MEF knows, such as a BSF.
+        policy: Whom these clients may have keys for; by default nobody.
+        timeout: Seconds that an MEF may take to answer.
+        remembered: How long what an MEF said of an Enrolee counts, before it is asked again.
+    """
+
+    mefs: Mapping[Fqdn, Fetch] = field(default_factory=dict)
+    elsewhere: Resolver | None = None
+    policy: AssociationPolicy = field(default_factory=AssociationPolicy)
+    timeout: float = FETCH_SECONDS
+    remembered: timedelta = REMEMBERED
+
+
 class Enrolees:
     """The remotely provisioned clients of one MAF.
 
@@ -106,11 +126,8 @@ class Enrolees:
         self,
         store: Store,
         fqdn: Fqdn,
-        policy: AssociationPolicy,
-        mefs: Mapping[Fqdn, Fetch],
+        provisioning: Provisioning,
         *,
-        timeout: float = FETCH_SECONDS,
-        remembered: timedelta = REMEMBERED,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Ask these MEFs.
@@ -118,17 +135,14 @@ class Enrolees:
         Args:
             store: Where Km is kept.
             fqdn: The MAF-ID.
-            policy: Whom Enrolees may have keys for.
-            mefs: MEF-ID to the function that asks that MEF for Km.
-            timeout: Seconds that an MEF may take to answer.
-            remembered: How long its word counts.
+            provisioning: Which MEFs, and what their word means.
             clock: Seconds, never going back.
         """
         self._store = store
         self._fqdn = fqdn
-        self._policy = policy
-        self._mefs = frozenset(mefs)
-        self._remembered = remembered.total_seconds()
+        self._policy = provisioning.policy
+        self._mefs = frozenset(provisioning.mefs)
+        self._remembered = provisioning.remembered.total_seconds()
         self._clock = clock
         self._confirmed: OrderedDict[KeyIdentifier, float] = OrderedDict()
         """Until when the MEF's word about a KeId counts."""
@@ -138,9 +152,12 @@ class Enrolees:
         # not hold up another. Nothing is kept in memory: the store is where it is looked up.
         self._resolver = ResolverChain(
             RemoteKeys(
-                {mef: partial(self._provision, fetch)}, timeout=timeout, remembered=remembered, capacity=0
+                {mef: partial(self._provision, fetch)},
+                timeout=provisioning.timeout,
+                remembered=provisioning.remembered,
+                capacity=0,
             )
-            for mef, fetch in mefs.items()
+            for mef, fetch in provisioning.mefs.items()
         )
 
     async def resolve(self, identity: bytes, suite: Suite) -> ResolvedKey | None:
