@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from ..clock import CLOCK, Clock
 from ..errors import ConfigurationError, CredentialError, IdentifierError
 from .flavours import Flavour
 from .issued_names import DEVICE_INDICATION_ID, alternative_names, common_name, identifies, subject_for
@@ -83,7 +84,13 @@ class Issued:
 class Authority:
     """A certificate authority: its key, and its certificate with the issuers above."""
 
-    def __init__(self, chain: Sequence[x509.Certificate], private_key: ec.EllipticCurvePrivateKey) -> None:
+    def __init__(
+        self,
+        chain: Sequence[x509.Certificate],
+        private_key: ec.EllipticCurvePrivateKey,
+        *,
+        clock: Clock = CLOCK,
+    ) -> None:
         """Take an authority's own certificate, its issuers up to the root, and its key.
 
         Raises:
@@ -98,6 +105,7 @@ class Authority:
             raise CredentialError(f"the certificate authority cannot be used: {findings[0]}")
         self.chain = tuple(chain)
         self._private_key = private_key
+        self._clock = clock
 
     @classmethod
     def root(
@@ -113,7 +121,7 @@ class Authority:
         """A new root: self-signed, with the name constraints given."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = common_name(name)
-        builder = _builder(subject, subject, key.public_key(), days, not_before)
+        builder = _builder(subject, subject, key.public_key(), days, _start(not_before))
         builder = _as_authority(builder, path_length, permitted, excluded)
         certificate = _sign(builder, key, key.public_key())
         return cls((certificate,), key)
@@ -150,9 +158,15 @@ class Authority:
     ) -> Authority:
         """An authority below this one; Release 3 wants its names constrained (8.1.2.2): permitted_names."""
         key = ec.generate_private_key(ec.SECP256R1())
-        builder = _builder(common_name(name), self.certificate.subject, key.public_key(), days, not_before)
+        builder = _builder(
+            common_name(name),
+            self.certificate.subject,
+            key.public_key(),
+            days,
+            _start(not_before, self._clock),
+        )
         builder = _as_authority(builder, path_length, permitted, excluded)
-        return Authority((self._sign(builder, key.public_key()), *self.chain), key)
+        return Authority((self._sign(builder, key.public_key()), *self.chain), key, clock=self._clock)
 
     def issue(
         self,
@@ -222,7 +236,7 @@ class Authority:
         Raises:
             CredentialError: A certificate or the previous list is another issuer's.
         """
-        moment = this_update or datetime.now(UTC)
+        moment = this_update or self._clock.now()
         serials = {}
         number = 1
         if previous is not None:
@@ -259,7 +273,9 @@ class Authority:
         *,
         private_key: ec.EllipticCurvePrivateKey | None = None,
     ) -> Issued:
-        builder = _builder(subject, self.certificate.subject, public_key, days, not_before)
+        builder = _builder(
+            subject, self.certificate.subject, public_key, days, _start(not_before, self._clock)
+        )
         return Issued((self._sign(_as_end_entity(builder, names), public_key), *self.chain), private_key)
 
     def _sign(
@@ -273,7 +289,7 @@ def self_signed(*, days: int = 365, not_before: datetime | None = None) -> Issue
     key = ec.generate_private_key(ec.SECP256R1())
     spki = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     subject = common_name(hashlib.sha256(spki).hexdigest())
-    builder = _as_end_entity(_builder(subject, subject, key.public_key(), days, not_before), [])
+    builder = _as_end_entity(_builder(subject, subject, key.public_key(), days, _start(not_before)), [])
     return Issued((_sign(builder, key, key.public_key()),), key)
 
 
@@ -293,16 +309,19 @@ def signing_request(
     return builder.sign(key, hashes.SHA256()), key
 
 
+def _start(not_before: datetime | None, clock: Clock = CLOCK) -> datetime:
+    return not_before or clock.now() - _CLOCK_SKEW
+
+
 def _builder(
     subject: x509.Name,
     issuer: x509.Name,
     public_key: ec.EllipticCurvePublicKey,
     days: int,
-    not_before: datetime | None,
+    start: datetime,
 ) -> x509.CertificateBuilder:
     if days < 1:
         raise ConfigurationError("a certificate is valid for at least one day")
-    start = not_before or datetime.now(UTC) - _CLOCK_SKEW
     return (
         x509.CertificateBuilder()
         .subject_name(subject)

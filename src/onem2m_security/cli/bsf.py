@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
 
+from ..clock import CLOCK
 from ..durations import parse_duration
 from ..errors import ConfigurationError
 from ..identifiers import EntityId, Fqdn, KeyIdentifier
@@ -210,7 +211,7 @@ def add_naf(
 ) -> None:
     """Provision a NAF with the key by which it proves itself, and say for which FQDNs it may have keys."""
     log_to_stderr(verbose=False)
-    now = datetime.now(UTC)
+    now = CLOCK.now()
     with given_or_new(key_file, out) as key:
         record = KeyRecord(
             KeyKind.ZN,

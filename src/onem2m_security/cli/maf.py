@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 import typer
 
+from ..clock import CLOCK
 from ..durations import parse_duration
 from ..errors import ConfigurationError
 from ..frameworks.resolvers import REMEMBERED
@@ -129,7 +130,7 @@ def add_client(
     A client that was removed under this KmId, or under this KeId, may come back from then on.
     """
     log_to_stderr(verbose=False)
-    now = datetime.now(UTC)
+    now = CLOCK.now()
     with given_or_new(km_file, out) as km:
         record = KeyRecord(
             kind=KeyKind.KM,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 import typer
 
+from ..clock import CLOCK
 from ..durations import parse_duration
 from ..errors import ConfigurationError
 from ..frameworks.instructions import (
@@ -217,7 +218,7 @@ def keys(data: DataOption, as_json: JsonOption = False, reveal: RevealOption = F
 
 
 def _end(lifetime: timedelta | None) -> datetime | None:
-    return None if lifetime is None else datetime.now(UTC) + lifetime
+    return None if lifetime is None else CLOCK.now() + lifetime
 
 
 def _enrolee_row(record: KeyRecord) -> dict[str, Any]:

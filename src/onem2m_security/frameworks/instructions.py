@@ -7,8 +7,9 @@ pre-provisioned Kpm the MEF keeps it in that key's record; the Enrolee keeps it 
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 
+from ..clock import CLOCK, Clock
 from ..credentials import ResolvedKey, Secret
 from ..identifiers import EntityId, KeyIdentifier, Suid
 from ..store.records import DEFAULT_ENROLMENT_EXPIRY, BootstrapInstruction, KeyKind, KeyRecord
@@ -29,6 +30,7 @@ def enrolee_record(
     instruction: BootstrapInstruction,
     *,
     expires: datetime | None = None,
+    clock: Clock = CLOCK,
 ) -> KeyRecord:
     """Kpm with its instruction, as it is stored.
 
@@ -37,12 +39,13 @@ def enrolee_record(
         kpm: Kpm.
         instruction: What the Enrolee may be provisioned for.
         expires: When Kpm itself ends (UTC), if it does.
+        clock: What says that it is issued now.
     """
     return KeyRecord(
         kind=KeyKind.KPM,
         key_id=kpm_id,
         key=kpm,
-        issued=datetime.now(UTC),
+        issued=clock.now(),
         source=instruction.enrolee,
         targets=instruction.targets,
         suid=Suid.PRE_PROVISIONED_MEF,
@@ -52,7 +55,12 @@ def enrolee_record(
 
 
 def target_record(
-    key_id: KeyIdentifier, key: Secret, target: EntityId, *, expires: datetime | None = None
+    key_id: KeyIdentifier,
+    key: Secret,
+    target: EntityId,
+    *,
+    expires: datetime | None = None,
+    clock: Clock = CLOCK,
 ) -> KeyRecord:
     """The key by which an Enrolment Target authenticates itself to the MEF, as it is stored.
 
@@ -62,7 +70,7 @@ def target_record(
         kind=KeyKind.KPM,
         key_id=key_id,
         key=key,
-        issued=datetime.now(UTC),
+        issued=clock.now(),
         source=target,
         suid=Suid.PRE_PROVISIONED_MEF,
         expires=expires,

@@ -14,15 +14,15 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import time
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import Final, Self
 
 from ..clients.mef import FETCH_SECONDS
+from ..clock import CLOCK, Clock
 from ..credentials import ResolvedKey
 from ..errors import ResolverUnavailableError
 from ..frameworks import maf_handshake
@@ -128,7 +128,7 @@ class Enrolees:
         fqdn: Fqdn,
         provisioning: Provisioning,
         *,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Clock = CLOCK,
     ) -> None:
         """Ask these MEFs.
 
@@ -136,7 +136,7 @@ class Enrolees:
             store: Where Km is kept.
             fqdn: The MAF-ID.
             provisioning: Which MEFs, and what their word means.
-            clock: Seconds, never going back.
+            clock: What ages their word.
         """
         self._store = store
         self._fqdn = fqdn
@@ -156,6 +156,7 @@ class Enrolees:
                 timeout=provisioning.timeout,
                 remembered=provisioning.remembered,
                 capacity=0,
+                clock=clock,
             )
             for mef, fetch in provisioning.mefs.items()
         )
@@ -182,7 +183,7 @@ class Enrolees:
         ke_id = record.parent
         if ke_id is None or ke_id.fqdn not in self._mefs:
             return self._as_credential(record, key_id, None)
-        now = self._clock()
+        now = self._clock.monotonic()
         counts = max(self._confirmed.get(ke_id, 0.0), self._silent.get(ke_id.fqdn, 0.0))
         if counts > now:
             return self._as_credential(record, key_id, counts)
@@ -202,7 +203,7 @@ class Enrolees:
     async def _provision(self, fetch: Fetch, ke_id: KeyIdentifier) -> ResolvedKey | None:
         if await self._store.trust.is_revoked(KeyKind.KM, ke_id):
             return None
-        asked = self._clock()
+        asked = self._clock.monotonic()
         fetched = await fetch(ke_id)
         known = await self._store.find(KeyKind.KM, ke_id)
         if fetched is None:
@@ -214,7 +215,7 @@ class Enrolees:
             kind=KeyKind.KM,
             key_id=km_id_of(fetched.key, self._fqdn),
             key=fetched.key,
-            issued=datetime.now(UTC),
+            issued=self._clock.now(),
             source=fetched.peer,
             alias=ke_id,
             suid=Suid.PROVISIONED_MAF,

@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
+from ..clock import CLOCK, Clock
 from ..credentials import Framework, ResolvedKey
 from ..frameworks import maf_handshake
 from ..frameworks.resolvers import ResolverChain, parse_identity
@@ -47,6 +48,7 @@ class Maf(Function):
         provisioning: Provisioning | None = None,
         quotas: PeerQuotas = DEFAULT_QUOTAS,
         endpoint: Endpoint | None = None,
+        clock: Clock = CLOCK,
     ) -> None:
         """A MAF at this FQDN.
 
@@ -57,14 +59,15 @@ class Maf(Function):
             provisioning: Who provides the Km of further clients; by default nobody.
             quotas: What one client may have and do.
             endpoint: The (D)TLS configuration; by default pre-shared keys only.
+            clock: From when lifetimes count.
         """
         super().__init__(fqdn)
-        self.keys = KeyRegistrations(store, fqdn, lifetime=kc_lifetime, quotas=quotas)
-        registrations = ClientRegistrations(store, fqdn, MafClientRegistration, quotas=quotas)
+        self.keys = KeyRegistrations(store, fqdn, lifetime=kc_lifetime, quotas=quotas, clock=clock)
+        registrations = ClientRegistrations(store, fqdn, MafClientRegistration, quotas=quotas, clock=clock)
         self.routes |= self.keys.routes() | registrations.routes()
         self._store = store
         provisioning = provisioning or Provisioning()
-        self._enrolees = Enrolees(store, fqdn, provisioning)
+        self._enrolees = Enrolees(store, fqdn, provisioning, clock=clock)
         further = [] if provisioning.elsewhere is None else [provisioning.elsewhere]
         self._elsewhere = ResolverChain([self._enrolees, *further])
         self.acceptor = Acceptor(
