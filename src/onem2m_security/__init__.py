@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from .association import Association as Association
     from .association import Role as Role
     from .certificates.authority import Authority as Authority
-    from .certificates.authority import permitted_names as permitted_names
     from .certificates.configuration import AssociationConfiguration as AssociationConfiguration
     from .certificates.flavours import Flavour as Flavour
+    from .certificates.issued_names import permitted_names as permitted_names
     from .certificates.local import LocalCertificate as LocalCertificate
     from .certificates.trust import Trust as Trust
     from .certificates.verification import PeerVerifier as PeerVerifier
@@ -85,7 +85,8 @@ if TYPE_CHECKING:
 _NAMES: Final = {
     "alerts": ("Alert",),
     "association": ("Association", "Role"),
-    "certificates.authority": ("Authority", "permitted_names"),
+    "certificates.authority": ("Authority",),
+    "certificates.issued_names": ("permitted_names",),
     "certificates.configuration": ("AssociationConfiguration",),
     "certificates.flavours": ("Flavour",),
     "certificates.local": ("LocalCertificate",),

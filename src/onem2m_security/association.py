@@ -5,9 +5,10 @@ from __future__ import annotations
 import enum
 import math
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
+from .clock import CLOCK
 from .credentials import Framework
 from .errors import IdentifierError
 from .identifiers import CredentialId, EntityId
@@ -78,7 +79,7 @@ class Association:
     @property
     def seconds_left(self) -> float:
         """Until the association ends, by the wall clock as it is now; not more than 0 once it has ended."""
-        return math.inf if self.expires is None else (self.expires - datetime.now(UTC)).total_seconds()
+        return math.inf if self.expires is None else (self.expires - CLOCK.now()).total_seconds()
 
     def authenticates(self, originator: str) -> bool:
         """The registrar's check (TS-0003 clause 7.2.1): may a request with this From come over this session?

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from .clock import CLOCK
 from .quotas import OverQuota, TokenBuckets
 
 BURST_SECONDS: Final = 20.0
@@ -43,7 +43,7 @@ DEFAULT_QUOTAS: Final = PeerQuotas()
 class Rate:
     """How often each peer may do one thing: in the long run, and ``BURST_SECONDS`` worth of it at once."""
 
-    def __init__(self, name: str, per_second: float, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, name: str, per_second: float, *, clock: Callable[[], float] = CLOCK.monotonic) -> None:
         """Count and log under this name whoever does it more often."""
         self._buckets = TokenBuckets(per_second, max(1, int(per_second * BURST_SECONDS)), _PEERS_MAX)
         self._over = OverQuota(name)
@@ -61,7 +61,7 @@ class Rate:
 class Ceiling:
     """How much of one thing each peer may have; whoever counts asks whether that is too much."""
 
-    def __init__(self, name: str, most: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, name: str, most: int, *, clock: Callable[[], float] = CLOCK.monotonic) -> None:
         """Count and log under this name whoever would have more."""
         self.most = most
         self._over = OverQuota(name)

@@ -1,4 +1,4 @@
-"""The form of the source: who begins tasks, and how a peer is reached."""
+"""The form of the source: who begins tasks, reaches a peer or reads a clock, and how long things may be."""
 
 from __future__ import annotations
 
@@ -51,3 +51,101 @@ def test_the_way_to_a_peer_is_one_value():
     }
     made_by_a_port = ("net/udp.py", "__init__")  # a connection of the port, whose bounds it has
     assert found == {made_by_a_port}
+
+
+READS_OF_A_CLOCK = {
+    "datetime": {"now", "utcnow", "today"},
+    "date": {"today"},
+    "time": {
+        "time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "clock_gettime",
+        "gmtime", "localtime",
+    },
+}  # fmt: skip
+MAY_READ_THE_CLOCK = {
+    "clock.py": "it is where time comes from",
+    "tls/trial.py": "a certificate for a handshake that no network sees, for the TLS library's own clock",
+}
+MAY_TAKE_THE_CLOCK_OF_THE_MACHINE = {
+    "association.py": "an association tells whoever holds it how long it still stands",
+    "certificates/verification.py": "lists are looked at by the clock of the TLS library, as paths are",
+}
+"""Beside commands and demonstrations, which are where a process begins."""
+
+
+def test_nobody_reads_a_clock_that_no_test_can_set():
+    readers = {
+        file
+        for file, tree in TREES.items()
+        for node in ast.walk(tree)
+        if (
+            isinstance(node, ast.Attribute)
+            and node.attr in READS_OF_A_CLOCK.get(ast.unparse(node.value).rpartition(".")[2], ())
+        )
+        or (
+            isinstance(node, ast.ImportFrom)
+            and node.module == "time"
+            and READS_OF_A_CLOCK["time"] & {alias.name for alias in node.names}
+        )
+    }
+    assert readers == set(MAY_READ_THE_CLOCK), "take a Clock of clock.py"
+
+
+def test_the_clock_of_the_machine_is_what_is_taken_where_no_other_is_given():
+    """``CLOCK`` stands for a parameter that was not given, and ``utc_now`` for nothing."""
+    users = {
+        file
+        for file, tree in TREES.items()
+        if not file.startswith(("cli/", "demo/", "clock.py"))
+        for node in of_the_machine(tree)
+        if node not in defaults(tree)
+    }
+    assert users == set(MAY_TAKE_THE_CLOCK_OF_THE_MACHINE), "take a Clock of clock.py, by default CLOCK"
+
+
+def of_the_machine(tree: ast.AST) -> Iterator[ast.Name]:
+    names = {"CLOCK", "utc_now"}
+    return (node for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id in names)
+
+
+def defaults(tree: ast.AST) -> set[ast.AST]:
+    """All that stands where a parameter has its default."""
+    given = [
+        default
+        for function in functions(tree)
+        for default in [*function.args.defaults, *function.args.kw_defaults]
+        if default is not None
+    ]
+    return {node for default in given for node in ast.walk(default)}
+
+
+MOST_LINES = 400
+MOST_PARAMETERS = 10
+MOST_STATEMENT_LINES = 50
+TOO_LONG = {"tls/openssl.py"}
+"""Files that are to be split yet: each goes from here with its split, and none comes."""
+
+
+def test_no_file_is_long():
+    lines = {file: len((PACKAGE / file).read_text(encoding="utf-8").splitlines()) for file in TREES}
+    assert {file for file, length in lines.items() if length > MOST_LINES} == TOO_LONG
+
+
+def test_no_function_has_many_parameters():
+    found = {
+        (file, function.name): len(parameters(function))
+        for file, tree in TREES.items()
+        for function in functions(tree)
+        if len(parameters(function)) > MOST_PARAMETERS
+    }
+    assert found == {}, "make a value of those that belong together; a command takes an OptionGroup"
+
+
+def test_no_function_of_the_command_line_is_long():
+    found = {
+        (file, function.name)
+        for file, tree in TREES.items()
+        if file.startswith("cli/")
+        for function in functions(tree)
+        if (function.body[-1].end_lineno or 0) - function.body[0].lineno >= MOST_STATEMENT_LINES
+    }
+    assert found == set()

@@ -9,14 +9,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from onem2m_security.certificates.authority import (
-    Authority,
-    Issued,
-    common_name,
-    permitted_names,
-    self_signed,
-)
+from onem2m_security.certificates.authority import Authority, Issued, self_signed
 from onem2m_security.certificates.flavours import Flavour
+from onem2m_security.certificates.issued_names import common_name, permitted_names
 
 __all__ = [
     "P256",

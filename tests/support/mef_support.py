@@ -25,7 +25,7 @@ from onem2m_security.net.link import Link
 from onem2m_security.net.tcp import Listener
 from onem2m_security.onem2m.primitives import Request, Response
 from onem2m_security.release import Release
-from onem2m_security.servers.enrolees import AssociationPolicy
+from onem2m_security.servers.enrolees import AssociationPolicy, Provisioning
 from onem2m_security.servers.maf import Maf
 from onem2m_security.servers.mef import Mef
 from onem2m_security.servers.run import Server
@@ -174,10 +174,12 @@ async def asking_maf(
     maf = Maf(
         store,
         fqdn,
-        mefs={client.mef: client.fetch_km for client in clients},
-        policy=policy or AssociationPolicy(everyone=(CSE,)),
-        fetch_timeout=fetch_timeout,
-        remembered=remembered,
+        provisioning=Provisioning(
+            {client.mef: client.fetch_km for client in clients},
+            policy=policy or AssociationPolicy(everyone=(CSE,)),
+            timeout=fetch_timeout,
+            remembered=remembered,
+        ),
     )
     async with Server(store, [maf], limits=limits) as server:
         try:

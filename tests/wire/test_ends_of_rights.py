@@ -13,6 +13,7 @@ from onem2m_security import association
 from onem2m_security.clients.entity_a import associate
 from onem2m_security.clients.entity_b import EntityB
 from onem2m_security.clients.maf import MafClient
+from onem2m_security.clock import Clock
 from onem2m_security.credentials import ResolvedKey
 from onem2m_security.errors import ResolverUnavailableError
 from onem2m_security.frameworks import maf_handshake, saef_psk
@@ -52,21 +53,20 @@ async def to_its_end(channel: Channel) -> bytes:
     return said
 
 
-class Clock(datetime):
+class WallClock:
     """A wall clock that somebody sets."""
 
     ahead = timedelta(0)
 
-    @classmethod
-    def now(cls, tz=None):
-        return datetime.now(tz) + cls.ahead
+    def now(self):
+        return datetime.now(UTC) + self.ahead
 
 
 @pytest.fixture
 def clock(monkeypatch):
-    monkeypatch.setattr(association, "datetime", Clock)
-    monkeypatch.setattr(Clock, "ahead", timedelta(0))
-    return Clock
+    wall = WallClock()
+    monkeypatch.setattr(association, "CLOCK", Clock(now=wall.now))
+    return wall
 
 
 # --- the end of the association ---

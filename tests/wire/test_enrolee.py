@@ -25,6 +25,7 @@ from mef_support import (
 from onem2m_security.clients.enrolee import RENEWAL_MARGIN, Enrolee, renewal
 from onem2m_security.clients.entity_a import associate
 from onem2m_security.clients.entity_b import EntityB
+from onem2m_security.clock import Clock
 from onem2m_security.errors import ConfigurationError, HandshakeError
 from onem2m_security.frameworks import saef_psk
 from onem2m_security.frameworks.instructions import BootstrapInstruction
@@ -307,3 +308,23 @@ async def test_a_revoked_enrolee_hears_of_it(tmp_path, store):
         await mef.store.remove(KeyKind.KPM, DEVICE.kpm_id, descendants=True)
         with pytest.raises(HandshakeError):
             await enrolee.enrol()
+
+
+@RELEASES
+async def test_ke_is_renewed_by_the_clock_that_the_enrolee_was_given(tmp_path, store, release):
+    device, passed = Device("device", release=release), timedelta(0)
+    async with running_mef(tmp_path / "mef", devices=[device]) as mef:
+        enrolee = await Enrolee.configure(
+            store,
+            kpm_id=device.kpm_id,
+            kpm=device.kpm,
+            instruction=device.instruction,
+            link=Link(mef.address),
+            clock=Clock(now=lambda: datetime.now(UTC) + passed),
+        )
+        first = await enrolee.enrolment_key()
+        passed = 0.8 * device.instruction.enrolment_expiry
+        assert await enrolee.enrolment_key() == first
+        passed = 0.95 * device.instruction.enrolment_expiry
+        second = await enrolee.enrolment_key()
+        assert second.ke_id != first.ke_id

@@ -17,7 +17,7 @@ from onem2m_security.frameworks import saef_psk
 from onem2m_security.frameworks.resolvers import ProvisionedKeys, RemoteKeys
 from onem2m_security.frameworks.steps import Acceptor, Authorities, Established
 from onem2m_security.identifiers import Fqdn, KeyIdentifier
-from onem2m_security.net import tcp, udp
+from onem2m_security.net import tcp, udp_client
 from onem2m_security.net.address import Transport
 from onem2m_security.net.channel import Channel, open_channel
 from onem2m_security.net.limits import Limits
@@ -122,12 +122,12 @@ async def test_a_connection_that_the_peer_has_closed_meanwhile_opens_as_one_that
     monkeypatch, transport
 ):
     """The peer may close it between the handshake and the moment at which its opener goes on."""
-    place = tcp if transport is Transport.TLS else udp
+    place = tcp if transport is Transport.TLS else udp_client
     completed = place.completed
 
     async def late(connection, initiator, address):
         established = await completed(connection, initiator, address)
-        await eventually(lambda: connection.closed if place is udp else connection._upper is None)
+        await eventually(lambda: connection.closed if place is udp_client else connection._upper is None)
         return established
 
     async def say_and_close(channel: Channel) -> None:

@@ -30,7 +30,8 @@ from onem2m_security.net.address import Address, Transport
 from onem2m_security.net.channel import Channel, DatagramChannel, datagram_channels
 from onem2m_security.net.limits import Limits
 from onem2m_security.net.link import Link
-from onem2m_security.net.udp import DatagramListener, open_datagram_connection
+from onem2m_security.net.udp import DatagramListener
+from onem2m_security.net.udp_client import open_datagram_connection
 from onem2m_security.peer_quotas import PeerQuotas
 from onem2m_security.tls.endpoint import Endpoint
 from onem2m_security.tls.framing import DatagramFraming

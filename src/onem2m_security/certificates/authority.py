@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -21,22 +21,18 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     PublicFormat,
 )
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from onem2m_security.errors import ConfigurationError, CredentialError, IdentifierError
-from onem2m_security.identifiers import Fqdn
-
-from .flavours import AE_ID_URI_SCHEME, Flavour, parse_identifier, raw_public_key_error
+from ..clock import CLOCK, Clock
+from ..errors import ConfigurationError, CredentialError, IdentifierError
+from .flavours import Flavour
+from .issued_names import DEVICE_INDICATION_ID, alternative_names, common_name, identifies, subject_for
 from .local import LocalCertificate
-from .names import CertificateNames, encode_device_id, subject_alternative_names
+from .names import CertificateNames, subject_alternative_names
 from .profile import MALFORMED, anchor_findings
 from .public_key_id import key_hash
 
-DEVICE_INDICATION_ID = "0.2.481.1"
-"""The M2M Device Indication ID of the example in TS-0001 annex H; the default higher arc of device ids."""
-
 _CLOCK_SKEW = timedelta(minutes=5)
-_COMMON_NAME_MAX = 64
 _CA_USAGE = ("digital_signature", "key_cert_sign", "crl_sign")
 
 
@@ -88,7 +84,13 @@ class Issued:
 class Authority:
     """A certificate authority: its key, and its certificate with the issuers above."""
 
-    def __init__(self, chain: Sequence[x509.Certificate], private_key: ec.EllipticCurvePrivateKey) -> None:
+    def __init__(
+        self,
+        chain: Sequence[x509.Certificate],
+        private_key: ec.EllipticCurvePrivateKey,
+        *,
+        clock: Clock = CLOCK,
+    ) -> None:
         """Take an authority's own certificate, its issuers up to the root, and its key.
 
         Raises:
@@ -103,6 +105,7 @@ class Authority:
             raise CredentialError(f"the certificate authority cannot be used: {findings[0]}")
         self.chain = tuple(chain)
         self._private_key = private_key
+        self._clock = clock
 
     @classmethod
     def root(
@@ -118,7 +121,7 @@ class Authority:
         """A new root: self-signed, with the name constraints given."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = common_name(name)
-        builder = _builder(subject, subject, key.public_key(), days, not_before)
+        builder = _builder(subject, subject, key.public_key(), days, _start(not_before))
         builder = _as_authority(builder, path_length, permitted, excluded)
         certificate = _sign(builder, key, key.public_key())
         return cls((certificate,), key)
@@ -155,9 +158,15 @@ class Authority:
     ) -> Authority:
         """An authority below this one; Release 3 wants its names constrained (8.1.2.2): permitted_names."""
         key = ec.generate_private_key(ec.SECP256R1())
-        builder = _builder(common_name(name), self.certificate.subject, key.public_key(), days, not_before)
+        builder = _builder(
+            common_name(name),
+            self.certificate.subject,
+            key.public_key(),
+            days,
+            _start(not_before, self._clock),
+        )
         builder = _as_authority(builder, path_length, permitted, excluded)
-        return Authority((self._sign(builder, key.public_key()), *self.chain), key)
+        return Authority((self._sign(builder, key.public_key()), *self.chain), key, clock=self._clock)
 
     def issue(
         self,
@@ -176,7 +185,7 @@ class Authority:
         """
         key = ec.generate_private_key(ec.SECP256R1())
         names = alternative_names(flavour, identifier, indication_id=indication_id)
-        subject = _subject(flavour, identifier)
+        subject = subject_for(flavour, identifier)
         return self._issue(key.public_key(), subject, names, days, not_before, private_key=key)
 
     def issue_for_request(
@@ -204,9 +213,9 @@ class Authority:
             )
         (identifier,) = identifiers
         wanted = [
-            name for name in subject_alternative_names(request) if _identifies(name, flavour, identifier)
+            name for name in subject_alternative_names(request) if identifies(name, flavour, identifier)
         ]
-        return self._issue(key, _subject(flavour, identifier), wanted, days, None)
+        return self._issue(key, subject_for(flavour, identifier), wanted, days, None)
 
     def crl(
         self,
@@ -227,7 +236,7 @@ class Authority:
         Raises:
             CredentialError: A certificate or the previous list is another issuer's.
         """
-        moment = this_update or datetime.now(UTC)
+        moment = this_update or self._clock.now()
         serials = {}
         number = 1
         if previous is not None:
@@ -264,7 +273,9 @@ class Authority:
         *,
         private_key: ec.EllipticCurvePrivateKey | None = None,
     ) -> Issued:
-        builder = _builder(subject, self.certificate.subject, public_key, days, not_before)
+        builder = _builder(
+            subject, self.certificate.subject, public_key, days, _start(not_before, self._clock)
+        )
         return Issued((self._sign(_as_end_entity(builder, names), public_key), *self.chain), private_key)
 
     def _sign(
@@ -278,7 +289,7 @@ def self_signed(*, days: int = 365, not_before: datetime | None = None) -> Issue
     key = ec.generate_private_key(ec.SECP256R1())
     spki = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     subject = common_name(hashlib.sha256(spki).hexdigest())
-    builder = _as_end_entity(_builder(subject, subject, key.public_key(), days, not_before), [])
+    builder = _as_end_entity(_builder(subject, subject, key.public_key(), days, _start(not_before)), [])
     return Issued((_sign(builder, key, key.public_key()),), key)
 
 
@@ -293,83 +304,13 @@ def signing_request(
     """
     key = ec.generate_private_key(ec.SECP256R1())
     names = alternative_names(flavour, identifier, indication_id=indication_id)
-    builder = x509.CertificateSigningRequestBuilder().subject_name(_subject(flavour, identifier))
+    builder = x509.CertificateSigningRequestBuilder().subject_name(subject_for(flavour, identifier))
     builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
     return builder.sign(key, hashes.SHA256()), key
 
 
-def alternative_names(
-    flavour: Flavour | None, identifier: str, *, indication_id: str = DEVICE_INDICATION_ID
-) -> list[x509.GeneralName]:
-    """The Subject Alternative Name of a flavour (10.1.1.4 to 10.1.1.8); for Release 1 a dNSName if it is one.
-
-    Raises:
-        ConfigurationError: Raw public keys were asked for.
-        IdentifierError: The identifier has not the form of the flavour.
-    """
-    if flavour is None:
-        return _release1_names(identifier)
-    canonical = parse_identifier(flavour, identifier)
-    match flavour:
-        case Flavour.CSE_ID | Flavour.FQDN:
-            return [x509.DNSName(canonical)]
-        case Flavour.AE_ID:
-            return [x509.UniformResourceIdentifier(f"{AE_ID_URI_SCHEME}:{canonical}")]
-        case Flavour.DEVICE:
-            return [encode_device_id(canonical, indication_id)]
-        case Flavour.NODE_ID:
-            is_uri = ":" in canonical
-            uri, oid = x509.UniformResourceIdentifier, x509.ObjectIdentifier
-            return [uri(canonical) if is_uri else x509.RegisteredID(oid(canonical))]
-        case Flavour.RAW_PUBLIC_KEY:
-            raise raw_public_key_error()
-
-
-def _release1_names(certificate_name: str) -> list[x509.GeneralName]:
-    try:
-        return [x509.DNSName(Fqdn.parse(certificate_name).ascii)]
-    except IdentifierError:
-        if len(certificate_name) <= _COMMON_NAME_MAX:  # the Subject holds it whole
-            return []
-        raise
-
-
-def permitted_names(
-    *,
-    dns: Iterable[str] = (),
-    uri_hosts: Iterable[str] = (),
-    devices: Iterable[str] = (),
-    indication_id: str = DEVICE_INDICATION_ID,
-) -> list[x509.GeneralName]:
-    """Name constraint subtrees (8.1.2.2) of domain names, URI hosts and M2M Device IDs.
-
-    A URI host is one host, or all below it with a dot before it: ``.sp.example``.
-
-    Raises:
-        IdentifierError: A device prefix that is not under the indication id.
-    """
-    names: list[x509.GeneralName] = [x509.DNSName(Fqdn.parse(name).ascii) for name in dns]
-    for host in uri_hosts:
-        dot = "." if host.startswith(".") else ""
-        names.append(x509.UniformResourceIdentifier(dot + Fqdn.parse(host.removeprefix(".")).ascii))
-    names += [encode_device_id(prefix, indication_id) for prefix in devices]
-    return names
-
-
-def common_name(text: str) -> x509.Name:
-    """A Subject with one common name, cut to the 64 characters that X.520 allows."""
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text[:_COMMON_NAME_MAX])])
-
-
-def _identifies(name: x509.GeneralName, flavour: Flavour, identifier: str) -> bool:
-    return identifier in CertificateNames.of_general_names([name]).identifiers(flavour)
-
-
-def _subject(flavour: Flavour | None, identifier: str) -> x509.Name:
-    """A Subject for people; a dotted OID by itself would pass for a domain name in name constraints."""
-    if flavour is Flavour.DEVICE or flavour is Flavour.NODE_ID:
-        return common_name(f"{flavour.value} {identifier}")
-    return common_name(identifier)
+def _start(not_before: datetime | None, clock: Clock = CLOCK) -> datetime:
+    return not_before or clock.now() - _CLOCK_SKEW
 
 
 def _builder(
@@ -377,11 +318,10 @@ def _builder(
     issuer: x509.Name,
     public_key: ec.EllipticCurvePublicKey,
     days: int,
-    not_before: datetime | None,
+    start: datetime,
 ) -> x509.CertificateBuilder:
     if days < 1:
         raise ConfigurationError("a certificate is valid for at least one day")
-    start = not_before or datetime.now(UTC) - _CLOCK_SKEW
     return (
         x509.CertificateBuilder()
         .subject_name(subject)

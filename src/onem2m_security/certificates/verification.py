@@ -12,7 +12,7 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from itertools import pairwise
 
@@ -24,6 +24,7 @@ from onem2m_security.errors import CertificateRejectedError, ConfigurationError,
 from onem2m_security.identifiers import CredentialId, EntityId, EntityKind
 from onem2m_security.release import Release
 
+from ..clock import CLOCK
 from .configuration import AssociationConfiguration, peer_of
 from .constraints import name_constraints_of, permits_form
 from .crl import CrlSource
@@ -288,7 +289,7 @@ class PeerVerifier:
     def _check_revocation(self, path: list[x509.Certificate], now: datetime | None) -> None:
         if self._crls is None:
             return
-        moment = datetime.now(UTC) if now is None else now
+        moment = CLOCK.now() if now is None else now
         for certificate, issuer in pairwise(path):
             if self._require_crl or self._crls.covers(issuer):
                 self._crls.check(certificate, issuer, moment)

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Self, TypeVar
+from typing import Annotated, TypeVar
 
 import typer
 
-from ..clients.card import SoftwareCard
+from ..clock import CLOCK
 from ..durations import parse_duration
 from ..errors import ConfigurationError
-from ..gba.keys import Impi, KeyChoice
-from ..gba.subscriber import AlgorithmSet, Guss, NafSettings, Subscriber
 from ..identifiers import EntityId, Fqdn, KeyIdentifier
 from ..net.address import Address
 from ..servers.service import BsfService
@@ -31,34 +28,18 @@ from .common import (
     log_to_stderr,
     open_store,
     parsed,
-    read_key,
     run_services,
 )
 from .options.grouping import grouped
 from .options.listing import ListOptions
 from .options.serving import ServingOptions
+from .options.subscribers import ImpiOption, SettingsOptions, SubscriberOptions
 from .tables import Row, add_record, list_keys, list_pages
 
 app = typer.Typer(help="The Bootstrapping Server Function of GBA.", no_args_is_help=True)
 
 _T = TypeVar("_T")
 
-ImpiOption = Annotated[
-    Impi, parsed(Impi.parse, "--impi", metavar="IMPI", help="The subscriber's private identity, user@realm.")
-]
-OptionalImpiOption = Annotated[
-    Impi | None,
-    parsed(Impi.parse, "--impi", metavar="IMPI", help="The subscriber's private identity, user@realm."),
-]
-KFileOption = Annotated[
-    str | None, typer.Option("--k-file", metavar="FILE|-", help=f"The subscriber key K: {KEY_FORMAT}.")
-]
-OpcFileOption = Annotated[
-    str | None,
-    typer.Option("--opc-file", metavar="FILE|-", help=f"OPc of MILENAGE or TOPc of TUAK: {KEY_FORMAT}."),
-]
-AlgorithmOption = Annotated[AlgorithmSet, typer.Option("--algorithm", help="The algorithm set of the USIM.")]
-GbaUOption = Annotated[bool, typer.Option("--gba-u", help="The card bootstraps by itself (GBA_U).")]
 NafKeyIdOption = Annotated[
     KeyIdentifier,
     parsed(
@@ -68,45 +49,6 @@ NafKeyIdOption = Annotated[
         help="Identifier of its key here: relative@BSF-FQDN.",
     ),
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class AllowedNaf:
-    """``FQDN`` or ``FQDN=KEY``: a NAF that may have keys of a subscriber, and which."""
-
-    naf: Fqdn
-    choice: KeyChoice | None
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Parse ``cse.sp.example`` or ``cse.sp.example=Ks_int_NAF``.
-
-        Raises:
-            ConfigurationError: There is no such key.
-            IdentifierError: The FQDN is none.
-        """
-        naf, equals, key = text.partition("=")
-        if not equals:
-            return cls(Fqdn.parse(naf), None)
-        try:
-            return cls(Fqdn.parse(naf), KeyChoice(key))
-        except ValueError:
-            keys = ", ".join(choice.value for choice in KeyChoice)
-            raise ConfigurationError(f"{key[:40]!r} is none of {keys}") from None
-
-
-def read_subscriber(
-    impi: Impi | None, k_file: str | None, opc_file: str | None, algorithm: AlgorithmSet
-) -> Subscriber:
-    """A subscriber from the options that name it.
-
-    Raises:
-        ConfigurationError: One is missing, or a file holds no key.
-        CredentialError: K or OPc has the wrong length.
-    """
-    if impi is None or k_file is None or opc_file is None:
-        raise ConfigurationError("give --impi, --k-file and --opc-file, all three")
-    return Subscriber(impi, read_key(k_file), read_key(opc_file), algorithm=algorithm)
 
 
 @app.command()
@@ -164,42 +106,15 @@ def serve(
 
 
 @app.command("add-subscriber")
+@grouped
 def add_subscriber(
     data: DataOption,
-    impi: OptionalImpiOption = None,
-    k_file: KFileOption = None,
-    opc_file: OpcFileOption = None,
-    algorithm: AlgorithmOption = AlgorithmSet.MILENAGE,
-    gba_u: GbaUOption = False,
-    card: Annotated[
-        Path | None,
-        typer.Option("--card", metavar="FILE", help="Take all these from a software card instead."),
-    ] = None,
+    card: SubscriberOptions,
+    settings: SettingsOptions,
     entity: Annotated[
         EntityId | None,
         parsed(
             entity_parser, "--entity", metavar="ID", help="The subscriber's CSE-ID or AE-ID, told to NAFs."
-        ),
-    ] = None,
-    naf: Annotated[
-        list[AllowedNaf] | None,
-        parsed(
-            AllowedNaf.parse,
-            "--naf",
-            metavar="FQDN[=KEY]",
-            help="A NAF that may have keys of this subscriber, and which: Ks_NAF, Ks_ext_NAF or Ks_int_NAF.",
-        ),
-    ] = None,
-    naf_lifetime: Annotated[
-        timedelta | None,
-        parsed(
-            parse_duration, "--naf-lifetime", metavar="DURATION", help="How long these keys live at most."
-        ),
-    ] = None,
-    lifetime: Annotated[
-        timedelta | None,
-        parsed(
-            parse_duration, "--lifetime", metavar="DURATION", help="How long a bootstrapping lives at most."
         ),
     ] = None,
     replace_existing: Annotated[
@@ -209,19 +124,8 @@ def add_subscriber(
 ) -> None:
     """Provision a subscriber, and its GBA user security settings: a NAF that is not named gets no key."""
     log_to_stderr(verbose=False)
-    if card is None:
-        subscriber = read_subscriber(impi, k_file, opc_file, algorithm)
-    elif impi is None and k_file is None and opc_file is None:
-        loaded = SoftwareCard.load(card)
-        subscriber, gba_u = loaded.subscriber, loaded.gba_u
-    else:
-        raise ConfigurationError("give --card alone, or --impi, --k-file and --opc-file")
-    default = KeyChoice.KS_EXT_NAF if gba_u else KeyChoice.KS_NAF
-    nafs = tuple(
-        NafSettings(allowed.naf, key_choice=allowed.choice or default, lifetime=naf_lifetime)
-        for allowed in naf or ()
-    )
-    subscription = Subscription(subscriber, Guss(nafs, gba_u, lifetime), entity)
+    subscriber, gba_u = card.provisioned()
+    subscription = Subscription(subscriber, settings.guss(gba_u=gba_u), entity)
     _on_store(
         data, lambda store: store.subscribers.add(subscription, replace_existing=replace_existing), make=True
     )
@@ -305,7 +209,7 @@ def add_naf(
 ) -> None:
     """Provision a NAF with the key by which it proves itself, and say for which FQDNs it may have keys."""
     log_to_stderr(verbose=False)
-    now = datetime.now(UTC)
+    now = CLOCK.now()
     with given_or_new(key_file, out) as key:
         record = KeyRecord(
             KeyKind.ZN,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 import json
-import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
@@ -13,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from ..clock import CLOCK
 from ..demo import gba as demo_gba
 from ..demo.maf import LIFELINES, Demo, Step
 from ..extras import require
@@ -50,13 +50,13 @@ def demo(
     """
     require("server")
     log_to_stderr(verbose=False)
-    started = time.monotonic()
+    started = CLOCK.monotonic()
     steps: list[dict[str, Any]] = []
     lifelines = LIFELINES if framework is Story.MAF else demo_gba.LIFELINES
     diagram = Diagram(Console(highlight=False, soft_wrap=True), lifelines)
 
     def report(step: Step) -> None:
-        steps.append(asdict(step) | {"seconds": round(time.monotonic() - started, 3)})
+        steps.append(asdict(step) | {"seconds": round(CLOCK.monotonic() - started, 3)})
         if not as_json:
             diagram.draw(step)
 
@@ -66,7 +66,7 @@ def demo(
         association = run(Demo(report, release=release, reveal=reveal).run())
     else:
         association = run(demo_gba.GbaDemo(report, reveal=reveal).run())
-    seconds = round(time.monotonic() - started, 3)
+    seconds = round(CLOCK.monotonic() - started, 3)
     if as_json:
         told = {"release": release.value, "seconds": seconds, "association": association.as_dict()}
         print(json.dumps(told | {"steps": steps}, indent=2))

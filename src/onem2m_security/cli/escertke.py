@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from ..certificates.files import write_new
+from ..clock import CLOCK
 from ..errors import ConfigurationError, HandshakeTimeoutError, KeyEstablishmentError
 from ..escertke.end_points import InitiatingEndPoint, PairwiseE2EKey, acceptor, initiator
 from ..escertke.exchanges import TerminatingExchanges
@@ -63,7 +64,7 @@ def initiate(
     end_point = InitiatingEndPoint(configured, seconds=timeout)
     files = MessageFiles(directory)
     exchange = files.new_exchange()
-    deadline = time.monotonic() + timeout
+    deadline = CLOCK.monotonic() + timeout
     files.write(exchange, message(1), end_point.start())
     try:
         answer = files.wait(exchange, message(2), REFUSAL, deadline=deadline)
@@ -106,9 +107,9 @@ def respond(
     responder = _Responder(
         MessageFiles(directory), TerminatingExchanges(configured, seconds=timeout), out=out
     )
-    deadline = time.monotonic() + timeout
+    deadline = CLOCK.monotonic() + timeout
     while (established := responder.look()) is None:
-        if time.monotonic() >= deadline:
+        if CLOCK.monotonic() >= deadline:
             raise HandshakeTimeoutError(f"no exchange in {directory} gave a key within {timeout:g} s")
         time.sleep(POLL_SECONDS)
     _report(established, out, as_json=report.as_json)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import sys
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Annotated
 
 import typer
 
+from ..clock import CLOCK
 from ..durations import parse_duration
 from ..errors import ConfigurationError
 from ..frameworks.resolvers import REMEMBERED
@@ -146,7 +147,7 @@ def add_client(
     log_to_stderr(verbose=False)
     if len(target or ()) > 1:
         print(_SEVERAL_TARGETS, file=sys.stderr)
-    now = datetime.now(UTC)
+    now = CLOCK.now()
     with given_or_new(km_file, out) as km:
         record = KeyRecord(
             kind=KeyKind.KM,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Annotated
 
 import typer
 
+from ..clock import CLOCK
 from ..durations import parse_duration, show_duration
 from ..errors import ConfigurationError
 from ..frameworks.instructions import (
@@ -210,7 +211,7 @@ def keys(wanted: ListOptions, reveal: RevealOption = False) -> None:
 
 
 def _end(lifetime: timedelta | None) -> datetime | None:
-    return None if lifetime is None else datetime.now(UTC) + lifetime
+    return None if lifetime is None else CLOCK.now() + lifetime
 
 
 def _target_row(record: KeyRecord) -> Row | None:

@@ -15,18 +15,12 @@ import typer
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from ..certificates.authority import (
-    DEVICE_INDICATION_ID,
-    Authority,
-    Issued,
-    permitted_names,
-    self_signed,
-    signing_request,
-)
+from ..certificates.authority import Authority, Issued, self_signed, signing_request
 from ..certificates.constraints import name_constraints_of
 from ..certificates.crl import load_crl
 from ..certificates.files import read_private, read_public, write_new
 from ..certificates.flavours import Flavour, credential_id
+from ..certificates.issued_names import DEVICE_INDICATION_ID, permitted_names
 from ..certificates.local import parse_certificates, parse_private_key
 from ..certificates.names import CertificateNames
 from ..certificates.profile import MALFORMED, is_authority, profile_findings

@@ -16,9 +16,10 @@ from ..gba.keys import ks_of
 from ..gba.subscriber import AlgorithmSet, Subscriber
 from ..net.limits import Limits
 from ..servers.run import run
-from .bsf import AlgorithmOption, GbaUOption, ImpiOption, KFileOption, OpcFileOption, read_subscriber
 from .common import JsonOption, RevealOption, log_to_stderr, parsed
 from .options.gba import BsfAddress, GbaOptions
+from .options.grouping import grouped
+from .options.subscribers import CardOptions, ImpiOption
 
 app = typer.Typer(help="A software card (USIM) in a file.", no_args_is_help=True)
 
@@ -28,25 +29,19 @@ _KEY_OCTETS = {AlgorithmSet.MILENAGE: (16, 16), AlgorithmSet.TUAK: (32, 32)}
 
 
 @app.command()
-def make(
-    card: CardArgument,
-    impi: ImpiOption,
-    k_file: KFileOption = None,
-    opc_file: OpcFileOption = None,
-    algorithm: AlgorithmOption = AlgorithmSet.MILENAGE,
-    gba_u: GbaUOption = False,
-) -> None:
+@grouped
+def make(card: CardArgument, impi: ImpiOption, keys: CardOptions) -> None:
     """Make a card, with given keys or with new ones.
 
     The BSF takes the same keys from the file: m2msec bsf add-subscriber --card FILE.
     """
     log_to_stderr(verbose=False)
-    if k_file is None and opc_file is None:
-        k, opc = (Secret.generate(octets) for octets in _KEY_OCTETS[algorithm])
-        subscriber = Subscriber(impi, k, opc, algorithm=algorithm)
+    if keys.have_keys:
+        subscriber = keys.subscriber(impi)
     else:
-        subscriber = read_subscriber(impi, k_file, opc_file, algorithm)
-    SoftwareCard.create(card, subscriber, gba_u=gba_u)
+        k, opc = (Secret.generate(octets) for octets in _KEY_OCTETS[keys.algorithm])
+        subscriber = Subscriber(impi, k, opc, algorithm=keys.algorithm)
+    SoftwareCard.create(card, subscriber, gba_u=keys.gba_u)
 
 
 @app.command()

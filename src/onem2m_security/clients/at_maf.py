@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 
+from ..clock import CLOCK, Clock
 from ..credentials import ResolvedKey
 from ..frameworks import maf_handshake
 from ..frameworks.instructions import DEFAULT_ENROLMENT_EXPIRY
@@ -30,6 +30,8 @@ class AtMaf:
         maf: Fqdn,
         link: Link,
         credential: Callable[[], Awaitable[ResolvedKey]],
+        *,
+        clock: Clock = CLOCK,
     ) -> None:
         """An Enrolee at this MAF.
 
@@ -39,12 +41,14 @@ class AtMaf:
             maf: The MAF-ID.
             link: Where the MAF listens.
             credential: Km of the newest Ke, named by KeId.
+            clock: From when the lifetime of our registration counts, where Km has no end.
         """
         self._enrolee = enrolee
         self._release = release
         self._maf = maf
         self._link = link
         self._credential = credential
+        self._clock = clock
         self._km: ResolvedKey | None = None
         self._initiator: Initiator | None = None
         self._turn = asyncio.Lock()
@@ -71,7 +75,7 @@ class AtMaf:
         client = request_client(self._link, by_ke_id)
         try:
             registration = RegistrationClient(client, self._maf, at_maf=True)
-            expires = km.expires or datetime.now(UTC) + DEFAULT_ENROLMENT_EXPIRY
+            expires = km.expires or self._clock.now() + DEFAULT_ENROLMENT_EXPIRY
             assigned = (await registration.register(expires=expires, admin=self._maf)).assigned_key_id
         finally:
             await client.close()

@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final, Self
 
+from ..clock import CLOCK, Clock
 from ..credentials import ResolvedKey, Secret
 from ..errors import ConfigurationError, HandshakeError, PeerRefusedError, ResolverUnavailableError
 from ..frameworks import bootstrap_psk, saef_psk
@@ -63,6 +64,7 @@ class Enrolee:
         mef_id: Fqdn,
         link: Link | None,
         ends: datetime | None = None,
+        clock: Clock = CLOCK,
     ) -> None:
         self._store = store
         self._kpm_id = kpm_id
@@ -71,6 +73,7 @@ class Enrolee:
         self._mef_id = mef_id
         self._ends = ends
         self._link = link
+        self._clock = clock
         self._turn = asyncio.Lock()
 
     @classmethod
@@ -82,6 +85,7 @@ class Enrolee:
         kpm: Secret,
         instruction: BootstrapInstruction,
         link: Link,
+        clock: Clock = CLOCK,
     ) -> Self:
         """Pre-provision this device: keep Kpm and the Bootstrap Instruction Configuration in its store.
 
@@ -91,6 +95,7 @@ class Enrolee:
             kpm: Kpm.
             instruction: Enrolee-ID, Enrolment Targets, Enrolment Expiry.
             link: Where the MEF listens, over TLS or DTLS.
+            clock: What ends keys, and makes them anew before.
 
         Raises:
             ConfigurationError: There is no Enrolment Target, or one that no key can be derived for.
@@ -98,10 +103,11 @@ class Enrolee:
         """
         if not instruction.targets:
             raise ConfigurationError("an Enrolee is bootstrapped for at least one Enrolment Target: name it")
-        record = replace(enrolee_record(kpm_id, kpm, instruction), labels=())  # the enrolment says it
+        record = enrolee_record(kpm_id, kpm, instruction, clock=clock)
+        record = replace(record, labels=())  # the enrolment says it
         kept = Enrolment(kpm_id.fqdn, str(link.address), link.transport.value, instruction, by=kpm_id)
         await store.enrolment.put(kept, kpm=record)
-        return cls._by_key(store, record, instruction, link)
+        return cls._by_key(store, record, instruction, link, clock)
 
     @classmethod
     async def with_certificate(
@@ -112,6 +118,7 @@ class Enrolee:
         instruction: BootstrapInstruction,
         ends: datetime,
         link: Link,
+        clock: Clock = CLOCK,
     ) -> Self:
         """An Enrolee that meets its MEF by certificate (8.3.2.2).
 
@@ -121,6 +128,7 @@ class Enrolee:
             instruction: Enrolee-ID, Enrolment Targets, Enrolment Expiry.
             ends: When our certificate ends (UTC): Ke does not outlive it.
             link: Where the MEF listens, over TLS or DTLS.
+            clock: What ends keys, and makes them anew before.
 
         Raises:
             ConfigurationError: There is no Enrolment Target, or one that no key can be derived for.
@@ -133,22 +141,12 @@ class Enrolee:
         kept = Enrolment(mef_id, str(link.address), link.transport.value, instruction, by=ByCertificate(ends))
         await store.enrolment.put(kept)
         return cls(
-            store,
-            None,
-            instruction,
-            initiator=initiator,
-            mef_id=mef_id,
-            link=link,
-            ends=ends,
+            store, None, instruction, initiator=initiator, mef_id=mef_id, link=link, ends=ends, clock=clock
         )
 
     @classmethod
     def _by_key(
-        cls,
-        store: Store,
-        kpm: KeyRecord,
-        instruction: BootstrapInstruction,
-        link: Link,
+        cls, store: Store, kpm: KeyRecord, instruction: BootstrapInstruction, link: Link, clock: Clock
     ) -> Self:
         mef_id = kpm.key_id.fqdn
         return cls(
@@ -158,10 +156,11 @@ class Enrolee:
             initiator=bootstrap_psk.initiate(instruction.enrolee, mef_id, as_credential(kpm)),
             mef_id=mef_id,
             link=link,
+            clock=clock,
         )
 
     @classmethod
-    async def load(cls, store: Store, *, limits: Limits | None = None) -> Self:
+    async def load(cls, store: Store, *, limits: Limits | None = None, clock: Clock = CLOCK) -> Self:
         """The Enrolee that was configured in this store.
 
         Raises:
@@ -174,18 +173,20 @@ class Enrolee:
         if kept.address is not None:
             link = Link(Address.parse(kept.address), Transport(kept.transport or Transport.TLS), limits)
         if isinstance(kept.by, ByCertificate):
+            ends, mef_id = kept.by.ends, kept.mef
             return cls(
                 store,
                 None,
                 kept.instruction,
                 initiator=None,
-                mef_id=kept.mef,
+                mef_id=mef_id,
                 link=link,
-                ends=kept.by.ends,
+                ends=ends,
+                clock=clock,
             )
         for kpm in await store.records(KeyKind.KPM):
             if kpm.key_id == kept.by and link is not None:
-                return cls._by_key(store, kpm, kept.instruction, link)
+                return cls._by_key(store, kpm, kept.instruction, link, clock)
         raise ConfigurationError(_NOT_CONFIGURED)
 
     @property
@@ -234,12 +235,12 @@ class Enrolee:
         """
         async with self._turn:
             kept = await self._kept()
-            if kept is not None and (self._initiator is None or datetime.now(UTC) < renewal(kept)):
+            if kept is not None and (self._initiator is None or self._clock.now() < renewal(kept)):
                 return _as_enrolment_key(kept)
             try:
                 return await self._enrol()
             except _UNREACHED as error:
-                if kept is None or kept.expired(datetime.now(UTC)):
+                if kept is None or kept.expired(self._clock.now()):
                     raise
                 LOG.warning("Ke is about to expire and could not be renewed", error=str(error))
                 return _as_enrolment_key(kept)
@@ -256,18 +257,18 @@ class Enrolee:
             except _UNREACHED as error:
                 LOG.warning("not enrolled", mef=str(self.mef), error=str(error))
             kept = await self._kept()
-            due = 0.0 if kept is None else (renewal(kept) - datetime.now(UTC)).total_seconds()
+            due = 0.0 if kept is None else (renewal(kept) - self._clock.now()).total_seconds()
             await asyncio.sleep(due if due > 0 else retry.total_seconds())
 
     async def _kept(self) -> KeyRecord | None:
-        now = datetime.now(UTC)
+        now = self._clock.now()
         records = await self._store.records(KeyKind.KE, source=self.local)
         live = [r for r in records if r.parent == self._kpm_id and not r.expired(now)]
         return live[-1] if live else None
 
     async def _enrol(self) -> EnrolmentKey:
         # From before the handshake: our Ke must not seem to live longer than the MEF's.
-        issued = datetime.now(UTC)
+        issued = self._clock.now()
         expires = issued + self._instruction.enrolment_expiry
         if self._ends is not None:
             expires = min(expires, self._ends)
@@ -361,7 +362,9 @@ class Enrolee:
             ConfigurationError: The MAF is not one of our Enrolment Targets.
         """
         self._check(EntityId(str(maf)))
-        return AtMaf(self.local, self.release, maf, link, partial(self.master_credential, maf))
+        return AtMaf(
+            self.local, self.release, maf, link, partial(self.master_credential, maf), clock=self._clock
+        )
 
     def maf_client(self, maf: Fqdn, link: Link) -> MafClient:
         """A client of a MAF that we are enrolled for.
@@ -369,7 +372,7 @@ class Enrolee:
         Raises:
             ConfigurationError: The MAF is not one of our Enrolment Targets.
         """
-        return MafClient(maf, link, self.at_maf(maf, link))
+        return MafClient(maf, link, self.at_maf(maf, link), clock=self._clock)
 
     def _check(self, target: EntityId) -> None:
         if target not in self.targets:

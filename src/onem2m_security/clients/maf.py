@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
+from ..clock import CLOCK, Clock
 from ..credentials import ResolvedKey, Secret
 from ..errors import IdentifierError, PeerRefusedError, ResolverUnavailableError
 from ..frameworks import saef_maf
@@ -34,7 +35,7 @@ class MafClient:
         maf: The MAF-ID.
     """
 
-    def __init__(self, maf: Fqdn, link: Link, how: How) -> None:
+    def __init__(self, maf: Fqdn, link: Link, how: How, *, clock: Clock = CLOCK) -> None:
         """A client of the MAF behind this link.
 
         Args:
@@ -42,11 +43,13 @@ class MafClient:
             link: Where the MAF listens; TLS with HTTP, or DTLS with CoAP.
             how: How we prove ourselves: by the Master Credential (``maf_handshake.initiate``), by what an
                 Enrolee got of its MEF (``Enrolee.at_maf``), by certificate, or by GBA.
+            clock: From when the lifetimes that we propose count.
 
         Raises:
             ConfigurationError: It is a credential for another MAF.
         """
         self.maf = maf
+        self._clock = clock
         self._link = link
         self._how = meeting(maf, how)
         self._client = request_client(link, self._how)
@@ -78,7 +81,7 @@ class MafClient:
         """
         if release is Release.R1:
             return await self.handshake()
-        expires = datetime.now(UTC) + PROPOSED_LIFETIME
+        expires = self._clock.now() + PROPOSED_LIFETIME
         return await self.register_key(expires=expires, target=peer, admin=self.maf)
 
     async def handshake(self) -> ConnectionKey:

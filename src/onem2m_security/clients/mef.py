@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
+from ..clock import CLOCK, Clock
 from ..credentials import ResolvedKey
 from ..errors import MessageError, ResolverUnavailableError
 from ..frameworks import maf_handshake, saef_psk
@@ -35,7 +36,7 @@ class MefClient:
         mef: The MEF-ID.
     """
 
-    def __init__(self, mef: Fqdn, link: Link, how: How) -> None:
+    def __init__(self, mef: Fqdn, link: Link, how: How, *, clock: Clock = CLOCK) -> None:
         """A client of the MEF behind this link.
 
         Args:
@@ -43,11 +44,13 @@ class MefClient:
             link: Where the MEF listens; TLS with HTTP, or DTLS with CoAP.
             how: How we prove ourselves: by the key that we and the MEF share (``mef_handshake.initiate``), or
                 by certificate.
+            clock: From when the lifetimes in its answers count.
 
         Raises:
             ConfigurationError: It is a credential for another MEF.
         """
         self.mef = mef
+        self._clock = clock
         limits = link.limits or Limits(request_seconds=FETCH_SECONDS)
         self._client = request_client(replace(link, limits=limits), meeting(mef, how))
 
@@ -79,7 +82,7 @@ class MefClient:
 
     async def _fetch(self, ke_id: KeyIdentifier, suid: Suid) -> tuple[FetchedCredential | None, datetime]:
         # Lifetime counts from before the MEF read its clock: so nothing outlives Ke, whatever our clock says.
-        asked = datetime.now(UTC)
+        asked = self._clock.now()
         path = (*FETCH_CREDENTIALS, ke_id.hex, str(int(suid)))
         response = await self._client.request(Operation.RETRIEVE, path)
         try:

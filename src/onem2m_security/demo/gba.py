@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
 from ..association import Association
@@ -19,6 +18,7 @@ from ..clients.card import SoftwareCard
 from ..clients.entity_a import associate
 from ..clients.entity_b import EntityB
 from ..clients.ue import Ue
+from ..clock import CLOCK
 from ..credentials import Secret
 from ..errors import AuthenticationError, SecurityFrameworkError
 from ..frameworks import saef_gba, saef_psk
@@ -88,7 +88,7 @@ class GbaDemo:
             subscription = Subscription(subscriber, Guss((NafSettings(NAF_FQDN),)), ENTITY_A)
             await store.subscribers.add(subscription)
             target = (EntityId(str(NAF_FQDN)),)
-            await store.add(KeyRecord(KeyKind.ZN, NAF_KEY_ID, naf_key, datetime.now(UTC), ENTITY_B, target))
+            await store.add(KeyRecord(KeyKind.ZN, NAF_KEY_ID, naf_key, CLOCK.now(), ENTITY_B, target))
         self._tell(
             "TS 33.102", CARD, BSF, "share the subscriber key K", IMPI=str(IMPI), K=self._shown(subscriber.k)
         )

@@ -20,13 +20,13 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
 from ..association import Association
 from ..clients.enrolee import Enrolee
 from ..clients.entity_b import EntityB
 from ..clients.maf import MafClient
+from ..clock import CLOCK
 from ..credentials import ResolvedKey, Secret
 from ..errors import ConfigurationError, SecurityFrameworkError
 from ..files import create
@@ -151,7 +151,7 @@ class Demo:
 
     async def _configure_maf(self, data: Path) -> ResolvedKey:
         km_b = maf_handshake.credential(_new_id("cse", MAF_ID), Secret.generate())
-        record = KeyRecord(KeyKind.KM, km_b.key_id, km_b.key, issued=datetime.now(UTC), source=ENTITY_B)
+        record = KeyRecord(KeyKind.KM, km_b.key_id, km_b.key, issued=CLOCK.now(), source=ENTITY_B)
         async with await Store.open(data) as store:
             await store.add(record)
         self._tell(

@@ -15,7 +15,6 @@ state is discarded at success, at the first thing that is wrong, and at its time
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -23,6 +22,7 @@ from typing import Final
 
 from ..alerts import Alert
 from ..association import Association
+from ..clock import CLOCK
 from ..credentials import Framework, Secret
 from ..errors import CertificateRejectedError, CredentialError, HandshakeError, KeyEstablishmentError
 from ..frameworks.resolvers import ProvisionedKeys
@@ -117,7 +117,7 @@ class InitiatingEndPoint:
         configured: Initiator,
         *,
         seconds: float = DEFAULT_SECONDS,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = CLOCK.monotonic,
     ) -> None:
         """An exchange to be started.
 
@@ -181,7 +181,7 @@ class TerminatingEndPoint:
         configured: Acceptor,
         *,
         seconds: float = DEFAULT_SECONDS,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = CLOCK.monotonic,
     ) -> None:
         """An exchange that waits for message 1.
 

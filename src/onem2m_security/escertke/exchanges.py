@@ -12,12 +12,12 @@ nothing, learns that it must begin again.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
 from ..alerts import Alert
+from ..clock import CLOCK
 from ..credentials import Framework
 from ..errors import HandshakeError, KeyEstablishmentError
 from ..frameworks.steps import Acceptor
@@ -54,7 +54,7 @@ class TerminatingExchanges:
         capacity: int = DEFAULT_CAPACITY,
         capacity_per_id: int = DEFAULT_CAPACITY_PER_ID,
         seconds: float = DEFAULT_SECONDS,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = CLOCK.monotonic,
     ) -> None:
         """No exchange yet.
 

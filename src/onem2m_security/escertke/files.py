@@ -12,10 +12,11 @@ import re
 import secrets
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
+from ..clock import CLOCK
 from ..errors import ConfigurationError, HandshakeTimeoutError
 from .messages import MESSAGE_MAX_OCTETS
 
@@ -91,19 +92,22 @@ class MessageFiles:
                 os.close(descriptor)
         return None
 
-    def wait(self, exchange: str, *kinds: str, deadline: float) -> bytes:
+    def wait(
+        self, exchange: str, *kinds: str, deadline: float, clock: Callable[[], float] = CLOCK.monotonic
+    ) -> bytes:
         """The same, once it is there.
 
         Args:
             exchange: The exchange id.
             kinds: What to wait for.
-            deadline: Until when, on the monotonic clock.
+            deadline: Until when, on the clock.
+            clock: Gives seconds that never go back.
 
         Raises:
             HandshakeTimeoutError: It did not come.
         """
         while (octets := self.read(exchange, *kinds)) is None:
-            if time.monotonic() >= deadline:
+            if clock() >= deadline:
                 raise HandshakeTimeoutError(
                     f"no {kinds[0]} came in {self._directory}: does the other end-point look there?"
                 )

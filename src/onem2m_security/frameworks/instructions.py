@@ -7,8 +7,9 @@ pre-provisioned Kpm the MEF keeps it in that key's record; the Enrolee keeps it 
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 
+from ..clock import CLOCK, Clock
 from ..credentials import ResolvedKey, Secret
 from ..errors import ConfigurationError
 from ..identifiers import EntityId, KeyIdentifier, Suid
@@ -46,6 +47,7 @@ def enrolee_record(
     instruction: BootstrapInstruction,
     *,
     expires: datetime | None = None,
+    clock: Clock = CLOCK,
 ) -> KeyRecord:
     """Kpm with its instruction, as it is stored.
 
@@ -54,6 +56,7 @@ def enrolee_record(
         kpm: Kpm.
         instruction: What the Enrolee may be provisioned for.
         expires: When Kpm itself ends (UTC), if it does.
+        clock: What says that it is issued now.
 
     Raises:
         ConfigurationError: No key can be derived for one of the Enrolment Targets.
@@ -63,7 +66,7 @@ def enrolee_record(
         kind=KeyKind.KPM,
         key_id=kpm_id,
         key=kpm,
-        issued=datetime.now(UTC),
+        issued=clock.now(),
         source=instruction.enrolee,
         targets=instruction.targets,
         suid=Suid.PRE_PROVISIONED_MEF,
@@ -73,7 +76,12 @@ def enrolee_record(
 
 
 def target_record(
-    key_id: KeyIdentifier, key: Secret, target: EntityId, *, expires: datetime | None = None
+    key_id: KeyIdentifier,
+    key: Secret,
+    target: EntityId,
+    *,
+    expires: datetime | None = None,
+    clock: Clock = CLOCK,
 ) -> KeyRecord:
     """The key by which an Enrolment Target authenticates itself to the MEF, as it is stored.
 
@@ -83,7 +91,7 @@ def target_record(
         kind=KeyKind.KPM,
         key_id=key_id,
         key=key,
-        issued=datetime.now(UTC),
+        issued=clock.now(),
         source=target,
         suid=Suid.PRE_PROVISIONED_MEF,
         expires=expires,

@@ -16,7 +16,8 @@ from ..frameworks.steps import Established, Initiator
 from .address import Transport
 from .link import Link
 from .tcp import ProtocolFactory, SecureTransport, open_transport
-from .udp import DatagramApplication, DatagramConnection, MakeApplication, open_datagram_connection
+from .udp import DatagramApplication, DatagramConnection, MakeApplication
+from .udp_client import open_datagram_connection
 
 READ_LIMIT: Final = 1 << 16
 _QUEUED_DATAGRAMS: Final = 256

@@ -38,7 +38,8 @@ from .coap_messages import (
 from .limits import Limits
 from .link import Link
 from .request_client import Asked, RequestClient
-from .udp import DatagramApplication, DatagramConnection, MakeApplication, open_datagram_connection
+from .udp import DatagramApplication, DatagramConnection, MakeApplication
+from .udp_client import open_datagram_connection
 
 _CONTENT_FORMAT_JSON: Final = 50
 _JSON_FORMATS: Final = {_CONTENT_FORMAT_JSON, 10001}

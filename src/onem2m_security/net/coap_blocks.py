@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from aiocoap import error
 from aiocoap.numbers.codes import Code
 from aiocoap.numbers.optionnumbers import OptionNumber
 
+from ..clock import CLOCK
 from .coap_messages import EXCHANGE_SECONDS
 
 _BODIES_PER_PEER: Final = 8
@@ -63,7 +63,7 @@ class Held(Generic[V]):
         octets: What is taken now.
     """
 
-    def __init__(self, body_octets: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, body_octets: int, clock: Callable[[], float] = CLOCK.monotonic) -> None:
         """Room for a few bodies of this length for each peer."""
         self._each = _BODIES_PER_PEER * (body_octets + _ANSWER_OCTETS)
         self._most = _BODIES * (body_octets + _ANSWER_OCTETS)

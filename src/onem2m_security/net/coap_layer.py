@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-import time
 from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Any, Final, Self
@@ -18,6 +17,7 @@ import aiocoap
 from aiocoap import error, interfaces
 from aiocoap.numbers.types import ACK, CON, NON
 
+from ..clock import CLOCK, Clock
 from ..errors import ConfigurationError
 from ..frameworks.steps import Established
 from .coap_blocks import Blocks, Held
@@ -141,13 +141,15 @@ class CoapInterface(interfaces.MessageInterface):
         limits: Bounds on size.
         repeatable: What each request of a peer was answered with, by Message ID; empty while it is not.
         blocks: Of the server on top.
+        clock: What ages requests without an answer.
     """
 
-    def __init__(self, manager: Any, limits: Limits, blocks: Blocks) -> None:
+    def __init__(self, manager: Any, limits: Limits, blocks: Blocks, *, clock: Clock = CLOCK) -> None:
         self.manager = manager
         self.limits = limits
         self.repeatable: Held[bytes] = Held(limits.body_octets)
         self.blocks = blocks
+        self.clock = clock
 
     def send(self, message: Any) -> None:
         """Send a CoAP message to the peer that its remote stands for.
@@ -215,13 +217,16 @@ class CoapApplication:
             self._refuse(request, refusal)
             return
         self._interface.repeatable.put(self.remote, request.mid, b"", 0)
-        self.remote.unanswered[request.token] = time.monotonic()
+        self.remote.unanswered[request.token] = self._interface.clock.monotonic()
         self._interface.manager.dispatch_message(request)
 
     def _busy(self, token: bytes) -> Refusal | None:
         """Does the peer wait for as many answers as it may?"""
         unanswered = self.remote.unanswered
-        while unanswered and next(iter(unanswered.values())) < time.monotonic() - EXCHANGE_SECONDS:
+        while (
+            unanswered
+            and next(iter(unanswered.values())) < self._interface.clock.monotonic() - EXCHANGE_SECONDS
+        ):
             unanswered.popitem(last=False)  # its answer was lost, and the peer no longer waits
         if token in unanswered or len(unanswered) < _UNANSWERED:
             return None

@@ -13,6 +13,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import Final
 
+from ..clock import CLOCK, Clock
 from ..errors import (
     CertificateRejectedError,
     HandshakeError,
@@ -46,12 +47,17 @@ _NO_REVISION: Final = (None, None)
 
 
 class OpenSessions:
-    """The established sessions of one port."""
+    """The established sessions of one port.
 
-    def __init__(self, authorities: Authorities, quotas: PeerQuotas) -> None:
+    Attributes:
+        clock: What says when another party is to be asked again: that of whoever asks it.
+    """
+
+    def __init__(self, authorities: Authorities, quotas: PeerQuotas, *, clock: Clock = CLOCK) -> None:
+        self.clock = clock
         self._authorities = authorities
-        self._requests = Rate("requests", quotas.requests_per_second)
-        self._ceiling = Ceiling("connections", quotas.connections)
+        self._requests = Rate("requests", quotas.requests_per_second, clock=clock.monotonic)
+        self._ceiling = Ceiling("connections", quotas.connections, clock=clock.monotonic)
         self._connections: dict[Session[Party], Standing] = {}
         self._by_peer: dict[str, set[Standing]] = {}
         self._new: set[Standing] = set()

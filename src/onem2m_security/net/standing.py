@@ -9,9 +9,9 @@ from __future__ import annotations
 import abc
 import asyncio
 import math
-import time
 from typing import Final, Protocol, TypeAlias
 
+from ..clock import Clock
 from ..credentials import ResolvedKey
 from ..errors import CertificateRejectedError
 from ..frameworks.renewal import verify_again
@@ -43,6 +43,11 @@ OwnSession: TypeAlias = Session[Initiator | Acceptor]
 
 class Sessions(Protocol):
     """The established sessions of the port that accepted them, as one of them sees it."""
+
+    @property
+    def clock(self) -> Clock:
+        """What says when another party is to be asked again."""
+        ...
 
     def enter(self, session: Standing, /) -> None:
         """It is established."""
@@ -214,7 +219,7 @@ class Standing(abc.ABC):
             return look
         now = self.loop.time()
         again = max(
-            key.ask_again - time.monotonic(),
+            key.ask_again - self._sessions.clock.monotonic(),
             self.undecided_until - now,
             self._asked_at + ASK_SECONDS - now,
         )

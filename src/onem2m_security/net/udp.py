@@ -13,20 +13,18 @@ import contextlib
 import socket
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, Final, Protocol, TypeVar, cast
+from typing import Any, Final, Protocol, cast
 
-from ..errors import ConfigurationError, HandshakeError
-from ..frameworks.steps import Authorities, Initiator
+from ..errors import ConfigurationError
+from ..frameworks.steps import Authorities
 from ..tasks import GRACE_SECONDS, Stopped, Tasks
 from ..telemetry import LOG
 from ..tls.cookies import CookieGate
 from ..tls.framing import DatagramFraming
 from ..tls.records import DATAGRAM_MAX_OCTETS, ClientHello, client_hello
-from ..tls.states import State
 from .address import Address
-from .connection import Made, SecureConnection, completed
+from .connection import SecureConnection
 from .limits import HalfOpen, Limits
-from .link import Link
 from .open_sessions import OpenSessions
 from .standing import OwnSession
 
@@ -48,8 +46,6 @@ class DatagramApplication(Protocol):
 
 MakeApplication = Callable[["DatagramConnection"], DatagramApplication]
 """Makes the application once the handshake is over."""
-
-App = TypeVar("App", bound=DatagramApplication)
 
 
 class DatagramConnection(SecureConnection):
@@ -344,61 +340,3 @@ class DatagramListener(Stopped, asyncio.DatagramProtocol):
 def _is_known(random: bytes, *connections: DatagramConnection | None) -> bool:
     """Is this ClientHello one that a session has seen already?"""
     return any(connection is not None and connection.client_random == random for connection in connections)
-
-
-class _ClientProtocol(asyncio.DatagramProtocol):
-    """A connected UDP socket with one DTLS session."""
-
-    def __init__(self) -> None:
-        self.connection: DatagramConnection | None = None
-
-    def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
-        del addr
-        if self.connection is not None:
-            self.connection.received(data)
-
-    def error_received(self, exc: Exception) -> None:
-        if self.connection is not None and isinstance(exc, OSError):
-            self.connection.network_error = exc
-
-
-async def open_datagram_connection(
-    link: Link, initiator: Initiator, make_application: Callable[[DatagramConnection], App]
-) -> App:
-    """Complete a DTLS handshake as an initiator; returns the application.
-
-    Raises:
-        HandshakeError: The peer cannot be reached, or the handshake failed.
-    """
-    address, limits = link.address, link.limits or Limits()
-    loop = asyncio.get_running_loop()
-    try:
-        transport, protocol = await loop.create_datagram_endpoint(
-            _ClientProtocol, remote_addr=(address.host, address.port)
-        )
-    except OSError as error:
-        raise HandshakeError(f"{address} cannot be reached: {error.strerror or error}") from error
-    try:
-        session = initiator.session(address.host, framing=DatagramFraming(limits.datagram_octets))
-    except BaseException:
-        transport.close()
-        raise
-    made = Made(make_application)
-    connection = DatagramConnection(
-        session,
-        limits,
-        address,
-        lambda datagram: None if transport.is_closing() else transport.sendto(datagram),
-        made,
-    )
-    connection.on_shut(transport.close)
-    protocol.connection = connection
-    connection.begin()
-    try:
-        await completed(connection, initiator, address)
-    except HandshakeError as error:
-        transport.close()
-        if connection.network_error is not None and connection.session.state is State.ENDED:
-            raise type(error)(f"{error} ({connection.network_error.strerror})", alert=error.alert) from None
-        raise
-    return made.application

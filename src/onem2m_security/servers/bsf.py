@@ -8,8 +8,9 @@ whose user security settings name it.
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
+from ..clock import CLOCK, Clock
 from ..credentials import ResolvedKey
 from ..errors import CredentialError, IdentifierError
 from ..frameworks import saef_psk
@@ -46,6 +47,7 @@ class Bsf(Function):
         lifetime: timedelta = DEFAULT_LIFETIME,
         requests_per_second: float = DEFAULT_REQUESTS_PER_SECOND,
         endpoint: Endpoint | None = None,
+        clock: Clock = CLOCK,
     ) -> None:
         """A BSF at this FQDN.
 
@@ -56,12 +58,19 @@ class Bsf(Function):
             lifetime: How long a bootstrapping lives at most.
             requests_per_second: How often one address may ask on Ub; see ``Ub``.
             endpoint: The (D)TLS configuration of Zn; by default pre-shared keys only.
+            clock: From when lifetimes count.
         """
         super().__init__(fqdn)
         self._store = store
         self.ub = Ub(
-            hss or store.subscribers, store, fqdn, lifetime=lifetime, requests_per_second=requests_per_second
+            hss or store.subscribers,
+            store,
+            fqdn,
+            lifetime=lifetime,
+            requests_per_second=requests_per_second,
+            clock=clock,
         )
+        self._clock = clock
         self.acceptor = Acceptor(
             local=EntityId(str(fqdn)),
             endpoint=endpoint or Endpoint(server=True),
@@ -133,7 +142,7 @@ class Bsf(Function):
         expires = context.expires
         if settings.lifetime is not None:
             expires = min(expires, context.issued + settings.lifetime)
-        if expires <= datetime.now(UTC):
+        if expires <= self._clock.now():
             raise RefusedError(Rsc.NOT_FOUND, "the key for this NAF has ended: let the UE bootstrap again")
         try:
             key = context.naf_key(naf, ua_security_protocol_id, settings.key_choice)

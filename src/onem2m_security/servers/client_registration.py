@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import dataclasses
 import secrets
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
+from ..clock import CLOCK, Clock
 from ..credentials import ResolvedKey
 from ..errors import RecordExistsError
 from ..frameworks.steps import Established
@@ -38,6 +39,7 @@ class ClientRegistrations:
         *,
         lifetime: timedelta = MAX_REGISTRATION,
         quotas: PeerQuotas = DEFAULT_QUOTAS,
+        clock: Clock = CLOCK,
     ) -> None:
         """Keep the registrations in the store.
 
@@ -47,8 +49,10 @@ class ClientRegistrations:
             resource: <mafClientReg> or <mefClientReg>.
             lifetime: The longest registration; none outlives the credential it was made with.
             quotas: What one client may have.
+            clock: From when lifetimes count.
         """
-        self._ceiling = Ceiling("client registrations", quotas.client_registrations)
+        self._clock = clock
+        self._ceiling = Ceiling("client registrations", quotas.client_registrations, clock=clock.monotonic)
         self._store = store
         self._fqdn = fqdn
         self._resource = resource
@@ -78,7 +82,7 @@ class ClientRegistrations:
             registration_id=secrets.token_hex(16),
             client=client,
             admin_fqdn=asked.admin_fqdn,
-            issued=datetime.now(UTC),
+            issued=self._clock.now(),
             labels=asked.labels or (),
             expires=self._expires(asked, established),
             assigned_key_id=_assigned(established),
@@ -130,7 +134,7 @@ class ClientRegistrations:
 
     def _expires(self, asked: resources.ClientRegistration, established: Established) -> datetime:
         """What the client proposes, within what is allowed."""
-        now = datetime.now(UTC)
+        now = self._clock.now()
         limits = [now + self._lifetime]
         if asked.expiration_time is not None:
             limits.append(asked.expiration_time)

@@ -14,19 +14,20 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import time
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import Final, Self
 
 from ..clients.mef import FETCH_SECONDS
+from ..clock import CLOCK, Clock
 from ..credentials import ResolvedKey
 from ..errors import ResolverUnavailableError
 from ..frameworks import maf_handshake
 from ..frameworks.resolvers import REMEMBERED, Fetch, RemoteKeys, ResolverChain
+from ..frameworks.steps import Resolver
 from ..identifiers import EntityId, Fqdn, KeyIdentifier, Suid
 from ..keys import km_id_of
 from ..store.records import KeyKind, KeyRecord
@@ -93,6 +94,25 @@ class AssociationPolicy:
         return () if enrolee is None else self.by_enrolee.get(enrolee, self.everyone)
 
 
+@dataclass(frozen=True, slots=True)
+class Provisioning:
+    """From whom a MAF has the Km of clients that it was not given.
+
+    Attributes:
+        mefs: MEF-ID to the function that asks that MEF for Km (``MefClient.fetch_km``).
+        elsewhere: Asked for identities that neither the store nor an MEF knows, such as a BSF.
+        policy: Whom these clients may have keys for; by default nobody.
+        timeout: Seconds that an MEF may take to answer.
+        remembered: How long what an MEF said of an Enrolee counts, before it is asked again.
+    """
+
+    mefs: Mapping[Fqdn, Fetch] = field(default_factory=dict)
+    elsewhere: Resolver | None = None
+    policy: AssociationPolicy = field(default_factory=AssociationPolicy)
+    timeout: float = FETCH_SECONDS
+    remembered: timedelta = REMEMBERED
+
+
 class Enrolees:
     """The remotely provisioned clients of one MAF.
 
@@ -106,29 +126,23 @@ class Enrolees:
         self,
         store: Store,
         fqdn: Fqdn,
-        policy: AssociationPolicy,
-        mefs: Mapping[Fqdn, Fetch],
+        provisioning: Provisioning,
         *,
-        timeout: float = FETCH_SECONDS,
-        remembered: timedelta = REMEMBERED,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Clock = CLOCK,
     ) -> None:
         """Ask these MEFs.
 
         Args:
             store: Where Km is kept.
             fqdn: The MAF-ID.
-            policy: Whom Enrolees may have keys for.
-            mefs: MEF-ID to the function that asks that MEF for Km.
-            timeout: Seconds that an MEF may take to answer.
-            remembered: How long its word counts.
-            clock: Seconds, never going back.
+            provisioning: Which MEFs, and what their word means.
+            clock: What ages their word.
         """
         self._store = store
         self._fqdn = fqdn
-        self._policy = policy
-        self._mefs = frozenset(mefs)
-        self._remembered = remembered.total_seconds()
+        self._policy = provisioning.policy
+        self._mefs = frozenset(provisioning.mefs)
+        self._remembered = provisioning.remembered.total_seconds()
         self._clock = clock
         self._confirmed: OrderedDict[KeyIdentifier, float] = OrderedDict()
         """Until when the MEF's word about a KeId counts."""
@@ -138,9 +152,13 @@ class Enrolees:
         # not hold up another. Nothing is kept in memory: the store is where it is looked up.
         self._resolver = ResolverChain(
             RemoteKeys(
-                {mef: partial(self._provision, fetch)}, timeout=timeout, remembered=remembered, capacity=0
+                {mef: partial(self._provision, fetch)},
+                timeout=provisioning.timeout,
+                remembered=provisioning.remembered,
+                capacity=0,
+                clock=clock,
             )
-            for mef, fetch in mefs.items()
+            for mef, fetch in provisioning.mefs.items()
         )
 
     async def resolve(self, identity: bytes, suite: Suite) -> ResolvedKey | None:
@@ -165,7 +183,7 @@ class Enrolees:
         ke_id = record.parent
         if ke_id is None or ke_id.fqdn not in self._mefs:
             return self._as_credential(record, key_id, None)
-        now = self._clock()
+        now = self._clock.monotonic()
         counts = max(self._confirmed.get(ke_id, 0.0), self._silent.get(ke_id.fqdn, 0.0))
         if counts > now:
             return self._as_credential(record, key_id, counts)
@@ -185,7 +203,7 @@ class Enrolees:
     async def _provision(self, fetch: Fetch, ke_id: KeyIdentifier) -> ResolvedKey | None:
         if await self._store.trust.is_revoked(KeyKind.KM, ke_id):
             return None
-        asked = self._clock()
+        asked = self._clock.monotonic()
         fetched = await fetch(ke_id)
         known = await self._store.find(KeyKind.KM, ke_id)
         if fetched is None:
@@ -197,7 +215,7 @@ class Enrolees:
             kind=KeyKind.KM,
             key_id=km_id_of(fetched.key, self._fqdn),
             key=fetched.key,
-            issued=datetime.now(UTC),
+            issued=self._clock.now(),
             source=fetched.peer,
             alias=ke_id,
             suid=Suid.PROVISIONED_MAF,

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
+from ..clock import CLOCK, Clock
 from ..credentials import ResolvedKey, Secret
 from ..errors import CredentialError, IdentifierError
 from ..frameworks.bootstrap_psk import export_enrolment_key
@@ -39,7 +40,8 @@ SUPERSEDED_MAX: Final = 16
 class Enrolments:
     """The Enrolment Keys of one MEF."""
 
-    def __init__(self, store: Store, fqdn: Fqdn) -> None:
+    def __init__(self, store: Store, fqdn: Fqdn, *, clock: Clock = CLOCK) -> None:
+        self._clock = clock
         self._store = store
         self._fqdn = fqdn
 
@@ -85,7 +87,7 @@ class Enrolments:
 
         Arguments as for ``enrol``; with kpm, it is kept only if its parent is there and is this key.
         """
-        now = datetime.now(UTC)
+        now = self._clock.now()
         ends = now + instruction.enrolment_expiry
         record = KeyRecord(
             kind=KeyKind.KE,
@@ -142,7 +144,7 @@ class Enrolments:
             return None
         if record.parent is not None and await self._store.find(KeyKind.KPM, record.parent) is None:
             return None  # revoked while the Enrolee was bootstrapping
-        seconds = 0.0 if record.expires is None else (record.expires - datetime.now(UTC)).total_seconds()
+        seconds = 0.0 if record.expires is None else (record.expires - self._clock.now()).total_seconds()
         try:
             credential = _derive(instruction, record.key, suid, target)
         except CredentialError as error:

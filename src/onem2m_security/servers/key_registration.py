@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 import secrets
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
+from ..clock import CLOCK, Clock
 from ..credentials import ResolvedKey, Secret
 from ..errors import CredentialError, IdentifierError, ParentGoneError, QuotaError, RecordExistsError
 from ..frameworks.maf_handshake import export_connection_key
@@ -34,11 +35,18 @@ class KeyRegistrations:
     """The registered keys (Kc) of one MAF."""
 
     def __init__(
-        self, store: Store, fqdn: Fqdn, *, lifetime: timedelta, quotas: PeerQuotas = DEFAULT_QUOTAS
+        self,
+        store: Store,
+        fqdn: Fqdn,
+        *,
+        lifetime: timedelta,
+        quotas: PeerQuotas = DEFAULT_QUOTAS,
+        clock: Clock = CLOCK,
     ) -> None:
         """Keep the keys in the store; none outlives ``lifetime`` or the credential it came from."""
-        self._rate = Rate("key registrations", quotas.key_registrations_per_second)
-        self._live = Ceiling("live keys", quotas.live_keys)
+        self._rate = Rate("key registrations", quotas.key_registrations_per_second, clock=clock.monotonic)
+        self._live = Ceiling("live keys", quotas.live_keys, clock=clock.monotonic)
+        self._clock = clock
         self._store = store
         self._fqdn = fqdn
         self._lifetime = lifetime
@@ -181,7 +189,7 @@ class KeyRegistrations:
         suid: Suid,
         targets: tuple[EntityId, ...],
     ) -> KeyRecord:
-        now = datetime.now(UTC)
+        now = self._clock.now()
         credential = established.credential
         ends = now + self._lifetime
         if credential is not None and credential.expires is not None:
@@ -203,7 +211,7 @@ class KeyRegistrations:
         """What the client proposes, within what is allowed."""
         limit = record.issued + self._lifetime if record.expires is None else record.expires
         ends = limit if asked.expiration_time is None else min(asked.expiration_time, limit)
-        if ends <= datetime.now(UTC):
+        if ends <= self._clock.now():
             raise RefusedError(Rsc.BAD_REQUEST, "the expirationTime is in the past")
         return dataclasses.replace(
             record,

@@ -10,15 +10,14 @@ for the client at the other.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 
-from ..clients.mef import FETCH_SECONDS
+from ..clock import CLOCK, Clock
 from ..credentials import Framework, ResolvedKey
 from ..frameworks import maf_handshake
-from ..frameworks.resolvers import REMEMBERED, Fetch, ResolverChain, parse_identity
-from ..frameworks.steps import Acceptor, Established, Resolver
+from ..frameworks.resolvers import ResolverChain, parse_identity
+from ..frameworks.steps import Acceptor, Established
 from ..identifiers import EntityId, Fqdn, KeyIdentifier
 from ..onem2m.resources import MafClientRegistration
 from ..peer_quotas import DEFAULT_QUOTAS, PeerQuotas
@@ -28,7 +27,7 @@ from ..telemetry import LOG
 from ..tls.endpoint import Endpoint
 from ..tls.suites import Suite
 from .client_registration import ClientRegistrations
-from .enrolees import AssociationPolicy, Enrolees, is_provisioned
+from .enrolees import Enrolees, Provisioning, is_provisioned
 from .function import Function
 from .key_registration import KeyRegistrations
 
@@ -48,13 +47,10 @@ class Maf(Function):
         fqdn: Fqdn,
         *,
         kc_lifetime: timedelta = DEFAULT_KC_LIFETIME,
-        mefs: Mapping[Fqdn, Fetch] | None = None,
-        policy: AssociationPolicy | None = None,
-        fetch_timeout: float = FETCH_SECONDS,
-        remembered: timedelta = REMEMBERED,
-        elsewhere: Resolver | None = None,
+        provisioning: Provisioning | None = None,
         quotas: PeerQuotas = DEFAULT_QUOTAS,
         endpoint: Endpoint | None = None,
+        clock: Clock = CLOCK,
     ) -> None:
         """A MAF at this FQDN.
 
@@ -62,28 +58,20 @@ class Maf(Function):
             store: Where Km and Kc are kept.
             fqdn: The MAF-ID.
             kc_lifetime: How long Kc may be used; never longer than the Km it came from.
-            mefs: MEF-ID to the function that asks that MEF for Km (``MefClient.fetch_km``).
-            policy: Whom the clients that these MEFs provision may have keys for; by default nobody.
-            fetch_timeout: Seconds that an MEF may take to answer.
-            remembered: How long what an MEF said of an Enrolee counts, before it is asked again.
-            elsewhere: Asked for identities that neither the store nor an MEF knows, such as a BSF.
+            provisioning: Who provides the Km of further clients; by default nobody.
             quotas: What one client may have and do.
             endpoint: The (D)TLS configuration; by default pre-shared keys only.
+            clock: From when lifetimes count.
         """
         super().__init__(fqdn)
-        self.keys = KeyRegistrations(store, fqdn, lifetime=kc_lifetime, quotas=quotas)
-        registrations = ClientRegistrations(store, fqdn, MafClientRegistration, quotas=quotas)
+        self.keys = KeyRegistrations(store, fqdn, lifetime=kc_lifetime, quotas=quotas, clock=clock)
+        registrations = ClientRegistrations(store, fqdn, MafClientRegistration, quotas=quotas, clock=clock)
         self.routes |= self.keys.routes() | registrations.routes()
         self._store = store
-        self._enrolees = Enrolees(
-            store,
-            fqdn,
-            policy or AssociationPolicy(),
-            mefs or {},
-            timeout=fetch_timeout,
-            remembered=remembered,
-        )
-        self._elsewhere = ResolverChain([self._enrolees, *([elsewhere] if elsewhere else [])])
+        provisioning = provisioning or Provisioning()
+        self._enrolees = Enrolees(store, fqdn, provisioning, clock=clock)
+        further = [] if provisioning.elsewhere is None else [provisioning.elsewhere]
+        self._elsewhere = ResolverChain([self._enrolees, *further])
         self.acceptor = Acceptor(
             local=EntityId(str(fqdn)),
             endpoint=replace(endpoint or Endpoint(server=True), requires_extended_master_secret=True),

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
+from ..clock import CLOCK, Clock
 from ..credentials import Framework, ResolvedKey
 from ..errors import AuthenticationError, QuotaError
 from ..frameworks.instructions import DEFAULT_ENROLMENT_EXPIRY, BootstrapInstruction, as_credential
@@ -44,6 +45,7 @@ class Mef(Function):
         release: Release = DEFAULT_RELEASE,
         quotas: PeerQuotas = DEFAULT_QUOTAS,
         endpoint: Endpoint | None = None,
+        clock: Clock = CLOCK,
     ) -> None:
         """An MEF at this FQDN.
 
@@ -54,11 +56,12 @@ class Mef(Function):
             release: By which release keys are derived for an Enrolee whose credential does not say it.
             quotas: What one client may have and do.
             endpoint: The (D)TLS configuration; by default pre-shared keys only.
+            clock: From when lifetimes count.
         """
         super().__init__(fqdn)
-        self.enrolments = Enrolments(store, fqdn)
-        registrations = ClientRegistrations(store, fqdn, MefClientRegistration, quotas=quotas)
-        self._rate = Rate("key registrations", quotas.key_registrations_per_second)
+        self.enrolments = Enrolments(store, fqdn, clock=clock)
+        registrations = ClientRegistrations(store, fqdn, MefClientRegistration, quotas=quotas, clock=clock)
+        self._rate = Rate("key registrations", quotas.key_registrations_per_second, clock=clock.monotonic)
         self.routes |= self.enrolments.routes() | registrations.routes()
         self._store = store
         self._enrolment_expiry = enrolment_expiry

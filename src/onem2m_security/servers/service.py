@@ -24,7 +24,7 @@ from ..release import DEFAULT_RELEASE, Release
 from ..store.store import Store
 from ..tls.endpoint import Endpoint
 from .bsf import Bsf
-from .enrolees import AssociationPolicy
+from .enrolees import AssociationPolicy, Provisioning
 from .function import Function
 from .maf import DEFAULT_KC_LIFETIME, Maf
 from .mef import Mef
@@ -148,10 +148,12 @@ class MafService(Service[Maf]):
             store,
             self.fqdn,
             kc_lifetime=self.kc_lifetime,
-            mefs={client.mef: client.fetch_km for client in self.mefs},
-            policy=self.policy,
-            remembered=self.remembered,
-            elsewhere=by_gba,
+            provisioning=Provisioning(
+                {client.mef: client.fetch_km for client in self.mefs},
+                by_gba,
+                self.policy,
+                remembered=self.remembered,
+            ),
             quotas=self.quotas,
             endpoint=self.endpoint,
         )

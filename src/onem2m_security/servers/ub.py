@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import math
 import secrets
-import time
-from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
+from ..clock import CLOCK, Clock
 from ..errors import (
     AuthenticationError,
     CredentialError,
@@ -59,7 +58,7 @@ class Ub:
         lifetime: timedelta = DEFAULT_LIFETIME,
         algorithms: tuple[DigestAlgorithm, ...] = (DigestAlgorithm.AKAV1_MD5, DigestAlgorithm.AKAV2_MD5),
         requests_per_second: float = DEFAULT_REQUESTS_PER_SECOND,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Clock = CLOCK,
     ) -> None:
         """Bootstrap subscribers of this HSS.
 
@@ -70,7 +69,7 @@ class Ub:
             lifetime: How long a bootstrapping lives at most.
             algorithms: The versions of Digest AKA that are offered, the first to those who know no other.
             requests_per_second: How often one address may ask, in the long run; at once ten times as often.
-            clock: Seconds, never going back; it ages challenges and fills quotas.
+            clock: What ages challenges and fills quotas, and from when a bootstrapping lives.
         """
         self._hss = hss
         self._store = store
@@ -105,7 +104,7 @@ class Ub:
         """429 and how long to wait (RFC 6585 clause 4), if this address asks too often."""
         if request.network is None:
             return None
-        now = self._clock()
+        now = self._clock.monotonic()
         wait = self._requests.take(request.network, now)
         if not wait:
             return None
@@ -123,7 +122,7 @@ class Ub:
         impi = Impi.parse(credentials.username)
         if credentials.realm.lower() != str(self._fqdn):
             raise AuthenticationError(f"{impi} asked for another realm than {self._fqdn}")
-        self._challenges.drop_older_than(self._clock() - SECONDS)
+        self._challenges.drop_older_than(self._clock.monotonic() - SECONDS)
         challenged = self._challenges.find(credentials.nonce, impi)
         if challenged is None or credentials.is_first_request:
             return await self._challenge(impi)
@@ -135,7 +134,7 @@ class Ub:
         """401 with a challenge: a new one, or the newest again where too many wait for an answer."""
         guss = await self._hss.guss(impi)
         async with self._challenges.turn(impi):
-            challenged = self._challenges.share(impi, guss, self._clock())
+            challenged = self._challenges.share(impi, guss, self._clock.monotonic())
             if challenged is None:
                 (vector, *_) = await self._hss.vectors(impi)
                 challenged = self._made(impi, vector, guss)
@@ -157,7 +156,7 @@ class Ub:
             vector = vector.for_gba_u()
         nonce = str(AkaNonce(vector.rand, vector.autn))
         challenge = Challenge(str(self._fqdn), nonce, self._algorithms[0], opaque=secrets.token_hex(16))
-        now = self._clock()
+        now = self._clock.monotonic()
         challenged = Challenged(impi, vector, guss, challenge, now, now + SECONDS)
         self._challenges.add(challenged)
         return challenged
@@ -187,7 +186,7 @@ class Ub:
             raise AuthenticationError(f"{impi} gave a wrong response")
         # Before anything is awaited: two right answers at once are one.
         self._challenges.remove(challenged)
-        is_late = challenged.deadline <= self._clock()
+        is_late = challenged.deadline <= self._clock.monotonic()
         guss = await self._hss.guss(impi)
         if is_late or guss != challenged.guss:
             return await self._challenge(impi, stale=True)
@@ -207,7 +206,7 @@ class Ub:
     async def _keep(self, challenged: Challenged, guss: Guss) -> BootstrappedContext:
         vector = challenged.vector
         # To the second, because that is what the UE is told.
-        now = datetime.now(UTC).replace(microsecond=0)
+        now = self._clock.now().replace(microsecond=0)
         lifetime = self._lifetime if guss.lifetime is None else min(self._lifetime, guss.lifetime)
         context = BootstrappedContext(
             b_tid_of(vector.rand, self._fqdn),

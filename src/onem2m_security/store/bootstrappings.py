@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection
@@ -112,7 +112,7 @@ class Bootstrappings:
             RecordCorruptedError: The record does not open.
         """
         found = await self._worker.submit(self._find_all, str(b_tid))
-        return None if found is None or found.context.expires <= (now or datetime.now(UTC)) else found
+        return None if found is None or found.context.expires <= (now or self._worker.clock.now()) else found
 
     async def remove(self, b_tid: KeyIdentifier) -> bool:
         """Forget a bootstrapping; whether it was there."""

@@ -224,7 +224,7 @@ def _a_decoy() -> KeyRecord:
         kind=KeyKind.KM,
         key_id=KeyIdentifier("0" * 32, Fqdn(name)),
         key=Secret.generate(),
-        issued=datetime.now(UTC),
+        issued=datetime(2024, 1, 1, tzinfo=UTC),
         source=EntityId(f"//{name}/nobody"),
         targets=(EntityId(f"//{name}/nowhere"),),
     )

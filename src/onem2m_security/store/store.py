@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +17,7 @@ from typing import Any, Final, Self
 
 from sqlalchemy import Connection, Row
 
+from ..clock import CLOCK, Clock
 from ..credentials import Secret
 from ..errors import ConfigurationError, RecordCorruptedError, RecordExistsError
 from ..identifiers import EntityId, Fqdn, KeyIdentifier, shown
@@ -36,9 +37,7 @@ from .trust import Trust
 from .worker import Worker
 
 BUSY_TIMEOUT: Final = 5.0
-
 _BATCH = 1000
-
 SEALED: Final[tuple[SealedTable[Any], ...]] = (KEYS, REGISTRATIONS, SUBSCRIBERS, BOOTSTRAPPINGS, ENROLMENT)
 """What is sealed under the key ring: every kind of record."""
 
@@ -75,6 +74,7 @@ class Store:
         url: str | None = None,
         existing: bool = False,
         busy_timeout: float = BUSY_TIMEOUT,
+        clock: Clock = CLOCK,
     ) -> Self:
         """Open the store of a data directory; a new one is made, an older one is migrated.
 
@@ -84,6 +84,7 @@ class Store:
             existing: Whether there must be a store already. It may be on a disk that cannot be written: then
                 it can be read.
             busy_timeout: Seconds to wait for a database that is locked.
+            clock: What says what has ended.
 
         Raises:
             ConfigurationError: The directory, the key ring or the URL cannot be used, the key ring is
@@ -95,7 +96,7 @@ class Store:
             raise ConfigurationError(f"there is no store in {data}: is this the right directory?")
         prepare_directory(data, make=not existing)
         engine = engine_for(data, url, busy_timeout, existing=existing)
-        store = cls(RingKeeper(data, SEALED, adopt), Worker(engine, busy_timeout))
+        store = cls(RingKeeper(data, SEALED, adopt), Worker(engine, busy_timeout, clock=clock))
         try:
             # Opening an existing store takes no lock, and so succeeds while another process writes.
             if not await store._worker.read(store._keeper.is_ready):
@@ -202,7 +203,7 @@ class Store:
             RecordCorruptedError: The record does not open.
         """
         text = str(canonical_key_id(kind, key_id))
-        return await self._worker.submit(self._keys.find_all, (kind, text, now or datetime.now(UTC)))
+        return await self._worker.submit(self._keys.find_all, (kind, text, now or self._worker.clock.now()))
 
     async def records(
         self,
@@ -280,7 +281,7 @@ class Store:
             by_request: Those with an administrating stakeholder; or those without, which come about by
                 themselves.
         """
-        now, of = microseconds(datetime.now(UTC)), (kind.value, source.text)
+        now, of = microseconds(self._worker.clock.now()), (kind.value, source.text)
         return await self._worker.read(lambda reading: queries.count_live(reading, *of, now, by_request))
 
     async def keep_newest(self, kind: KeyKind, source: EntityId, keep: int) -> int:
@@ -298,7 +299,7 @@ class Store:
         Raises:
             RecordExistsError: The registration_id is taken, or the client is registered for this stakeholder.
         """
-        moment = microseconds(now or datetime.now(UTC))
+        moment = microseconds(now or self._worker.clock.now())
 
         def insert(connection: Connection) -> None:
             row = REGISTRATIONS.row(registration, self._keeper.ring, self._keeper.kek_id(connection))
@@ -320,7 +321,7 @@ class Store:
         """
         if not is_registration_id(registration_id):
             return None
-        moment = microseconds(now or datetime.now(UTC))
+        moment = microseconds(now or self._worker.clock.now())
         return await self._worker.read(
             lambda connection: self._registration(queries.registration(connection, registration_id, moment))
         )
@@ -333,7 +334,7 @@ class Store:
         Raises:
             RecordCorruptedError: The record does not open.
         """
-        moment = microseconds(now or datetime.now(UTC))
+        moment = microseconds(now or self._worker.clock.now())
         return await self._worker.read(
             lambda connection: self._registration(
                 queries.registration_of(connection, client.text, str(admin_fqdn), moment)
@@ -342,7 +343,7 @@ class Store:
 
     async def count_registrations(self, client: EntityId) -> int:
         """How many registrations of this client have not ended."""
-        now = microseconds(datetime.now(UTC))
+        now = microseconds(self._worker.clock.now())
         return await self._worker.read(partial(queries.count_registrations, client=client.text, now=now))
 
     async def update_registration(self, registration: ClientRegistration) -> bool:

@@ -8,7 +8,7 @@ Ke) leaves a tombstone under the identifier that leads to it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 from sqlalchemy import Connection
@@ -47,7 +47,7 @@ class Trust:
             What there was to know; None when there was no such key.
         """
         text = str(canonical_key_id(kind, key_id))
-        now = datetime.now(UTC)
+        now = self._worker.clock.now()
 
         def revoke(connection: Connection) -> Revocation | None:
             revocations.note(connection)  # first: whoever provides the key anew at this moment is waited for
@@ -66,7 +66,7 @@ class Trust:
 
     async def is_revoked(self, kind: KeyKind, key_id: KeyIdentifier) -> bool:
         """Whether a key must not come back under this identifier."""
-        now = microseconds(datetime.now(UTC))
+        now = microseconds(self._worker.clock.now())
         return await self._worker.submit(_lying_under, (kind.value, str(key_id), now))
 
     async def add_unless_revoked(self, record: KeyRecord, *, others: Revision | None = None) -> bool:
@@ -79,7 +79,7 @@ class Trust:
             others: What becomes of the other keys of this kind and source, as for ``Store.add``.
         """
         addition = Addition(record, replace=True, others=others)
-        now = microseconds(datetime.now(UTC))
+        now = microseconds(self._worker.clock.now())
 
         def add(connection: Connection) -> bool:
             alias = str(record.alias)

@@ -25,6 +25,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from sqlalchemy import Connection, Engine
 
+from ..clock import CLOCK, Clock
 from ..errors import SecurityFrameworkError, StoreUnavailableError
 from .database import begin_writing, is_locked, is_unavailable, spares_connection, translated
 
@@ -79,9 +80,11 @@ class Worker:
     Args:
         engine: The database.
         patience: Seconds that a job waits for a locked database before it fails.
+        clock: The time; of the store too, which is made with this worker.
     """
 
-    def __init__(self, engine: Engine, patience: float) -> None:
+    def __init__(self, engine: Engine, patience: float, *, clock: Clock = CLOCK) -> None:
+        self.clock = clock
         self._engine = engine
         self._patience = patience
         self._loop = asyncio.get_running_loop()
@@ -108,7 +111,7 @@ class Worker:
         if self._closed:
             raise StoreUnavailableError("the store is closed")
         future: asyncio.Future[_Result] = self._loop.create_future()
-        self._queue.put(_Job(handler, argument, write, time.monotonic() + self._patience, future))
+        self._queue.put(_Job(handler, argument, write, self.clock.monotonic() + self._patience, future))
         return future
 
     async def read(self, function: Callable[[Connection], _Result]) -> _Result:
@@ -180,7 +183,7 @@ class Worker:
         self, jobs: list[_Job], error: Exception, attempt: Callable[[list[_Job]], list[_Outcome]]
     ) -> list[_Job]:
         if is_locked(error):
-            now = time.monotonic()
+            now = self.clock.monotonic()
             self._settle((job, None, self._out_of_patience()) for job in jobs if job.deadline <= now)
             return [job for job in jobs if job.deadline > now]
         if not spares_connection(error):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from maf_support import key_of
 from mef_support import CSE, DEVICE, MAF_ID, THE_MAF
+from onem2m_security.clock import Clock
 from onem2m_security.credentials import Framework
 from onem2m_security.errors import ConfigurationError
 from onem2m_security.frameworks.instructions import (
@@ -79,3 +80,9 @@ def test_a_record_says_by_which_framework_its_key_is_used():
 def test_a_label_is_what_follows_its_name():
     assert label(["a=1", "b=2", "b=3"], "b=") == "2"
     assert label(["a=1"], "b=") is None
+
+
+def test_a_record_is_issued_at_the_time_of_the_clock_that_was_given():
+    moment = datetime(2030, 5, 1, tzinfo=UTC)
+    record = enrolee_record(DEVICE.kpm_id, DEVICE.kpm, DEVICE.instruction, clock=Clock(now=lambda: moment))
+    assert record.issued == moment

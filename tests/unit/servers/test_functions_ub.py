@@ -25,6 +25,7 @@ from gba_support import (
     get,
     the_challenge,
 )
+from onem2m_security.clock import Clock
 from onem2m_security.errors import ResolverUnavailableError, StoreUnavailableError
 from onem2m_security.gba import digest
 from onem2m_security.gba.aka import MacFailure, SynchronisationFailure
@@ -39,13 +40,14 @@ from onem2m_security.servers.ub_challenges import PER_SUBSCRIBER, SECONDS, Chall
 from onem2m_security.store import Store
 
 
-class Clock:
+class Passing:
     """Seconds that a test lets pass."""
 
     now = 0.0
 
-    def __call__(self) -> float:
-        return self.now
+    @property
+    def clock(self) -> Clock:
+        return Clock(monotonic=lambda: self.now)
 
 
 @pytest.fixture
@@ -56,14 +58,14 @@ async def store(tmp_path):
 
 @pytest.fixture
 def clock():
-    return Clock()
+    return Passing()
 
 
 @pytest.fixture
 async def bsf(store, clock):
     await store.subscribers.add(a_subscription())
     made = Bsf(store, BSF, lifetime=timedelta(hours=1))
-    made.ub = Ub(store.subscribers, store, BSF, lifetime=timedelta(hours=1), clock=clock)
+    made.ub = Ub(store.subscribers, store, BSF, lifetime=timedelta(hours=1), clock=clock.clock)
     return made
 
 
@@ -327,7 +329,7 @@ async def test_an_address_that_asks_too_often_is_told_to_wait_and_others_are_ser
     store, clock, card, capsys
 ):
     await store.subscribers.add(a_subscription())
-    ub = Ub(store.subscribers, store, BSF, requests_per_second=2.0, clock=clock)
+    ub = Ub(store.subscribers, store, BSF, requests_per_second=2.0, clock=clock.clock)
     greedy = replace(first(card.impi), network="192.0.2.1")
     assert [(await ub.handle(greedy)).status for _ in range(25)] == [401] * 20 + [429] * 5
     assert dict((await ub.handle(greedy)).headers)["Retry-After"] == "1"

@@ -11,6 +11,7 @@ import pytest
 
 from maf_sessions import MafSession, shake_hands
 from maf_support import A_OF_TWO, EVERYBODY, ID_A, ID_B, ID_C, MAF, A, B, C, key_of
+from onem2m_security.clock import Clock
 from onem2m_security.identifiers import Fqdn, KeyIdentifier
 from onem2m_security.keys import ExportLabel
 from onem2m_security.onem2m.primitives import Operation, Rsc, timestamp
@@ -325,3 +326,15 @@ async def test_of_two_updates_at_once_neither_undoes_the_other(racing):
 @pytest.mark.parametrize("relative", ["", "x", "0" * 32, "../x", "a b", "ü", "0" * 300])
 async def test_a_key_that_is_not_there_is_not_found_whatever_it_is_called(maf, relative):
     assert (await retrieve(maf, B, relative)).rsc is Rsc.NOT_FOUND
+
+
+async def test_lifetimes_count_by_the_clock_that_the_maf_was_given(store):
+    tomorrow = LATER + timedelta(days=1)
+    maf = Maf(store, MAF, clock=Clock(now=lambda: tomorrow))
+    response = await register(await shake_hands(maf, A_OF_TWO))
+    assert response.rsc is Rsc.BAD_REQUEST, "by that clock, what is proposed is in the past"
+    session = await shake_hands(maf, A_OF_TWO)
+    response = await register(session, expirationTime=timestamp(tomorrow + timedelta(days=365)))
+    assert response.rsc is Rsc.CREATED
+    record = await store.find(KeyKind.KC, session.client.export(ExportLabel.CONNECTION).key_id(MAF))
+    assert (record.issued, record.expires) == (tomorrow, tomorrow + DEFAULT_KC_LIFETIME)

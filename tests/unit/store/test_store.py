@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine, text
 
+from onem2m_security.clock import Clock
 from onem2m_security.credentials import Secret
 from onem2m_security.errors import (
     ConfigurationError,
@@ -510,3 +511,13 @@ def test_a_km_id_is_kept_in_lower_case_and_no_other_identifier_is_touched(record
     else:
         mixed = KeyRecord(record.kind, KeyIdentifier("Ab", MAF), record.key, record.issued)
         assert mixed.key_id.relative == "Ab"
+
+
+async def test_what_has_ended_is_decided_by_the_clock_that_the_store_was_given(tmp_path, url):
+    moment = BEFORE_THE_END
+    async with await Store.open(tmp_path / "data", url=url, clock=Clock(now=lambda: moment)) as store:
+        record = a_record(expires=END)
+        await store.add(record)
+        assert await store.find(record.kind, record.key_id) == record
+        moment = END
+        assert await store.find(record.kind, record.key_id) is None
