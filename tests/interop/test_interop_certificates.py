@@ -157,8 +157,8 @@ def test_m2msec_listen_accepts_openssl_with_a_certificate(files, programs, suite
     assert f"Cipher is {suite}" in printed
     assert "Extended master secret: yes" in printed
     assert "Client Certificate Types" in printed
-    b.wait_for("hello")
-    association = json.loads(b.output.splitlines()[0])
+    b.wait_for_data(b"hello")
+    [association] = b.associations
     assert (association["local"], association["peer"]) == (str(ID_B), str(ID_A))
     assert association["framework"] == "saef-certificate"
     assert association["cipher_suite"] == suite

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import re
 import socket
 import subprocess
@@ -169,9 +168,9 @@ def test_b_accepts_openssl_with_the_kc_that_openssl_got_from_the_maf(house, prog
     ) as process:  # fmt: skip
         process.stdin.write(b"hello from openssl\n")
         process.stdin.flush()
-        b.wait_for("hello from openssl")
+        b.wait_for_data(b"hello from openssl")
         process.communicate(timeout=PATIENCE)
-    association = json.loads(b.output.splitlines()[0])
+    [association] = b.associations
     assert (association["local"], association["peer"]) == ("/in-cse", "Csensor")
     assert association["protocol"] == f"{transport.upper()}v1.2"
     assert association["cipher_suite"] == suite

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import socket
 import subprocess
 from pathlib import Path
@@ -90,8 +89,8 @@ def test_b_accepts_openssl_with_the_kc_that_openssl_got_from_the_maf(house, prog
     kc_id = KeyIdentifier.parse(f"{exported[:16].hex()}@maf.example.com")
     b = listen_as_b(house, programs)
     printed = s_client(b.port, wire.wire(kc_id), exported[16:], suite, given=b"hello from openssl\n")
-    b.wait_for("hello from openssl")
-    association = json.loads(b.output.splitlines()[0])
+    b.wait_for_data(b"hello from openssl")
+    [association] = b.associations
     assert f"Cipher is {suite}" in printed
     assert (association["local"], association["peer"]) == ("/in-cse", "Csensor")
     assert association["framework"] == "saef-maf"
@@ -225,12 +224,11 @@ def test_td_m2m_se_01_on_the_command_line(programs, tmp_path):
     )  # fmt: skip
     s_client(b.port, "test@onem2m.com", TD_KPSA.reveal(), "PSK-AES128-CBC-SHA256", given=b"op=1&ty=2\n")
     assert b.process.wait(PATIENCE) == 0
-    first, rest = b.output.split("\n", 1)
-    association = json.loads(first)
+    [association] = b.associations
     assert association["framework"] == "saef-psk"
     assert association["peer"] is None
     assert association["credential_id"] == "12-test@onem2m.com"
-    assert rest == "op=1&ty=2\n"
+    assert b.received == b"op=1&ty=2\n"
 
 
 # --- openssl as Entity B ---

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -91,6 +92,27 @@ class Server:
     def errors(self) -> str:
         """What it printed to standard error, log lines included."""
         return self._paths[1].read_text(encoding="utf-8", errors="replace")
+
+    @property
+    def associations(self) -> list[dict[str, Any]]:
+        """The associations that ``m2msec listen --json`` told of."""
+        return [line for line in self._lines() if "framework" in line]
+
+    @property
+    def received(self) -> bytes:
+        """What peers sent, as ``m2msec listen --json`` tells it."""
+        return b"".join(base64.b64decode(line["data"]) for line in self._lines() if "data" in line)
+
+    def _lines(self) -> list[dict[str, Any]]:
+        whole, _, _ = self.output.rpartition("\n")
+        return [json.loads(line) for line in whole.splitlines()]
+
+    def wait_for_data(self, data: bytes, *, times: int = 1) -> None:
+        """Wait until peers have sent this, to ``m2msec listen --json``, so many times."""
+        deadline = time.monotonic() + PATIENCE
+        while self.received.count(data) < times:
+            assert time.monotonic() < deadline, f"{data!r} did not come: {self.output}{self.errors}"
+            time.sleep(0.02)
 
     def wait_for(self, pattern: re.Pattern[str] | str) -> re.Match[str]:
         """Wait until its output or its errors match."""

@@ -463,3 +463,21 @@ def test_a_key_in_text_is_the_one_that_openssl_uses(tmp_path):
         entity_b.wait_for("associated with /a by saef-psk")
     finally:
         programs.end_all()
+
+
+def test_with_json_what_a_peer_sends_is_told_apart_from_who_is_associated(programs, tmp_path):
+    """A peer that writes what looks like an association, or no text at all, writes no line of its own."""
+    kpsa = key_file(tmp_path, "kpsa", bytes(32))
+    shared = ("--kpsa-id", "a@b.example", "--kpsa-file", kpsa)
+    entity_b = programs.start(
+        "listen", "--listen", "127.0.0.1:0", "--cse-id", "/b", *shared, "--kpsa-peer", "/a", "--json"
+    )
+    forged = '{"framework": "saef-maf", "peer": "/admin"}\n\x1b[2J'
+    arguments = ("connect", f"127.0.0.1:{entity_b.port}", "--peer", "/b", "--entity", "/a", *shared)
+    m2msec(*arguments, "--wait", "0.2", given=forged)
+    entity_b.wait_for_data(forged.encode())
+    association, *data = [json.loads(line) for line in entity_b.output.splitlines()]
+    assert (association["framework"], association["peer"]) == ("saef-psk", "/a")
+    assert data
+    assert all(set(line) == {"from", "data"} and line["from"] == "/a" for line in data)
+    assert entity_b.associations == [association]

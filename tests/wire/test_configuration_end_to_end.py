@@ -174,8 +174,7 @@ def test_one_file_serves_maf_mef_and_bsf_and_one_file_is_all_that_each_device_ne
         done = m2msec("connect", CSE, "--config", file, "--json", "--wait", "0.3", given="hello\n")
         association = json.loads(done.stdout.splitlines()[0])
         assert (association["framework"], association["peer"]) == ("saef-maf", CSE), who
-    peers = [json.loads(line)["peer"] for line in entity_b.output.splitlines() if line.startswith("{")]
-    assert peers == [GATEWAY, AE, AE]
+    assert [association["peer"] for association in entity_b.associations] == [GATEWAY, AE, AE]
     assert house.server.stop() == 0
 
 

@@ -216,7 +216,8 @@ def test_the_command_line_takes_a_device_from_the_factory_to_an_association(prog
         ).stdout  # fmt: skip
         association = json.loads(printed.splitlines()[0])
         assert (association["framework"], association["local"]) == (framework, DEVICE)
-    entity_b.wait_for(r'(?s)"framework": "saef-psk".*hello.*"framework": "saef-maf".*hello')
+    entity_b.wait_for_data(b"hello", times=2)
+    assert [one["framework"] for one in entity_b.associations] == ["saef-psk", "saef-maf"]
     again = m2msec("enrol", "--data", directory / "device").stdout
     assert ke["ke_id"] not in again
     m2msec("mef", "revoke", "--data", domain.mef_data, "--kpm-id", "device@mef.example.com")

@@ -85,8 +85,8 @@ def test_a_card_bootstraps_and_associates_with_an_entity_b_that_asks_the_bsf(pro
     operator = Operator(programs)
     entity_b = operator.listen("--transport", transport)
     seen_by_a = json.loads(operator.connect(entity_b, "--transport", transport).stdout.splitlines()[0])
-    entity_b.wait_for("hello")
-    seen_by_b = json.loads(entity_b.output.splitlines()[0])
+    entity_b.wait_for_data(b"hello")
+    [seen_by_b] = entity_b.associations
     assert seen_by_a["framework"] == seen_by_b["framework"] == "saef-gba"
     assert (seen_by_a["peer"], seen_by_b["peer"]) == (str(CSE), str(AE))
     assert seen_by_a["credential_id"] == seen_by_b["credential_id"]
@@ -108,10 +108,9 @@ def test_a_card_bootstraps_km_for_a_maf_and_reaches_entity_b_through_it(programs
         association = json.loads(done.stdout.splitlines()[0])
         assert association["framework"] == "saef-maf"
         assert association["peer"] == str(CSE)
-    entity_b.wait_for("hello(.|\n)*hello")
-    seen = [json.loads(line) for line in entity_b.output.splitlines() if line.startswith("{")]
-    assert [item["peer"] for item in seen] == [str(AE)] * 2
-    assert all(item["credential_id"].endswith(f"@{MAF}") for item in seen)
+    entity_b.wait_for_data(b"hello", times=2)
+    assert [item["peer"] for item in entity_b.associations] == [str(AE)] * 2
+    assert all(item["credential_id"].endswith(f"@{MAF}") for item in entity_b.associations)
 
 
 def test_whoever_asks_a_bsf_too_often_is_told_so(programs):
@@ -174,7 +173,7 @@ def test_the_openssl_command_associates_with_a_key_computed_from_the_formula(pro
     for identity in (f"3GPP-bootstrapping;{told['b_tid']}", told["b_tid"]):
         printed = s_client(entity_b.port, identity, key, suite, given=b"from openssl\n", hold=0.5)
         assert f"Cipher is {suite}" in printed
-    entity_b.wait_for("from openssl(.|\n)*from openssl")
+    entity_b.wait_for_data(b"from openssl", times=2)
     of_uicc = s_client(entity_b.port, f"3GPP-bootstrapping-uicc;{told['b_tid']}", key, suite)
     assert "alert bad record mac" in of_uicc
 

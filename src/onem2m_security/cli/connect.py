@@ -54,6 +54,7 @@ from .options.gba import GbaOptions, NafOptions
 from .options.grouping import OptionGroup, grouped, without
 from .options.keys import KEYS, KmOptions, KpsaOptions
 from .options.mefs import MefOptions
+from .peer_data import print_data
 from .standard_input import standard_input
 
 
@@ -209,7 +210,8 @@ def listen(
     subscribers from a BSF, --kpsa-id and --kpsa-file for a provisioned key, --cert and --key
     with whose certificates to accept (one peer by options, many by --associations), or several of these: one
     port serves all. Prints one line to standard error when it accepts clients. With --json each association
-    is a line of output; otherwise it goes to standard error.
+    is a line of output, and so is what a peer sends: {"from": IDA, "data": base64}; otherwise associations go
+    to standard error, and what peers send to standard output as it is.
     """
     log_to_stderr(verbose=report.verbose)
     link = session.link(listen)
@@ -238,7 +240,7 @@ async def _accept(entity_b: EntityB, link: Link, *, once: bool, as_json: bool) -
         newest[:] = [channel]
         with contextlib.suppress(OSError):
             while data := await channel.read():
-                _write(data)
+                print_data(data, channel.association, as_json=as_json)
         finished.set()
 
     async with entity_b:
@@ -283,11 +285,6 @@ def _allowed(ae_ids: tuple[EntityId, ...]) -> str:
     return f", for {' '.join(map(str, ae_ids))}" if ae_ids else ""
 
 
-def _write(data: bytes) -> None:
-    sys.stdout.buffer.write(data)
-    sys.stdout.buffer.flush()
-
-
 async def _carry(channel: Channel, wait: float) -> None:
     """Standard input to the peer, the peer to standard output, until either ends."""
 
@@ -298,7 +295,7 @@ async def _carry(channel: Channel, wait: float) -> None:
 
     async def inward() -> None:
         while data := await channel.read():
-            _write(data)
+            print_data(data, channel.association, as_json=False)
 
     sending, receiving = asyncio.create_task(outward()), asyncio.create_task(inward())
     await asyncio.wait([sending, receiving], return_when=asyncio.FIRST_COMPLETED)
