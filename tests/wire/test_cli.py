@@ -12,12 +12,13 @@ import time
 
 import pytest
 
+from forking import Forked
 from maf_support import key_of
 from onem2m_security.cli import app
 from onem2m_security.cli.common import read_key
 from onem2m_security.errors import ConfigurationError, RecordExistsError
 from onem2m_security.version import __version__
-from programs import M2MSEC, PATIENCE, Programs, kc_rows, key_file, m2msec, openssl
+from programs import PATIENCE, Programs, kc_rows, key_file, m2msec, openssl, wait_until
 from requirements import lacks
 
 KM_ID_A = "a@maf.example.com"
@@ -86,22 +87,24 @@ def test_connect_associates_through_the_maf_and_carries_standard_input(house, re
     assert "associated with Csensor by saef-maf" in house[3].errors
 
 
-def test_what_b_types_arrives_at_a(house):
+def test_what_b_types_arrives_at_a(house, tmp_path):
     directory, _, maf, b = house
     command = [
-        M2MSEC, "connect", f"127.0.0.1:{b.port}", "--peer", CSE, "--maf", f"127.0.0.1:{maf.port}",
-        "--km-id", KM_ID_A, "--km-file", directory / "a", "--entity", "Csensor",
+        "connect", f"127.0.0.1:{b.port}", "--peer", CSE, "--maf", f"127.0.0.1:{maf.port}",
+        "--km-id", KM_ID_A, "--km-file", str(directory / "a"), "--entity", "Csensor",
     ]  # fmt: skip
-    with subprocess.Popen(
-        list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    ) as a:
-        a.stdin.write(b"are you there\n")
-        a.stdin.flush()
-        b.wait_for("are you there")
+    printed, errors = tmp_path / "out", tmp_path / "err"
+    with printed.open("wb") as out, errors.open("wb") as err:
+        a = Forked(command, stdout=out, stderr=err)
+    with a.stdin as typed:
+        typed.write(b"are you there\n")
+        typed.flush()
+        wait_until(lambda: "are you there" in b.output, f"what A typed: {errors.read_text()}")
         b.process.stdin.write(b"yes\n")
         b.process.stdin.flush()
-        assert a.stdout.readline() == b"yes\n"
-        a.communicate(timeout=PATIENCE)
+        wait_until(printed.read_bytes, "what B typed")
+    a.wait(PATIENCE)
+    assert printed.read_bytes() == b"yes\n"
 
 
 def test_keys_show_fingerprints_unless_they_are_to_be_revealed(house):
