@@ -74,21 +74,26 @@ class Accepting:
 
     @classmethod
     def of(
-        cls, general: Accepted, particular: Mapping[EntityId, Accepted], certificate: LocalCertificate | None
+        cls,
+        local: EntityId,
+        general: Accepted,
+        particular: Mapping[EntityId, Accepted],
+        certificate: LocalCertificate | None,
     ) -> Self:
         """Add up what is accepted.
 
         Args:
+            local: The identity that we assume.
             general: Of those whom nothing describes.
             particular: Of each peer that is described.
             certificate: Ours, if we have one.
 
         Raises:
-            ConfigurationError: A certificate configuration, or the identifier of a key, is there twice.
+            ConfigurationError: A peer, a certificate configuration or the identifier of a key is there twice.
         """
         everything = functools.reduce(operator.or_, particular.values(), general)
         by_peer = {peer: accepted.words for peer, accepted in particular.items()}
-        admission = Admission(general.words, by_peer)
+        admission = Admission(local, general.words, by_peer)
         shown = [key.key_id for key in everything.keys]
         if len(set(shown)) != len(shown):
             raise ConfigurationError("two peers show one kpsa-id: give each a key of its own")

@@ -244,7 +244,8 @@ class Description:
             for peer, known in self.settings.peers.items()
             if known.trust and peer.kind is not EntityKind.FUNCTION
         }
-        by = Accepting.of(settings.accepted(self.here), described, settings.own_certificate(self.here))
+        certificate = settings.own_certificate(self.here)
+        by = Accepting.of(self.local, settings.accepted(self.here), described, certificate)
         for peer, accepted in described.items():
             if by.endpoint is None and accepted.trusts and self.settings.peers[peer].prove is None:
                 raise ConfigurationError(

@@ -14,7 +14,7 @@ from ..alerts import Alert
 from ..certificates.configuration import AssociationConfiguration
 from ..certificates.verification import PeerVerifier, VerifiedPeer
 from ..credentials import ResolvedKey
-from ..errors import CertificateRejectedError
+from ..errors import CertificateRejectedError, ConfigurationError
 from ..identifiers import EntityId, Fqdn
 from ..tls.suites import Suite
 from .steps import Resolver
@@ -27,19 +27,38 @@ Word = Fqdn | AssociationConfiguration
 class Admission:
     """Whose word counts for whom.
 
+    A peer is the same in each form of its identifier that means it where we are (TS-0001 clause 7.2): nobody
+    evades a description by the absolute form of what is described in the SP-relative one.
+
     Attributes:
+        local: Where we are: the identity that we assume.
         general: Those who are believed about every peer that ``particular`` does not have, and about clients
             of whom only the credential is known.
         particular: For a peer: those who are believed about it, and nobody else.
     """
 
+    local: EntityId
     general: frozenset[Word] = frozenset()
     particular: Mapping[EntityId, frozenset[Word]] = field(default_factory=dict)
+    _seen: dict[EntityId, frozenset[Word]] = field(init=False, repr=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Know each peer by its longest form.
+
+        Raises:
+            ConfigurationError: One peer is described twice, in two forms of its identifier.
+        """
+        for peer, words in self.particular.items():
+            seen = peer.seen_from(self.local)
+            if seen in self._seen:
+                raise ConfigurationError(f"{peer} is here twice, in two forms of its identifier")
+            self._seen[seen] = words
 
     def admits(self, word: Word, peer: EntityId | None) -> bool:
         """Whether it is this peer if these say so."""
-        believed = self.general if peer is None else self.particular.get(peer, self.general)
-        return word in believed
+        if peer is None:
+            return word in self.general
+        return word in self._seen.get(peer.seen_from(self.local), self.general)
 
 
 class AdmittedKeys:

@@ -9,7 +9,7 @@ from certs import Flavour, chain_of
 from onem2m_security.certificates.configuration import AssociationConfiguration
 from onem2m_security.certificates.trust import Trust, by_rules
 from onem2m_security.credentials import ResolvedKey, Secret
-from onem2m_security.errors import CertificateRejectedError
+from onem2m_security.errors import CertificateRejectedError, ConfigurationError
 from onem2m_security.frameworks import saef_maf
 from onem2m_security.frameworks.admission import Admission, AdmittedCertificates, AdmittedKeys
 from onem2m_security.identifiers import EntityId, Fqdn, KeyIdentifier
@@ -18,6 +18,7 @@ from onem2m_security.tls.suites import PSK_SUITES
 
 MAF, OTHER = Fqdn("maf.example.com"), Fqdn("other.example.com")
 PUMP, LAMP = EntityId("/pump"), EntityId("/lamp")
+HERE = EntityId("//sp.example/in-cse")
 GATEWAY = "//sp.example/cse2"
 
 
@@ -39,7 +40,7 @@ async def is_admitted(admission: Admission, maf: Fqdn, peer: EntityId | None) ->
 
 
 async def test_who_is_described_is_believed_by_those_words_alone_and_everybody_else_by_the_general_ones():
-    admission = Admission(frozenset({MAF}), {PUMP: frozenset({OTHER})})
+    admission = Admission(HERE, frozenset({MAF}), {PUMP: frozenset({OTHER})})
     assert not await is_admitted(admission, MAF, PUMP)
     assert await is_admitted(admission, OTHER, PUMP)
     assert await is_admitted(admission, MAF, LAMP)
@@ -48,9 +49,23 @@ async def test_who_is_described_is_believed_by_those_words_alone_and_everybody_e
     assert not await is_admitted(admission, OTHER, None)
 
 
+@pytest.mark.parametrize("form", ["Cpump", "/in-cse/Cpump", "//sp.example/in-cse/Cpump"])
+@pytest.mark.parametrize("said", ["Cpump", "/in-cse/Cpump", "//sp.example/in-cse/Cpump"])
+async def test_no_form_of_an_identifier_evades_the_description_of_its_peer(form, said):
+    admission = Admission(HERE, frozenset({MAF}), {EntityId.parse(form): frozenset({OTHER})})
+    assert not await is_admitted(admission, MAF, EntityId.parse(said))
+    assert await is_admitted(admission, OTHER, EntityId.parse(said))
+
+
+def test_one_peer_is_not_described_twice_in_two_forms():
+    twice = {EntityId.parse(form): frozenset() for form in ("Cpump", "/in-cse/Cpump")}
+    with pytest.raises(ConfigurationError, match="is here twice, in two forms"):
+        Admission(HERE, frozenset(), twice)
+
+
 async def test_nobody_is_believed_unless_it_is_said():
-    assert not await is_admitted(Admission(), MAF, LAMP)
-    keys = AdmittedKeys(Said(LAMP), Admission(frozenset({MAF})))
+    assert not await is_admitted(Admission(HERE), MAF, LAMP)
+    keys = AdmittedKeys(Said(LAMP), Admission(HERE, frozenset({MAF})))
     assert await keys.resolve(b"unknown", PSK_SUITES[0]) is None
 
 
@@ -66,9 +81,11 @@ def test_a_certificate_does_not_do_for_a_peer_that_must_prove_something_else():
     anybody = configuration(None, "anybody")
     verifiers = [Trust((anybody,), Release.R3).verifier()]
     peer = EntityId.parse(GATEWAY)
-    free = AdmittedCertificates(verifiers, Admission(frozenset({anybody})))
+    free = AdmittedCertificates(verifiers, Admission(HERE, frozenset({anybody})))
     assert free.verify(chain, server=False).peer == peer
-    described = AdmittedCertificates(verifiers, Admission(frozenset({anybody}), {peer: frozenset({MAF})}))
+    described = AdmittedCertificates(
+        verifiers, Admission(HERE, frozenset({anybody}), {peer: frozenset({MAF})})
+    )
     with pytest.raises(CertificateRejectedError, match="must prove something else"):
         described.verify(chain, server=False)
 
@@ -77,7 +94,7 @@ def test_verifiers_are_asked_in_turn_and_the_first_refusal_is_told():
     chain = chain_of(CA.issue(Flavour.CSE_ID, GATEWAY), with_root=True)
     other, own = configuration("//sp.example/cse9", "other"), configuration(GATEWAY, "own")
     verifiers = [Trust((one,), Release.R3).verifier() for one in (other, own)]
-    both = AdmittedCertificates(verifiers, Admission(frozenset({other, own})))
+    both = AdmittedCertificates(verifiers, Admission(HERE, frozenset({other, own})))
     assert both.verify(chain, server=False).configuration.name == "own"
     assert both.revision == (None, None)
     with pytest.raises(CertificateRejectedError) as alone:
