@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from .frameworks import saef_gba as saef_gba
     from .frameworks import saef_maf as saef_maf
     from .frameworks import saef_psk as saef_psk
+    from .frameworks.admission import Admission as Admission
     from .frameworks.instructions import BootstrapInstruction as BootstrapInstruction
     from .frameworks.maf_handshake import ConnectionKey as ConnectionKey
     from .frameworks.steps import Established as Established
@@ -111,6 +112,7 @@ _NAMES: Final = {
         "SecurityFrameworkError",
         "StoreError",
     ),
+    "frameworks.admission": ("Admission",),
     "frameworks.steps": ("Established", "How", "Initiator", "Resolver"),
     "escertke.end_points": ("InitiatingEndPoint", "PairwiseE2EKey", "TerminatingEndPoint"),
     "escertke.exchanges": ("TerminatingExchanges",),

@@ -160,8 +160,21 @@ class Enrolee:
         )
 
     @classmethod
-    async def load(cls, store: Store, *, limits: Limits | None = None, clock: Clock = CLOCK) -> Self:
+    async def load(
+        cls,
+        store: Store,
+        *,
+        limits: Limits | None = None,
+        initiator: Initiator | None = None,
+        clock: Clock = CLOCK,
+    ) -> Self:
         """The Enrolee that was configured in this store.
+
+        Args:
+            store: The device's own store.
+            limits: Bounds on time and size towards the MEF.
+            initiator: How one with a certificate meets its MEF again; without it, it has the Ke that is kept.
+            clock: What ends keys, and makes them anew before.
 
         Raises:
             ConfigurationError: There is none.
@@ -173,15 +186,14 @@ class Enrolee:
         if kept.address is not None:
             link = Link(Address.parse(kept.address), Transport(kept.transport or Transport.TLS), limits)
         if isinstance(kept.by, ByCertificate):
-            ends, mef_id = kept.by.ends, kept.mef
             return cls(
                 store,
                 None,
                 kept.instruction,
-                initiator=None,
-                mef_id=mef_id,
+                initiator=initiator,
+                mef_id=kept.mef,
                 link=link,
-                ends=ends,
+                ends=kept.by.ends,
                 clock=clock,
             )
         for kpm in await store.records(KeyKind.KPM):

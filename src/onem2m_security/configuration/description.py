@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+import functools
+import operator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from ..clients.bsf import BsfClient, NafClient
+from ..clients.bsf import BsfClient
+from ..clients.enrolee import Enrolee
 from ..clients.entity_a import associate
+from ..clients.entity_b import EntityB
 from ..clients.mef import MefClient
 from ..errors import ConfigurationError
-from ..identifiers import EntityId, Fqdn
+from ..frameworks.steps import How
+from ..identifiers import EntityId, EntityKind, Fqdn
 from ..net.channel import Channel
 from ..net.limits import Limits
 from ..net.link import Link
 from ..servers.enrolees import AssociationPolicy
 from ..servers.service import BsfService, MafService, MefService, Service
+from ..store.store import Store
+from .accepting import Accepting
+from .clients import bsf_client, maf_client, mef_client
 from .complaints import nearest
+from .enrolment import EnrolmentSettings
+from .entity_b import EntityBSettings
 from .functions import BsfSettings, FunctionSettings, MafSettings, MefSettings
 from .meeting import Meeting, Role
 from .peers import MefPeerSettings, PeerSettings
-from .prove import OwnProof
+from .proof import OwnProof
 from .settings import Settings, load
+from .trust import trust_in
 
 if TYPE_CHECKING:
     from ..clients.hss import HssClient
@@ -125,6 +137,87 @@ class Description:
             meeting = self.meeting(peer, closing=closing)
             return await associate(meeting.link, await meeting.how())
 
+    @property
+    def accepting(self) -> EntityBSettings:
+        """Where and how we accept associations.
+
+        Raises:
+            ConfigurationError: The file does not say it.
+        """
+        if self.settings.entity_b is None:
+            raise ConfigurationError(
+                f'{self.file}: where do we listen? Give [entity-b] with listen = "HOST:PORT"'
+            )
+        return self.settings.entity_b
+
+    @contextlib.asynccontextmanager
+    async def entity_b(self) -> AsyncIterator[EntityB]:
+        """Us as Entity B, with all that the file says of who may associate; it does not listen yet.
+
+        Raises:
+            ConfigurationError: There is no ``[entity-b]``, nobody could associate, or a file cannot be used.
+            CredentialError: A certificate or a key cannot be used.
+        """
+        settings = self.accepting
+        by = self._accepting(settings)
+        async with AsyncExitStack() as closing:
+
+            async def meet(name: Fqdn, role: Role) -> tuple[Meeting, How]:
+                meeting = self.meeting(EntityId(str(name)), role, closing=closing)
+                return meeting, await meeting.how()
+
+            naf = settings.naf or self.local.domain_name
+            entity_b = EntityB(
+                self.local,
+                keys=by.accepted.keys,
+                mafs=[maf_client(*await meet(maf, Role.MAF)) for maf in by.accepted.mafs],
+                mefs=[mef_client(*await meet(mef, Role.MEF)) for mef in by.accepted.mefs],
+                bsfs=[bsf_client(*await meet(bsf, Role.BSF), naf) for bsf in by.accepted.bsfs],
+                endpoint=by.endpoint,
+                admission=by.admission,
+                remembered=settings.remember,
+                limits=self.limits,
+            )
+            yield await closing.enter_async_context(entity_b)
+
+    @contextlib.asynccontextmanager
+    async def enrolee(self, mef: Fqdn | None = None) -> AsyncIterator[Enrolee]:
+        """Us as an Enrolee, configured in its store, which is made where there is none.
+
+        Args:
+            mef: With which MEF; may be left out where the file has one enrolment.
+
+        Raises:
+            ConfigurationError: There is no such enrolment, or several; or a file cannot be used.
+            CredentialError: A certificate or a key cannot be used.
+            StoreError: The store cannot be used.
+        """
+        settings = self.enrolment(mef)
+        async with AsyncExitStack() as closing:
+            meeting = self.meeting(EntityId(str(settings.mef)), Role.OWN_MEF, closing=closing)
+            store = await closing.enter_async_context(await Store.open(self.here / settings.data))
+            instruction = settings.instruction(self.local, meeting.release)
+            yield await meeting.prove.enrolee(meeting, store, instruction)
+
+    def enrolment(self, mef: Fqdn | None = None) -> EnrolmentSettings:
+        """The enrolment with this MEF, or the one that there is.
+
+        Raises:
+            ConfigurationError: There is none, or there are several.
+        """
+        known = {str(one.mef): one for one in self.settings.enrolment}
+        if mef is None and len(known) == 1:
+            return self.settings.enrolment[0]
+        if mef is not None and str(mef) in known:
+            return known[str(mef)]
+        if not known:
+            raise ConfigurationError(
+                f"{self.file}: with whom do we enrol, and for whom? Give [enrolment] with mef and targets"
+            )
+        if mef is None:
+            raise ConfigurationError(f"{self.file}: with which MEF? {' or '.join(known)}")
+        raise ConfigurationError(f"{self.file}: there is no [enrolment] with {mef}{nearest(str(mef), known)}")
+
     def check(self) -> list[str]:
         """Read every file that is named, and say what was found.
 
@@ -134,11 +227,47 @@ class Description:
         """
         told = [f"{service.name}, on {service.listen}" for service in self._all_services()]
         for peer, settings in self.settings.peers.items():
-            settings.prove.check(self.here)
-            if settings.trust is not None:
-                settings.trust.trust(peer, self.here)
-            told.append(f"peer {peer}, at {settings.address}")
+            if settings.prove is not None:
+                settings.prove.check(self.here)
+            for trust in settings.trust:
+                trust.accepted(peer, self.here)
+            told.append(f"peer {peer}" + (f", at {settings.address}" if settings.address else ""))
+        if self.settings.entity_b is not None:
+            self._accepting(self.settings.entity_b)
+            told.append(f"Entity B {self.local}, on {self.settings.entity_b.listen}")
+        for enrolment in self.settings.enrolment:
+            self.meeting(EntityId(str(enrolment.mef)), Role.OWN_MEF)
+            told.append(f"Enrolee {self.local}, with {enrolment.mef}")
         return told
+
+    def _accepting(self, settings: EntityBSettings) -> Accepting:
+        """By what everybody may prove itself to us as Entity B; functions are asked, and do not associate."""
+        described = {
+            peer: functools.reduce(operator.or_, (one.accepted(peer, self.here) for one in known.trust))
+            for peer, known in self.settings.peers.items()
+            if known.trust and peer.kind is not EntityKind.FUNCTION
+        }
+        certificate = settings.own_certificate(self.here)
+        by = Accepting.of(self.local, settings.accepted(self.here), described, certificate)
+        for peer, accepted in described.items():
+            if by.endpoint is None and accepted.trusts and self.settings.peers[peer].prove is None:
+                raise ConfigurationError(
+                    f"{self.file}: peer {peer}: certificates are mutual: give [entity-b] certificate and "
+                    "private-key"
+                )
+        if by.accepts_nobody:
+            raise ConfigurationError(
+                f"{self.file}: nobody could associate: give peers trust, or [entity-b] mafs, mefs, bsfs or "
+                "associations"
+            )
+        return by
+
+    def _enrolled_at(self, mef: Fqdn) -> Path:
+        own = [one.data for one in self.settings.enrolment if one.mef == mef]
+        common = [] if self.settings.store is None else [self.settings.store.data]
+        if not own + common:
+            raise ConfigurationError("an enrolment is kept in a store: give data under [store]")
+        return self.here / (own + common)[0]
 
     def _all_services(self) -> list[Service[Any]]:
         return self.services() if self.settings.functions else []
@@ -146,7 +275,11 @@ class Description:
     def _meeting(
         self, peer: EntityId, role: Role, settings: PeerSettings, local: EntityId, closing: AsyncExitStack
     ) -> Meeting:
-        store = self.settings.store
+        if settings.address is None or settings.prove is None:
+            raise ConfigurationError(
+                f"{self.file}: peer {peer}: to meet it say where it is (address) and how we prove ourselves "
+                "(prove)"
+            )
         return Meeting(
             local=local,
             peer=peer,
@@ -156,10 +289,10 @@ class Description:
             release=settings.release,
             server_name=settings.server_name,
             prove=settings.prove,
-            trust=settings.trust,
+            trusted=lambda: trust_in(peer, settings.trust, self.here),
             closing=closing,
             here=self.here,
-            data=None if store is None else self.here / store.data,
+            enrolled_at=self._enrolled_at,
             meet=lambda other, its_role: self.meeting(other, its_role, local=local, closing=closing),
         )
 
@@ -218,7 +351,7 @@ class Description:
                 )
             else:
                 meeting = self.meeting(EntityId(str(mef)), Role.MEF, local=local)
-            yield MefClient(meeting.fqdn, meeting.link, _own(meeting).initiate(meeting))
+            yield mef_client(meeting, _own(meeting).initiate(meeting))
 
     def _hss_client(self, bsf: BsfSettings, hss: Fqdn) -> HssClient:
         # Diameter's dictionary takes long to load: only who asks an HSS waits for it.
@@ -233,13 +366,7 @@ class Description:
     def _bsf_client(self, naf: Fqdn, bsf: Fqdn) -> BsfClient:
         local = EntityId(str(naf))
         meeting = self.meeting(EntityId(str(bsf)), Role.BSF, local=local)
-        how = _own(meeting).initiate(meeting)
-        if meeting.diameter:
-            # Diameter's dictionary takes long to load: only who speaks Diameter waits for it.
-            from ..clients.bsf_diameter import NafDiameterClient  # noqa: PLC0415
-
-            return NafDiameterClient(bsf, meeting.link, how, naf=naf)
-        return NafClient(bsf, meeting.link, how, naf=naf)
+        return bsf_client(meeting, _own(meeting).initiate(meeting), naf)
 
 
 def _own(meeting: Meeting) -> OwnProof:

@@ -10,21 +10,25 @@ from pathlib import Path
 from typing import Protocol
 
 from ..certificates.trust import Trust
+from ..clients.enrolee import Enrolee
 from ..errors import ConfigurationError
+from ..frameworks.instructions import BootstrapInstruction
 from ..frameworks.steps import How
 from ..identifiers import EntityId, Fqdn
 from ..net.link import Link
 from ..release import Release
+from ..store.store import Store
 
 
 class Role(enum.Enum):
     """What a peer is to us."""
 
-    ENTITY_B = "Entity B"
-    MAF = "MAF"
-    MEF = "MEF"
-    BSF = "BSF"
-    HSS = "HSS"
+    ENTITY_B = "an Entity B"
+    MAF = "a MAF"
+    OWN_MEF = "an MEF with which we enrol"
+    MEF = "an MEF that we ask"
+    BSF = "a BSF"
+    HSS = "an HSS"
 
 
 class Proof(Protocol):
@@ -33,12 +37,8 @@ class Proof(Protocol):
     async def how(self, meeting: Meeting) -> How:
         """How we prove ourselves to this peer."""
 
-
-class Trusted(Protocol):
-    """What a certificate must prove: a member of ``trust``."""
-
-    def trust(self, peer: EntityId, here: Path) -> Trust:
-        """Whom we trust, as frameworks take it."""
+    async def enrolee(self, meeting: Meeting, store: Store, instruction: BootstrapInstruction) -> Enrolee:
+        """Us as an Enrolee that meets this MEF."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,10 +54,10 @@ class Meeting:
         release: Whose messages and identifiers to use.
         server_name: SNI host name; None for the peer's own.
         prove: How we prove ourselves.
-        trust: What its certificate must prove; None where it has none.
+        trusted: What its certificate must prove.
         closing: Closes what the meeting opened, when it is over.
         here: The directory that relative file names are relative to.
-        data: Our own data directory, for what an enrolment left there; None for none.
+        enrolled_at: The data directory that keeps our enrolment with an MEF.
         meet: How to meet another peer on the way.
     """
 
@@ -69,10 +69,10 @@ class Meeting:
     release: Release
     server_name: Fqdn | None
     prove: Proof
-    trust: Trusted | None
+    trusted: Callable[[], Trust]
     closing: AsyncExitStack
     here: Path
-    data: Path | None
+    enrolled_at: Callable[[Fqdn], Path]
     meet: Callable[[EntityId, Role], Meeting]
 
     @property

@@ -17,170 +17,28 @@ from ..clients.maf import MafClient
 from ..clients.ue import NafChoice, Ue, suite_over
 from ..credentials import Framework
 from ..errors import ConfigurationError
-from ..frameworks import (
-    bootstrap_psk,
-    maf_handshake,
-    mef_handshake,
-    saef_certificate,
-    saef_gba,
-    saef_psk,
-)
+from ..frameworks import saef_certificate
+from ..frameworks.instructions import BootstrapInstruction
 from ..frameworks.steps import How, Initiator
 from ..gba.keys import KeyChoice
 from ..identifiers import EntityId
 from ..store.store import Store
-from .key_files import read_key
+from .key_proofs import AskingKey, EnroleeKey, MasterCredential, ProvisionedKey
 from .meeting import Meeting, Role
+from .proof import OwnProof, Proving
 from .values import (
     FileSetting,
     FqdnSetting,
-    KeyIdSetting,
-    KmIdSetting,
     SuiteSetting,
     Table,
     member_by_keys,
 )
 
-
-class Proving(Table):
-    """What all proofs have."""
-
-    async def how(self, meeting: Meeting) -> How:
-        """How we prove ourselves to this peer; what must be closed afterwards is in ``meeting.closing``.
-
-        Raises:
-            ConfigurationError: A file cannot be used, or the proof does not fit the peer.
-            SecurityFrameworkError: As the framework says.
-        """
-        raise NotImplementedError
-
-    def check(self, here: Path) -> None:
-        """Read the files that it names.
-
-        Raises:
-            ConfigurationError: A file cannot be used.
-            CredentialError: What is in it cannot be used.
-        """
-
-
-class OwnProof(Proving):
-    """A proof that lies ready in files: nobody else need be met first."""
-
-    def initiate(self, meeting: Meeting) -> Initiator:
-        """How we begin a handshake with this peer.
-
-        Raises:
-            ConfigurationError: A file cannot be used, or the proof does not fit the peer.
-            CredentialError: The credential cannot be used.
-        """
-        raise NotImplementedError
-
-    async def how(self, meeting: Meeting) -> How:
-        """The same, as every proof has it."""
-        return self.initiate(meeting)
-
-
-class ProvisionedKey(OwnProof):
-    """A Provisioned Secure Connection Key, for Entity B (8.2.2.1).
-
-    Attributes:
-        kpsa_id: Its identifier, relative@issuer-FQDN.
-        kpsa_file: The file that holds it.
-    """
-
-    kpsa_id: KeyIdSetting
-    kpsa_file: FileSetting
-
-    def check(self, here: Path) -> None:
-        """Read the key."""
-        read_key(str(here / self.kpsa_file))
-
-    def initiate(self, meeting: Meeting) -> Initiator:
-        """Show KpsaId, prove Kpsa."""
-        if meeting.role is not Role.ENTITY_B:
-            raise meeting.cannot("kpsa-id is for an Entity B")
-        key = saef_psk.credential(
-            self.kpsa_id, read_key(str(meeting.here / self.kpsa_file)), peer=meeting.peer
-        )
-        return saef_psk.initiate(meeting.local, meeting.peer, key, server_name=meeting.server_name)
-
-
-class MasterCredential(OwnProof):
-    """A Master Credential, for a MAF (8.8.2.2).
-
-    Attributes:
-        km_id: Its identifier, relative@MAF-FQDN.
-        km_file: The file that holds it.
-    """
-
-    km_id: KmIdSetting
-    km_file: FileSetting
-
-    def check(self, here: Path) -> None:
-        """Read the key."""
-        read_key(str(here / self.km_file))
-
-    def initiate(self, meeting: Meeting) -> Initiator:
-        """Show KmId, prove Km."""
-        if meeting.role is not Role.MAF:
-            raise meeting.cannot("km-id is for a MAF")
-        km = maf_handshake.credential(self.km_id, read_key(str(meeting.here / self.km_file)))
-        return maf_handshake.initiate(meeting.local, meeting.fqdn, km)
-
-
-class EnroleeKey(OwnProof):
-    """A Pre-Provisioned Symmetric Enrolee Key, for an MEF (8.3.2.1).
-
-    Attributes:
-        kpm_id: Its identifier, relative@MEF-FQDN.
-        kpm_file: The file that holds it.
-    """
-
-    kpm_id: KeyIdSetting
-    kpm_file: FileSetting
-
-    def check(self, here: Path) -> None:
-        """Read the key."""
-        read_key(str(here / self.kpm_file))
-
-    def initiate(self, meeting: Meeting) -> Initiator:
-        """Show KpmId, prove Kpm."""
-        if meeting.role is not Role.MEF:
-            raise meeting.cannot("kpm-id is for an MEF")
-        kpm = bootstrap_psk.credential(
-            self.kpm_id, read_key(str(meeting.here / self.kpm_file)), enrolee=meeting.local
-        )
-        return bootstrap_psk.initiate(meeting.local, meeting.fqdn, kpm)
-
-
-class AskingKey(OwnProof):
-    """The key by which an Enrolment Target asks its MEF, a NAF its BSF, or a BSF its HSS.
-
-    Attributes:
-        key_id: Its identifier, relative@FQDN of the one that is asked.
-        key_file: The file that holds it.
-    """
-
-    key_id: KeyIdSetting
-    key_file: FileSetting
-
-    def check(self, here: Path) -> None:
-        """Read the key."""
-        read_key(str(here / self.key_file))
-
-    def initiate(self, meeting: Meeting) -> Initiator:
-        """Show its identifier, prove the key."""
-        key = read_key(str(meeting.here / self.key_file))
-        if meeting.role is Role.MEF:
-            at_mef = mef_handshake.credential(self.key_id, key)
-            return mef_handshake.initiate(meeting.local, meeting.fqdn, at_mef)
-        if meeting.role in {Role.BSF, Role.HSS}:
-            there = saef_psk.credential(self.key_id, key)
-            return saef_gba.initiate_zn(meeting.local, meeting.fqdn, there)
-        raise meeting.cannot("key-id is for an MEF, a BSF or an HSS")
-
-
-_CERTIFICATE_FRAMEWORKS = {Role.MAF: Framework.MAF_HANDSHAKE, Role.MEF: Framework.BOOTSTRAP_CERTIFICATE}
+_CERTIFICATE_FRAMEWORKS = {
+    Role.MAF: Framework.MAF_HANDSHAKE,
+    Role.OWN_MEF: Framework.BOOTSTRAP_CERTIFICATE,
+    Role.MEF: Framework.MEF_HANDSHAKE,
+}
 
 
 class Certificate(OwnProof):
@@ -209,19 +67,24 @@ class Certificate(OwnProof):
 
     def initiate(self, meeting: Meeting) -> Initiator:
         """Show our certificate, accept the one that ``trust`` describes."""
-        trust = meeting.trust
-        if trust is None:
-            raise ConfigurationError(
-                f"peer {meeting.peer}: certificates are mutual: say in trust what its own must prove"
-            )
         is_function = meeting.role is not Role.ENTITY_B
         return saef_certificate.initiate(
             meeting.local,
             self.load(meeting.here),
-            trust.trust(meeting.peer, meeting.here),
+            meeting.trusted(),
             server_name=meeting.fqdn if is_function else meeting.server_name,
             framework=_CERTIFICATE_FRAMEWORKS.get(meeting.role, Framework.SAEF_CERTIFICATE),
             exports=meeting.role in _CERTIFICATE_FRAMEWORKS,
+        )
+
+    async def enrolee(self, meeting: Meeting, store: Store, instruction: BootstrapInstruction) -> Enrolee:
+        """An Enrolee that keeps nothing of its certificate."""
+        return await Enrolee.with_certificate(
+            store,
+            initiator=self.initiate(meeting),
+            instruction=instruction,
+            ends=self.load(meeting.here).expires,
+            link=meeting.link,
         )
 
 
@@ -318,13 +181,12 @@ class ByEnrolment(Proving):
 
     async def how(self, meeting: Meeting) -> How:
         """Show KeId, prove what is derived from Ke for this peer; Ke is renewed when that is due."""
-        if meeting.data is None:
-            raise ConfigurationError("an enrolment is kept in a store: give data under [store]")
-        store = await meeting.closing.enter_async_context(await Store.open(meeting.data, existing=True))
-        enrolee = await Enrolee.load(store, limits=meeting.link.limits)
+        data = meeting.enrolled_at(self.enrolment)
+        store = await meeting.closing.enter_async_context(await Store.open(data, existing=True))
+        enrolee = await Enrolee.load(store, limits=meeting.link.limits, initiator=self._renewing(meeting))
         if enrolee.mef != self.enrolment:
             raise ConfigurationError(
-                f"peer {meeting.peer}: the enrolment in {meeting.data} is with {enrolee.mef}, "
+                f"peer {meeting.peer}: the enrolment in {data} is with {enrolee.mef}, "
                 f"not with {self.enrolment}: enrol there first (m2msec enrol)"
             )
         if meeting.role is Role.MAF:
@@ -332,6 +194,11 @@ class ByEnrolment(Proving):
         if meeting.role is Role.ENTITY_B:
             return enrolee.initiator(meeting.peer, server_name=meeting.server_name)
         raise meeting.cannot("an enrolment is for an Entity B or a MAF")
+
+    def _renewing(self, meeting: Meeting) -> Initiator | None:
+        """How we meet the MEF again by certificate, of which the store keeps nothing; None without one."""
+        at_mef = meeting.meet(EntityId(str(self.enrolment)), Role.OWN_MEF)
+        return at_mef.prove.initiate(at_mef) if isinstance(at_mef.prove, Certificate) else None
 
 
 PROOFS: dict[str, type[Table]] = {

@@ -18,13 +18,16 @@ from ..files import read_bounded
 from ..identifiers import EntityId
 from .bounds import LimitSettings, QuotaSettings
 from .complaints import Place, complaint, complaints, nearest
+from .enrolment import EnrolmentSettings
+from .entity_b import EntityBSettings
 from .functions import BsfSettings, FunctionSettings, MafSettings, MefSettings
 from .peers import MefPeerSettings, PeerSettings
 from .toml_lines import Lines
 from .values import AddressSetting, EntitySetting, FileSetting, Table, as_list
 
 MAX_FILE_OCTETS: Final = 1 << 20
-FUNCTIONS: Final = ("maf", "mef", "bsf")
+WITH_DATA: Final = ("maf", "mef", "bsf", "enrolment")
+"""Tables that have a data directory each, their own or the common one."""
 
 
 class IdentitySettings(Table):
@@ -54,6 +57,8 @@ class Settings(Table):
         identity: Who we are.
         store: Where records are kept.
         peers: Whom we know, by identity.
+        entity_b: How we accept associations.
+        enrolment: With which MEFs we enrol.
         maf: The MAFs to run.
         mef: The MEFs to run.
         bsf: The BSFs to run.
@@ -66,6 +71,8 @@ class Settings(Table):
     identity: IdentitySettings | None = None
     store: StoreSettings | None = None
     peers: dict[EntitySetting, PeerSettings] = Field(default_factory=dict)
+    entity_b: EntityBSettings | None = None
+    enrolment: Annotated[tuple[EnrolmentSettings, ...], BeforeValidator(as_list)] = ()
     maf: Annotated[tuple[MafSettings, ...], BeforeValidator(as_list)] = ()
     mef: Annotated[tuple[MefSettings, ...], BeforeValidator(as_list)] = ()
     bsf: Annotated[tuple[BsfSettings, ...], BeforeValidator(as_list)] = ()
@@ -75,7 +82,7 @@ class Settings(Table):
     @model_validator(mode="before")
     @classmethod
     def _with_the_common_store(cls, document: Any) -> Any:  # noqa: ANN401 - whatever stands in the file
-        """Functions without a data directory of their own have the one under ``[store]``."""
+        """Functions and enrolments without a data directory of their own have the one under ``[store]``."""
         if not isinstance(document, dict):
             return document
         store = document.get("store")
@@ -83,7 +90,7 @@ class Settings(Table):
         if not isinstance(data, str):
             return document
         filled = dict(document)
-        for kind in FUNCTIONS:
+        for kind in WITH_DATA:
             tables = as_list(document.get(kind, []))
             if isinstance(tables, list):
                 filled[kind] = [
@@ -107,7 +114,8 @@ class Settings(Table):
             settings = cls.model_validate(document)
         except ValidationError as error:
             raise ConfigurationError("\n".join(complaints(cls, file, lines, error))) from None
-        told = [complaint(file, lines, place, message) for place, message in settings.unknown_peers(document)]
+        wrong = (*settings.unknown_peers(document), *settings.crowded_enrolments())
+        told = [complaint(file, lines, place, message) for place, message in wrong]
         if told:
             raise ConfigurationError("\n".join(told))
         return settings
@@ -121,20 +129,49 @@ class Settings(Table):
                 known = [str(peer) for peer in self.peers]
                 yield place, f'there is no [peers."{name}"]{nearest(name, known)}'
 
+    def crowded_enrolments(self) -> Iterator[tuple[Place, str]]:
+        """Where an enrolment has no directory of its own, and what to say about it."""
+        for number, one in enumerate(self.enrolment):
+            before = self.enrolment[:number]
+            if any(other.mef == one.mef for other in before):
+                yield ("enrolment", number, "mef"), "we enrol with an MEF once: name all targets there"
+            elif any(other.data == one.data for other in before):
+                yield (
+                    ("enrolment", number, "data"),
+                    "another enrolment is kept there: give each its own",
+                )
+
     def _named(self) -> Iterator[tuple[Place, str]]:
         for number, maf in enumerate(self.maf):
-            for position, mef in enumerate(maf.mefs):
-                if not isinstance(mef, MefPeerSettings):
-                    yield ("maf", number, "mefs", position), str(mef)
-            for position, bsf in enumerate(maf.bsfs):
-                yield ("maf", number, "bsfs", position), str(bsf)
-        for number, function in enumerate(self.bsf):
-            if function.hss is not None:
-                yield ("bsf", number, "hss"), str(function.hss)
+            yield from _asked(("maf", number), maf)
+        for number, bsf in enumerate(self.bsf):
+            yield from _asked(("bsf", number), bsf)
+        if self.entity_b is not None:
+            yield from _asked(("entity-b",), self.entity_b)
+        for number, enrolment in enumerate(self.enrolment):
+            yield ("enrolment", number, "mef"), str(enrolment.mef)
         for peer, settings in self.peers.items():
-            for key in ("maf", "enrolment", "bsf"):
-                if (named := getattr(settings.prove, key, None)) is not None:
-                    yield ("peers", str(peer), "prove", key), str(named)
+            if settings.prove is not None:
+                yield from _others(("peers", str(peer), "prove"), settings.prove)
+            for number, trust in enumerate(settings.trust):
+                yield from _others(("peers", str(peer), "trust", number), trust)
+
+
+def _asked(place: Place, asking: Table) -> Iterator[tuple[Place, str]]:
+    """The peers that a table lists as those to ask."""
+    for key in ("mafs", "mefs", "bsfs"):
+        for position, name in enumerate(getattr(asking, key, ())):
+            if not isinstance(name, MefPeerSettings):
+                yield (*place, key, position), str(name)
+    if (hss := getattr(asking, "hss", None)) is not None:
+        yield (*place, "hss"), str(hss)
+
+
+def _others(place: Place, member: Table) -> Iterator[tuple[Place, str]]:
+    """The peers by which a member of ``prove`` or ``trust`` comes about."""
+    for key in ("maf", "mef", "enrolment", "bsf"):
+        if (named := getattr(member, key, None)) is not None:
+            yield (*place, key), str(named)
 
 
 def load(file: Path) -> Settings:
@@ -150,9 +187,10 @@ def load(file: Path) -> Settings:
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigurationError(f"{file}: not TOML: {error}") from None
     settings = Settings.of(document, file, Lines(text))
-    if not settings.functions and not settings.peers:
+    if not settings.functions and not settings.peers and settings.entity_b is None:
         raise ConfigurationError(
-            f"{file}: there is nothing to run: give [maf], [mef] or [bsf], or the [peers] of an entity"
+            f"{file}: there is nothing to run: give [maf], [mef], [bsf] or [entity-b], or the [peers] of an "
+            "entity"
         )
     return settings
 

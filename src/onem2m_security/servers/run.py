@@ -7,17 +7,15 @@ import contextlib
 import signal
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
-from ..errors import ConfigurationError
 from ..extras import require
 from ..frameworks.steps import Authorities, Established
 from ..identifiers import EntityId
 from ..net.address import Address, Transport
 from ..net.descriptors import fitted, raise_open_files
 from ..net.limits import Limits
-from ..net.ports import Port, request_port
-from ..net.ub import UbListener
+from ..net.ports import Port, request_port, start_together
 from ..onem2m.primitives import Request, Response
 from ..store.store import Store
 from ..tasks import Tasks, together
@@ -26,7 +24,8 @@ from .function import Function
 from .housekeeping import Housekeeping
 from .service import ALL_TRANSPORTS, FurtherPort, Service
 
-PORT_ATTEMPTS = 10
+if TYPE_CHECKING:
+    from ..net.ub import UbListener
 
 _T = TypeVar("_T")
 
@@ -84,25 +83,12 @@ class Server:
         """
         if not self._housekeeping:
             self._housekeeping.start(Housekeeping(self._stores).run(), _housekeeping_failed)
-        chosen = tuple(transports)
-        # The port that the system finds free for TCP may be taken for UDP: then it finds another.
-        for _ in range(PORT_ATTEMPTS if address.port == 0 else 0):
-            with contextlib.suppress(ConfigurationError):
-                return await self._start(address, chosen)
-        return await self._start(address, chosen)
-
-    async def _start(self, address: Address, transports: tuple[Transport, ...]) -> Address:
-        started: list[Port] = []
-        try:
-            for transport in transports:
-                port = await request_port(transport, self._authorities, self._handle, self._limits[transport])
-                started.append(port)
-                address = await port.start(address)
-        except ConfigurationError:
-            await together(*(port.stop() for port in started))
-            raise
+        started, address = await start_together(self._port, address, tuple(transports))
         self._ports += started
         return address
+
+    async def _port(self, transport: Transport) -> Port:
+        return await request_port(transport, self._authorities, self._handle, self._limits[transport])
 
     async def open(self, further: FurtherPort) -> Address:
         """Open a further port of one of the functions; returns the address in use.
