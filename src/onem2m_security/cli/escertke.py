@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,12 +20,16 @@ from ..errors import ConfigurationError, HandshakeTimeoutError, KeyEstablishment
 from ..escertke.end_points import InitiatingEndPoint, PairwiseE2EKey, acceptor, initiator
 from ..escertke.exchanges import TerminatingExchanges
 from ..escertke.files import POLL_SECONDS, REFUSAL, MessageFiles, message
+from ..frameworks.steps import Acceptor, Initiator
 from ..identifiers import EntityId
 from ..release import DEFAULT_RELEASE
 from .common import ReleaseOption, entity_parser, log_to_stderr, parsed
 from .options.certificates import CertificateOptions
 from .options.credentials import ReportOptions
-from .options.grouping import grouped, without
+from .options.grouping import OptionGroup, grouped, without
+
+if TYPE_CHECKING:
+    from ..configuration.description import Description
 
 app = typer.Typer(
     help="Agree on an end-to-end key by certificates: ESCertKE (8.7), over message files.",
@@ -34,33 +39,90 @@ app = typer.Typer(
 Messages = Annotated[
     Path, typer.Argument(metavar="DIRECTORY", help="Where both end-points find the message files.")
 ]
-Entity = Annotated[EntityId, parsed(entity_parser, "--entity", metavar="ID", help="Our own CSE-ID or AE-ID.")]
 Out = Annotated[
     Path, typer.Option("--out", "-o", help="Where to write pairwiseE2EKey, in hex; must not exist.")
 ]
 Timeout = Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds for the whole exchange.")]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnOptions(OptionGroup):
+    """Who we are: in a file, which says whom we trust too, or by options."""
+
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", metavar="FILE", help="The configuration, in TOML, that has the peers."),
+    ] = None
+    entity: Annotated[
+        EntityId | None, parsed(entity_parser, "--entity", metavar="ID", help="Our own CSE-ID or AE-ID.")
+    ] = None
+    release: ReleaseOption = DEFAULT_RELEASE
+
+    def description(self, certificates: CertificateOptions) -> Description | None:
+        """What the file says; None when there is none.
+
+        Raises:
+            ConfigurationError: The file cannot be used, or other options say the same.
+        """
+        if self.config is None:
+            return None
+        if (self.entity, self.release, certificates) != (None, DEFAULT_RELEASE, CertificateOptions()):
+            raise ConfigurationError("--config says who we are and whom we trust: leave out the others")
+        # pydantic takes long to load: only who has such a file waits for it.
+        from ..configuration.description import Description  # noqa: PLC0415
+
+        return Description.read(self.config)
+
+    def local(self) -> EntityId:
+        """Who we are, by options.
+
+        Raises:
+            ConfigurationError: It was not said.
+        """
+        if self.entity is None:
+            raise ConfigurationError("say who we are: --entity ID, or --config FILE")
+        return self.entity
+
+
+def _initiator(own: OwnOptions, peer: EntityId, certificates: CertificateOptions) -> Initiator:
+    if (description := own.description(certificates)) is not None:
+        from ..configuration import end_points  # noqa: PLC0415 - as for what it reads
+
+        return end_points.initiating(description, peer)
+    verifier = certificates.trust(peer, own.release).verifier()
+    return initiator(own.local(), peer, certificate=certificates.certificate(), verifier=verifier)
+
+
+def _acceptor(own: OwnOptions, peer: EntityId | None, certificates: CertificateOptions) -> Acceptor:
+    if (description := own.description(certificates)) is not None:
+        from ..configuration import end_points  # noqa: PLC0415 - as for what it reads
+
+        return end_points.terminating(description, peer)
+    verifier = certificates.trust_in_many(peer, own.release).verifier()
+    return acceptor(own.local(), certificate=certificates.certificate(), verifier=verifier)
+
+
 @app.command()
 @grouped
 def initiate(
     directory: Messages,
-    entity: Entity,
     peer: Annotated[
         EntityId, parsed(entity_parser, "--peer", metavar="ID", help="The Terminating End-Point's identity.")
     ],
     out: Out,
-    options: Annotated[CertificateOptions, without("associations")],
+    own: OwnOptions,
+    certificates: Annotated[CertificateOptions, without("associations")],
     report: ReportOptions,
-    release: ReleaseOption = DEFAULT_RELEASE,
     timeout: Timeout = 300.0,
 ) -> None:
-    """Be the Initiating End-Point: write message 1, wait for 2, write 3, wait for 4."""
+    """Be the Initiating End-Point: write message 1, wait for 2, write 3, wait for 4.
+
+    With --config the file says who we are and, in the peer's entry, what both certificates are. Without it
+    give --entity, --cert, --key and what the peer's certificate must prove.
+    """
     log_to_stderr(verbose=report.verbose)
     _check_free(out)
-    verifier = options.trust(peer, release).verifier()
-    configured = initiator(entity, peer, certificate=options.certificate(), verifier=verifier)
-    end_point = InitiatingEndPoint(configured, seconds=timeout)
+    end_point = InitiatingEndPoint(_initiator(own, peer, certificates), seconds=timeout)
     files = MessageFiles(directory)
     exchange = files.new_exchange()
     deadline = time.monotonic() + timeout
@@ -84,25 +146,30 @@ def initiate(
 @grouped
 def respond(
     directory: Messages,
-    entity: Entity,
     out: Out,
-    options: CertificateOptions,
+    own: OwnOptions,
+    certificates: CertificateOptions,
     report: ReportOptions,
     peer: Annotated[
         EntityId | None,
-        parsed(entity_parser, "--peer", metavar="ID", help="Whom the initiator's certificate authenticates."),
+        parsed(
+            entity_parser,
+            "--peer",
+            metavar="ID",
+            help="Whom the initiator's certificate authenticates; with --config, who alone may begin.",
+        ),
     ] = None,
-    release: ReleaseOption = DEFAULT_RELEASE,
     timeout: Timeout = 300.0,
 ) -> None:
     """Be the Terminating End-Point: answer what appears, until one exchange has given a key.
 
-    An exchange that is refused is reported on standard error, and the next is waited for.
+    With --config the file says who we are, and every peer with certificates in prove and trust may begin, or
+    only --peer. Without it give --entity, --cert, --key and whose certificates to accept. An exchange that is
+    refused is reported on standard error, and the next is waited for.
     """
     log_to_stderr(verbose=report.verbose)
     _check_free(out)
-    verifier = options.trust_in_many(peer, release).verifier()
-    configured = acceptor(entity, certificate=options.certificate(), verifier=verifier)
+    configured = _acceptor(own, peer, certificates)
     responder = _Responder(
         MessageFiles(directory), TerminatingExchanges(configured, seconds=timeout), out=out
     )

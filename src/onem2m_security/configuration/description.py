@@ -21,7 +21,7 @@ from ..servers.service import BsfService, MafService, MefService, Service
 from .complaints import nearest
 from .functions import BsfSettings, FunctionSettings, MafSettings, MefSettings
 from .meeting import Meeting, Role
-from .peers import MefPeerSettings, PeerSettings
+from .peers import ADDRESS, MefPeerSettings, PeerSettings
 from .prove import OwnProof
 from .settings import Settings, load
 
@@ -86,6 +86,18 @@ class Description:
             )
         return services
 
+    def peer(self, peer: EntityId) -> PeerSettings:
+        """What the file says of a peer.
+
+        Raises:
+            ConfigurationError: There is no such peer.
+        """
+        settings = self.settings.peers.get(peer)
+        if settings is None:
+            known = [str(name) for name in self.settings.peers]
+            raise ConfigurationError(f'{self.file}: there is no [peers."{peer}"]{nearest(str(peer), known)}')
+        return settings
+
     def meeting(
         self,
         peer: EntityId,
@@ -103,13 +115,10 @@ class Description:
             closing: Closes what the meeting opens; needed unless our proof lies ready in files.
 
         Raises:
-            ConfigurationError: There is no such peer, or the file does not say who we are.
+            ConfigurationError: There is no such peer, or the file does not say where it listens, or who we
+                are.
         """
-        settings = self.settings.peers.get(peer)
-        if settings is None:
-            known = [str(name) for name in self.settings.peers]
-            raise ConfigurationError(f'{self.file}: there is no [peers."{peer}"]{nearest(str(peer), known)}')
-        return self._meeting(peer, role, settings, local or self.local, closing or AsyncExitStack())
+        return self._meeting(peer, role, self.peer(peer), local or self.local, closing or AsyncExitStack())
 
     async def associate(self, peer: EntityId) -> Channel:
         """Associate with a peer as Entity A, by whatever its entry says.
@@ -134,7 +143,7 @@ class Description:
             settings.prove.check(self.here)
             if settings.trust is not None:
                 settings.trust.trust(peer, self.here)
-            told.append(f"peer {peer}, at {settings.address}")
+            told.append(f"peer {peer}" + ("" if settings.address is None else f", at {settings.address}"))
         return told
 
     def _all_services(self) -> list[Service[Any]]:
@@ -144,6 +153,8 @@ class Description:
         self, peer: EntityId, role: Role, settings: PeerSettings, local: EntityId, closing: AsyncExitStack
     ) -> Meeting:
         store = self.settings.store
+        if settings.address is None:
+            raise ConfigurationError(f"{self.file}: peers.{peer}: say where it listens: {ADDRESS}")
         return Meeting(
             local=local,
             peer=peer,

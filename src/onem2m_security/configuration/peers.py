@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Final, Self
+
+from pydantic import model_validator
+
 from ..net.address import Transport
 from ..release import DEFAULT_RELEASE
 from .prove import AskingKey, ProveSetting
@@ -15,12 +19,15 @@ from .values import (
     Table,
 )
 
+ADDRESS: Final = 'address = "HOST:PORT"'
+
 
 class PeerSettings(Table):
     """``[peers."IDENTITY"]``: a peer by its identity: a CSE-ID or AE-ID, or the FQDN of a MAF, MEF or BSF.
 
     Attributes:
         address: Where it listens; for a BSF to whom we prove ourselves by a card, where it listens for UEs.
+            Only whom we never connect to needs none: an end-point of ESCertKE.
         transport: ``tls`` or ``dtls``.
         diameter: Ask it, a BSF, over Diameter (TS 29.109), with TLS.
         release: Whose messages and identifiers to use with it: ``"1"`` or ``"3"``.
@@ -29,13 +36,20 @@ class PeerSettings(Table):
         trust: What its certificate must prove.
     """
 
-    address: AddressSetting
+    address: AddressSetting | None = None
     transport: Transport = Transport.TLS
     diameter: bool = False
     release: ReleaseSetting = DEFAULT_RELEASE
     server_name: FqdnSetting | None = None
     prove: ProveSetting
     trust: TrustSetting | None = None
+
+    @model_validator(mode="after")
+    def _is_where_we_connect_to(self) -> Self:
+        """Most proofs are made to a peer that listens: to forget where is noticed when the file is read."""
+        if self.address is None and self.prove.needs_address:
+            raise ValueError(f"say where it listens: {ADDRESS}")
+        return self
 
 
 class MefPeerSettings(Table):

@@ -61,9 +61,10 @@ _HEAD: Final = """\
 
 <!-- Made from the models by `m2msec config schema --markdown`; a test holds that it is what that prints. -->
 
-One file in TOML describes an entity: what it serves, who it is, and its peers by identity. `m2msec serve` and
-`m2msec connect` read it; `m2msec config example` prints one with comments, `m2msec config check FILE` reads
-one with every file that it names, `m2msec config schema` prints a JSON schema for editors.
+One file in TOML describes an entity: what it serves, who it is, and its peers by identity. `m2msec serve`,
+`m2msec connect` and `m2msec escertke` read it; `m2msec config example` prints one with comments, `m2msec
+config check FILE` reads one with every file that it names, `m2msec config schema` prints a JSON schema for
+editors.
 
 Keys never stand in it, only the names of files that hold them; a relative name is beside the configuration
 file. Durations are written as `90s`, `15m`, `24h` or `7d`, addresses as `HOST:PORT` or `[IPv6]:PORT`. A table
