@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import stat
 import subprocess
@@ -272,7 +273,7 @@ def test_a_peer_without_certificates_is_no_end_point(offices):
         end_points.terminating(described)
     with pytest.raises(ConfigurationError, match="is '/cse2/Cb' meant"):
         end_points.initiating(described, EntityId("/cse2/Cbb"))
-    with pytest.raises(ConfigurationError, match="say where it listens"):
+    with pytest.raises(ConfigurationError, match="say where it is"):
         Description.read(b.describes(A)).meeting(A.entity)
 
 
@@ -283,19 +284,25 @@ def test_only_an_end_point_may_be_without_an_address(offices):
         Description.read(file)
 
 
-def test_those_who_may_begin_are_met_by_one_certificate_and_one_list(offices):
+def test_those_who_may_begin_are_shown_one_certificate(offices):
     """Who begins is not known before its certificate is."""
     a, _ = offices
-    text = a.describes(B, C).read_text(encoding="utf-8")
-    for old, new, told in (
-        ('certificate = "own.crt"', 'certificate = "other.crt"', "have not the same certificate"),
-        ("trust = {", 'trust = { crl = "crls",', "have not the same crl"),
-    ):
-        (a.place / "entity.toml").write_text(text.replace(old, new, 1), encoding="utf-8")
-        described = Description.read(a.place / "entity.toml")
-        with pytest.raises(ConfigurationError, match=told):
-            end_points.terminating(described)
-        assert end_points.terminating(described, C.entity).local == A.entity
+    file = a.describes(B, C)
+    text = file.read_text(encoding="utf-8")
+    file.write_text(text.replace("own.crt", "other.crt", 1), encoding="utf-8")
+    described = Description.read(file)
+    with pytest.raises(ConfigurationError, match="not the same for all: name one of them"):
+        end_points.terminating(described)
+    assert end_points.terminating(described, C.entity).local == A.entity
+
+
+def test_a_function_may_not_begin_unless_it_is_named(offices):
+    a, _ = offices
+    file = a.describes(dataclasses.replace(B, entity=EntityId("maf.example.com")))
+    described = Description.read(file)
+    with pytest.raises(ConfigurationError, match="nobody could begin"):
+        end_points.terminating(described)
+    assert end_points.terminating(described, EntityId("maf.example.com")).local == A.entity
 
 
 # --- message files ------------------------------------------------------------------------------------------

@@ -65,7 +65,8 @@ def test_each_kind_of_credential_is_one_member(tmp_path):
     assert isinstance(peers[EntityId("maf.example.com")].prove, MasterCredential)
     by_certificate = peers[EntityId("//sp.example/cse")]
     assert isinstance(by_certificate.prove, Certificate)
-    assert isinstance(by_certificate.trust, FlavouredCertificate)
+    [trust] = by_certificate.trust
+    assert isinstance(trust, FlavouredCertificate)
 
 
 @pytest.mark.parametrize(
@@ -125,7 +126,7 @@ def test_a_maf_asks_by_proofs_that_need_nobody_else(tmp_path):
     maf = '[maf]\nfqdn = "maf.sp.example"\nlisten = "127.0.0.1:5"\nmefs = ["maf.example.com"]\n'
     (tmp_path / "km").touch(mode=0o600)
     (tmp_path / "km").write_text("00" * 32)
-    with pytest.raises(ConfigurationError, match="km-id is for a MAF, and here it is MEF"):
+    with pytest.raises(ConfigurationError, match="km-id is for a MAF, and here it is an MEF"):
         read(tmp_path, PEERS + maf).services()
 
 

@@ -33,6 +33,9 @@ class CrlSource:
     Each look-up costs a ``stat`` per file; a change of size, time or inode makes it read the files again.
     Files that cannot be read after a change fail closed: until mended, every certificate that needs a list
     is refused.
+
+    Attributes:
+        path: The file or directory.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -41,7 +44,7 @@ class CrlSource:
         Raises:
             ConfigurationError: Nothing there, unreadable, too large, or no CRL.
         """
-        self._path = Path(path)
+        self.path = Path(path)
         self._stamp: _Stamp = ()
         self._by_issuer: dict[bytes, list[x509.CertificateRevocationList]] = {}
         self._signed: set[tuple[bytes, bytes]] = set()
@@ -111,15 +114,15 @@ class CrlSource:
 
     def _look(self) -> _Stamp:
         try:
-            if self._path.is_dir():
-                paths = sorted(path for path in self._path.iterdir() if path.suffix.lower() in _SUFFIXES)
+            if self.path.is_dir():
+                paths = sorted(path for path in self.path.iterdir() if path.suffix.lower() in _SUFFIXES)
             else:
-                paths = [self._path]
+                paths = [self.path]
             found = [(path, path.stat()) for path in paths]
         except OSError as error:
-            raise ConfigurationError(f"CRLs at {self._path}: {os.strerror(error.errno or 0)}") from error
+            raise ConfigurationError(f"CRLs at {self.path}: {os.strerror(error.errno or 0)}") from error
         if not found or len(found) > CRL_FILES_MAX:
-            raise ConfigurationError(f"CRLs at {self._path}: 1 to {CRL_FILES_MAX} files are expected")
+            raise ConfigurationError(f"CRLs at {self.path}: 1 to {CRL_FILES_MAX} files are expected")
         return tuple((str(path), stat.st_size, stat.st_mtime_ns, stat.st_ino) for path, stat in found)
 
     def _load(self, stamp: _Stamp) -> None:

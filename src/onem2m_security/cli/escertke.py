@@ -11,7 +11,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -26,10 +26,8 @@ from ..release import DEFAULT_RELEASE
 from .common import ReleaseOption, entity_parser, log_to_stderr, parsed
 from .options.certificates import CertificateOptions
 from .options.credentials import ReportOptions
+from .options.described import ConfigOption, described
 from .options.grouping import OptionGroup, grouped, without
-
-if TYPE_CHECKING:
-    from ..configuration.description import Description
 
 app = typer.Typer(
     help="Agree on an end-to-end key by certificates: ESCertKE (8.7), over message files.",
@@ -47,34 +45,16 @@ Timeout = Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds for 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnOptions(OptionGroup):
-    """Who we are: in a file, which says whom we trust too, or by options."""
+    """Who we are."""
 
-    config: Annotated[
-        Path | None,
-        typer.Option("--config", metavar="FILE", help="The configuration, in TOML, that has the peers."),
-    ] = None
     entity: Annotated[
         EntityId | None, parsed(entity_parser, "--entity", metavar="ID", help="Our own CSE-ID or AE-ID.")
     ] = None
     release: ReleaseOption = DEFAULT_RELEASE
 
-    def description(self, certificates: CertificateOptions) -> Description | None:
-        """What the file says; None when there is none.
-
-        Raises:
-            ConfigurationError: The file cannot be used, or other options say the same.
-        """
-        if self.config is None:
-            return None
-        if (self.entity, self.release, certificates) != (None, DEFAULT_RELEASE, CertificateOptions()):
-            raise ConfigurationError("--config says who we are and whom we trust: leave out the others")
-        # pydantic takes long to load: only who has such a file waits for it.
-        from ..configuration.description import Description  # noqa: PLC0415
-
-        return Description.read(self.config)
-
+    @property
     def local(self) -> EntityId:
-        """Who we are, by options.
+        """Our identity.
 
         Raises:
             ConfigurationError: It was not said.
@@ -84,22 +64,28 @@ class OwnOptions(OptionGroup):
         return self.entity
 
 
-def _initiator(own: OwnOptions, peer: EntityId, certificates: CertificateOptions) -> Initiator:
-    if (description := own.description(certificates)) is not None:
-        from ..configuration import end_points  # noqa: PLC0415 - as for what it reads
+def _initiator(
+    config: Path | None, own: OwnOptions, certificates: CertificateOptions, peer: EntityId
+) -> Initiator:
+    if config is None:
+        verifier = certificates.trust(peer, own.release).verifier()
+        return initiator(own.local, peer, certificate=certificates.certificate(), verifier=verifier)
+    description = described(config, own, certificates)
+    from ..configuration import end_points  # noqa: PLC0415 - it takes long to load, as the file's models do
 
-        return end_points.initiating(description, peer)
-    verifier = certificates.trust(peer, own.release).verifier()
-    return initiator(own.local(), peer, certificate=certificates.certificate(), verifier=verifier)
+    return end_points.initiating(description, peer)
 
 
-def _acceptor(own: OwnOptions, peer: EntityId | None, certificates: CertificateOptions) -> Acceptor:
-    if (description := own.description(certificates)) is not None:
-        from ..configuration import end_points  # noqa: PLC0415 - as for what it reads
+def _acceptor(
+    config: Path | None, own: OwnOptions, certificates: CertificateOptions, peer: EntityId | None
+) -> Acceptor:
+    if config is None:
+        verifier = certificates.trust_in_many(peer, own.release).verifier()
+        return acceptor(own.local, certificate=certificates.certificate(), verifier=verifier)
+    description = described(config, own, certificates)
+    from ..configuration import end_points  # noqa: PLC0415 - it takes long to load, as the file's models do
 
-        return end_points.terminating(description, peer)
-    verifier = certificates.trust_in_many(peer, own.release).verifier()
-    return acceptor(own.local(), certificate=certificates.certificate(), verifier=verifier)
+    return end_points.terminating(description, peer)
 
 
 @app.command()
@@ -113,6 +99,7 @@ def initiate(
     own: OwnOptions,
     certificates: Annotated[CertificateOptions, without("associations")],
     report: ReportOptions,
+    config: ConfigOption = None,
     timeout: Timeout = 300.0,
 ) -> None:
     """Be the Initiating End-Point: write message 1, wait for 2, write 3, wait for 4.
@@ -122,7 +109,7 @@ def initiate(
     """
     log_to_stderr(verbose=report.verbose)
     _check_free(out)
-    end_point = InitiatingEndPoint(_initiator(own, peer, certificates), seconds=timeout)
+    end_point = InitiatingEndPoint(_initiator(config, own, certificates, peer), seconds=timeout)
     files = MessageFiles(directory)
     exchange = files.new_exchange()
     deadline = time.monotonic() + timeout
@@ -159,6 +146,7 @@ def respond(
             help="Whom the initiator's certificate authenticates; with --config, who alone may begin.",
         ),
     ] = None,
+    config: ConfigOption = None,
     timeout: Timeout = 300.0,
 ) -> None:
     """Be the Terminating End-Point: answer what appears, until one exchange has given a key.
@@ -169,7 +157,7 @@ def respond(
     """
     log_to_stderr(verbose=report.verbose)
     _check_free(out)
-    configured = _acceptor(own, peer, certificates)
+    configured = _acceptor(config, own, certificates, peer)
     responder = _Responder(
         MessageFiles(directory), TerminatingExchanges(configured, seconds=timeout), out=out
     )

@@ -29,7 +29,7 @@ class LazyCommand:
 COMMANDS: Final = {
     "demo": LazyCommand("demo", "demo", "Run the main job on this machine."),
     "connect": LazyCommand("connect", "connect", "Be Entity A: associate with Entity B."),
-    "listen": LazyCommand("connect", "listen", "Be Entity B: accept associations."),
+    "listen": LazyCommand("listen", "listen", "Be Entity B: accept associations."),
     "enrol": LazyCommand("enrol", "enrol", "Be an Enrolee: bootstrap with an MEF."),
     "serve": LazyCommand("serve", "serve", "Run the MAFs, MEFs and BSFs of a configuration file."),
     "config": LazyCommand("config", "app", "The configuration file: an example, a check, its schema."),

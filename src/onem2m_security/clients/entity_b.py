@@ -6,13 +6,14 @@ middle of the handshake.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from types import TracebackType
 from typing import Self
 
 from ..credentials import ResolvedKey
 from ..frameworks import saef_gba, saef_maf, saef_psk
+from ..frameworks.admission import Admission, AdmittedKeys
 from ..frameworks.resolvers import REMEMBERED, ResolverChain
 from ..frameworks.steps import Acceptor, Authorities, Resolver
 from ..identifiers import EntityId, KeyIdentifier
@@ -21,7 +22,7 @@ from ..net.binding import RequestHandler
 from ..net.channel import ChannelHandler
 from ..net.descriptors import open_files
 from ..net.limits import Limits
-from ..net.ports import Port, channel_port, request_port
+from ..net.ports import Port, channel_port, request_port, start_together
 from ..tls.endpoint import Endpoint
 from .bsf import BsfClient
 from .maf import MafClient
@@ -46,6 +47,7 @@ class EntityB:
         bsfs: Iterable[BsfClient] = (),
         resolvers: Iterable[Resolver] = (),
         endpoint: Endpoint | None = None,
+        admission: Admission | None = None,
         remembered: timedelta = REMEMBERED,
         limits: Limits | None = None,
     ) -> None:
@@ -59,6 +61,7 @@ class EntityB:
             bsfs: Our clients of the BSFs that may be asked for the NAF keys of their subscribers.
             resolvers: Further places where keys come from, such as a BSF.
             endpoint: The (D)TLS configuration; by default pre-shared keys only.
+            admission: About whom these MAFs, MEFs, BSFs and resolvers are believed; by default about all.
             remembered: How long what a MAF, MEF or BSF said of a key counts, before it is asked again; if it
                 has revoked the key, the sessions made with it end. If it cannot be asked, open sessions go on
                 until the key ends.
@@ -74,24 +77,44 @@ class EntityB:
             {fqdn: maf.retrieve for fqdn, maf in self._mafs.items()}, remembered=remembered
         )
         through_bsfs = saef_gba.accept({bsf.bsf: bsf.fetch for bsf in self._bsfs}, remembered=remembered)
-        chain: list[Resolver] = [
-            self._provisioned,
-            self._through_mafs,
-            mef_resolver(self._mefs, remembered=remembered),
-            through_bsfs,
-            *resolvers,
-        ]
-        self.acceptor = Acceptor(local, endpoint or Endpoint(server=True), ResolverChain(chain))
+        others: Resolver = ResolverChain(
+            [
+                self._through_mafs,
+                mef_resolver(self._mefs, remembered=remembered),
+                through_bsfs,
+                *resolvers,
+            ]
+        )
+        if admission is not None:
+            others = AdmittedKeys(others, admission)
+        chain = ResolverChain([self._provisioned, others])
+        self.acceptor = Acceptor(local, endpoint or Endpoint(server=True), chain)
         self._authorities = Authorities({}, default=self.acceptor)
         self._ports: list[Port] = []
         self._tcp_ports = 0
 
     async def listen(
-        self, address: Address, handler: ChannelHandler, *, transport: Transport = Transport.TLS
+        self,
+        address: Address,
+        handler: ChannelHandler,
+        *,
+        transport: Transport = Transport.TLS,
     ) -> Address:
         """Accept associations here; the handler runs for each. Returns the address in use."""
-        limits = self._limits_over(transport)
-        return await self._start(address, channel_port(transport, self._authorities, handler, limits))
+        return await self.listen_over((transport,), address, handler)
+
+    async def listen_over(
+        self, transports: Sequence[Transport], address: Address, handler: ChannelHandler
+    ) -> Address:
+        """The same over several transports at once, on one port number."""
+        limits = {transport: self._limits_over(transport) for transport in transports}
+
+        async def port(transport: Transport) -> Port:
+            return channel_port(transport, self._authorities, handler, limits[transport])
+
+        started, address = await start_together(port, address, transports)
+        self._ports += started
+        return address
 
     async def listen_requests(
         self, address: Address, handler: RequestHandler, *, transport: Transport = Transport.TLS

@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+import functools
+import operator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
-from ..clients.bsf import BsfClient, NafClient
+from ..clients.bsf import BsfClient
 from ..clients.entity_a import associate
+from ..clients.entity_b import EntityB
 from ..clients.mef import MefClient
 from ..errors import ConfigurationError
-from ..identifiers import EntityId, Fqdn
+from ..frameworks.steps import How
+from ..identifiers import EntityId, EntityKind, Fqdn
 from ..net.channel import Channel
 from ..net.limits import Limits
 from ..net.link import Link
 from ..servers.enrolees import AssociationPolicy
 from ..servers.service import BsfService, MafService, MefService, Service
+from .accepting import Accepting
+from .clients import bsf_client, maf_client, mef_client
 from .complaints import nearest
+from .entity_b import EntityBSettings
 from .functions import BsfSettings, FunctionSettings, MafSettings, MefSettings
 from .meeting import Meeting, Role
-from .peers import ADDRESS, MefPeerSettings, PeerSettings
+from .peers import MefPeerSettings, PeerSettings
 from .prove import OwnProof
 from .settings import Settings, load
+from .trust import trust_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +124,7 @@ class Description:
             closing: Closes what the meeting opens; needed unless our proof lies ready in files.
 
         Raises:
-            ConfigurationError: There is no such peer, or the file does not say where it listens, or who we
-                are.
+            ConfigurationError: There is no such peer, or the file does not say who we are.
         """
         return self._meeting(peer, role, self.peer(peer), local or self.local, closing or AsyncExitStack())
 
@@ -131,6 +139,49 @@ class Description:
             meeting = self.meeting(peer, closing=closing)
             return await associate(meeting.link, await meeting.how())
 
+    @property
+    def accepting(self) -> EntityBSettings:
+        """Where and how we accept associations.
+
+        Raises:
+            ConfigurationError: The file does not say it.
+        """
+        if self.settings.entity_b is None:
+            raise ConfigurationError(
+                f'{self.file}: where do we listen? Give [entity-b] with listen = "HOST:PORT"'
+            )
+        return self.settings.entity_b
+
+    @contextlib.asynccontextmanager
+    async def entity_b(self) -> AsyncIterator[EntityB]:
+        """Us as Entity B, with all that the file says of who may associate; it does not listen yet.
+
+        Raises:
+            ConfigurationError: There is no ``[entity-b]``, nobody could associate, or a file cannot be used.
+            CredentialError: A certificate or a key cannot be used.
+        """
+        settings = self.accepting
+        by = self._accepting(settings)
+        async with AsyncExitStack() as closing:
+
+            async def meet(name: Fqdn, role: Role) -> tuple[Meeting, How]:
+                meeting = self.meeting(EntityId(str(name)), role, closing=closing)
+                return meeting, await meeting.how()
+
+            naf = settings.naf or self.local.domain_name
+            entity_b = EntityB(
+                self.local,
+                keys=by.accepted.keys,
+                mafs=[maf_client(*await meet(maf, Role.MAF)) for maf in by.accepted.mafs],
+                mefs=[mef_client(*await meet(mef, Role.MEF)) for mef in by.accepted.mefs],
+                bsfs=[bsf_client(*await meet(bsf, Role.BSF), naf) for bsf in by.accepted.bsfs],
+                endpoint=by.endpoint,
+                admission=by.admission,
+                remembered=settings.remember,
+                limits=self.limits,
+            )
+            yield await closing.enter_async_context(entity_b)
+
     def check(self) -> list[str]:
         """Read every file that is named, and say what was found.
 
@@ -140,11 +191,36 @@ class Description:
         """
         told = [f"{service.name}, on {service.listen}" for service in self._all_services()]
         for peer, settings in self.settings.peers.items():
-            settings.prove.check(self.here)
-            if settings.trust is not None:
-                settings.trust.trust(peer, self.here)
-            told.append(f"peer {peer}" + ("" if settings.address is None else f", at {settings.address}"))
+            if settings.prove is not None:
+                settings.prove.check(self.here)
+            for trust in settings.trust:
+                trust.accepted(peer, self.here)
+            told.append(f"peer {peer}" + (f", at {settings.address}" if settings.address else ""))
+        if self.settings.entity_b is not None:
+            self._accepting(self.settings.entity_b)
+            told.append(f"Entity B {self.local}, on {self.settings.entity_b.listen}")
         return told
+
+    def _accepting(self, settings: EntityBSettings) -> Accepting:
+        """By what everybody may prove itself to us as Entity B; functions are asked, and do not associate."""
+        described = {
+            peer: functools.reduce(operator.or_, (one.accepted(peer, self.here) for one in known.trust))
+            for peer, known in self.settings.peers.items()
+            if known.trust and peer.kind is not EntityKind.FUNCTION
+        }
+        by = Accepting.of(settings.accepted(self.here), described, settings.own_certificate(self.here))
+        for peer, accepted in described.items():
+            if by.endpoint is None and accepted.trusts and self.settings.peers[peer].prove is None:
+                raise ConfigurationError(
+                    f"{self.file}: peer {peer}: certificates are mutual: give [entity-b] certificate and "
+                    "private-key"
+                )
+        if by.accepts_nobody:
+            raise ConfigurationError(
+                f"{self.file}: nobody could associate: give peers trust, or [entity-b] mafs, mefs, bsfs or "
+                "associations"
+            )
+        return by
 
     def _all_services(self) -> list[Service[Any]]:
         return self.services() if self.settings.functions else []
@@ -153,8 +229,11 @@ class Description:
         self, peer: EntityId, role: Role, settings: PeerSettings, local: EntityId, closing: AsyncExitStack
     ) -> Meeting:
         store = self.settings.store
-        if settings.address is None:
-            raise ConfigurationError(f"{self.file}: peers.{peer}: say where it listens: {ADDRESS}")
+        if settings.address is None or settings.prove is None:
+            raise ConfigurationError(
+                f"{self.file}: peer {peer}: to meet it say where it is (address) and how we prove ourselves "
+                "(prove)"
+            )
         return Meeting(
             local=local,
             peer=peer,
@@ -164,7 +243,7 @@ class Description:
             release=settings.release,
             server_name=settings.server_name,
             prove=settings.prove,
-            trust=settings.trust,
+            trusted=lambda: trust_in(peer, settings.trust, self.here),
             closing=closing,
             here=self.here,
             data=None if store is None else self.here / store.data,
@@ -225,18 +304,12 @@ class Description:
                 )
             else:
                 meeting = self.meeting(EntityId(str(mef)), Role.MEF, local=local)
-            yield MefClient(meeting.fqdn, meeting.link, _own(meeting).initiate(meeting))
+            yield mef_client(meeting, _own(meeting).initiate(meeting))
 
     def _bsf_client(self, naf: Fqdn, bsf: Fqdn) -> BsfClient:
         local = EntityId(str(naf))
         meeting = self.meeting(EntityId(str(bsf)), Role.BSF, local=local)
-        how = _own(meeting).initiate(meeting)
-        if meeting.diameter:
-            # Diameter's dictionary takes long to load: only who speaks Diameter waits for it.
-            from ..clients.bsf_diameter import NafDiameterClient  # noqa: PLC0415
-
-            return NafDiameterClient(bsf, meeting.link, how, naf=naf)
-        return NafClient(bsf, meeting.link, how, naf=naf)
+        return bsf_client(meeting, _own(meeting).initiate(meeting), naf)
 
 
 def _own(meeting: Meeting) -> OwnProof:

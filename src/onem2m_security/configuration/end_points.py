@@ -6,21 +6,17 @@ own must prove. The messages travel any way the application likes: such a peer n
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
-from typing import TypeVar
-
 from .. import escertke
-from ..certificates.crl import CrlSource
-from ..certificates.trust import Trust
+from ..certificates.trust import by_rules
 from ..errors import ConfigurationError
+from ..frameworks.admission import Admission, AdmittedCertificates
 from ..frameworks.steps import Acceptor, Initiator
-from ..identifiers import EntityId
+from ..identifiers import EntityId, EntityKind
+from .accepting import Accepted
 from .description import Description
+from .peers import PeerSettings
 from .prove import Certificate
-from .trust import TrustSetting
-
-_T = TypeVar("_T")
+from .trust import CertificateTrust, trust_in
 
 
 def initiating(description: Description, peer: EntityId) -> Initiator:
@@ -30,9 +26,10 @@ def initiating(description: Description, peer: EntityId) -> Initiator:
         ConfigurationError: The file does not describe both ends of it, or one of its files cannot be used.
         CredentialError: Our certificate cannot be used.
     """
-    other, here = _other_end(description, peer), description.here
-    verifier = other.trust.trust(peer, here).verifier()
-    return escertke.initiator(description.local, peer, certificate=other.own.load(here), verifier=verifier)
+    settings = description.peer(peer)
+    own = _own(peer, settings).load(description.here)
+    verifier = trust_in(peer, settings.trust, description.here).verifier()
+    return escertke.initiator(description.local, peer, certificate=own, verifier=verifier)
 
 
 def terminating(description: Description, peer: EntityId | None = None) -> Acceptor:
@@ -40,41 +37,40 @@ def terminating(description: Description, peer: EntityId | None = None) -> Accep
 
     Raises:
         ConfigurationError: As for ``initiating``; or there is no such peer; or we prove ourselves to them by
-            different certificates, or look for revoked ones in different places.
+            different certificates.
         CredentialError: Our certificate cannot be used.
     """
-    others = _all_others(description) if peer is None else [_other_end(description, peer)]
-    own = _the_only({other.own for other in others}, "certificate and private-key")
+    here = description.here
+    peers = _all(description) if peer is None else {peer: description.peer(peer)}
+    shown = {_own(name, settings) for name, settings in peers.items()}
+    if len(shown) != 1:
+        # Who begins is not known before its certificate is, and ours has been shown by then.
+        raise ConfigurationError(
+            f"{description.file}: to whoever may begin we show one certificate of ours, and here it is not "
+            "the same for all: name one of them"
+        )
+    trusts = [
+        trust.trust(name, here)
+        for name, settings in peers.items()
+        for trust in settings.trust
+        if isinstance(trust, CertificateTrust)
+    ]
+    verifiers = [trust.verifier() for trust in by_rules(trusts)]
+    admission = Admission(Accepted(trusts=tuple(trusts)).words)
     return escertke.acceptor(
         description.local,
-        certificate=own.load(description.here),
-        verifier=_trust_in(others, description).verifier(),
+        certificate=shown.pop().load(here),
+        verifier=AdmittedCertificates(verifiers, admission),
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _OtherEnd:
-    peer: EntityId
-    own: Certificate
-    trust: TrustSetting
-
-
-def _other_end(description: Description, peer: EntityId) -> _OtherEnd:
-    settings = description.peer(peer)
-    if not isinstance(settings.prove, Certificate) or settings.trust is None:
-        raise ConfigurationError(
-            f"peer {peer}: end-to-end keys take certificates at both ends: give certificate and private-key "
-            "in prove, and say in trust what its own must prove"
-        )
-    return _OtherEnd(peer, settings.prove, settings.trust)
-
-
-def _all_others(description: Description) -> list[_OtherEnd]:
-    found = [
-        _OtherEnd(peer, settings.prove, settings.trust)
+def _all(description: Description) -> dict[EntityId, PeerSettings]:
+    """Whoever may begin: functions do not agree on end-to-end keys."""
+    found = {
+        peer: settings
         for peer, settings in description.settings.peers.items()
-        if isinstance(settings.prove, Certificate) and settings.trust is not None
-    ]
+        if _is_end_point(settings) and peer.kind is not EntityKind.FUNCTION
+    }
     if not found:
         raise ConfigurationError(
             f"{description.file}: nobody could begin: no peer has certificates and trust"
@@ -82,24 +78,15 @@ def _all_others(description: Description) -> list[_OtherEnd]:
     return found
 
 
-def _trust_in(others: list[_OtherEnd], description: Description) -> Trust:
-    """One verifier for all: it finds out from the certificate who is there."""
-    here = description.here
-    revoked = {(other.trust.crl, other.trust.require_crl) for other in others}
-    crl, require_crl = _the_only(revoked, "crl and require-crl")
-    return Trust(
-        tuple(other.trust.configuration(other.peer, here) for other in others),
-        # Peers of the Release 1 form are held to its rules, whoever stands beside them.
-        min((other.trust.release for other in others), key=lambda release: release.value),
-        None if crl is None else CrlSource(here / crl),
-        require_crl,
-    )
-
-
-def _the_only(found: Collection[_T], called: str) -> _T:
-    """Who begins is not known before its certificate is: until then all are met in one way."""
-    if len(found) != 1:
+def _own(peer: EntityId, settings: PeerSettings) -> Certificate:
+    if not isinstance(settings.prove, Certificate) or not _is_end_point(settings):
         raise ConfigurationError(
-            f"the peers who may begin have not the same {called}: name one of them, or make them the same"
+            f"peer {peer}: end-to-end keys take certificates at both ends: give certificate and private-key "
+            "in prove, and say in trust what its own must prove"
         )
-    return next(iter(found))
+    return settings.prove
+
+
+def _is_end_point(settings: PeerSettings) -> bool:
+    shows_one = any(isinstance(trust, CertificateTrust) for trust in settings.trust)
+    return shows_one and isinstance(settings.prove, Certificate)

@@ -20,10 +20,11 @@ from ..release import Release
 class Role(enum.Enum):
     """What a peer is to us."""
 
-    ENTITY_B = "Entity B"
-    MAF = "MAF"
-    MEF = "MEF"
-    BSF = "BSF"
+    ENTITY_B = "an Entity B"
+    MAF = "a MAF"
+    OWN_MEF = "an MEF with which we enrol"
+    MEF = "an MEF that we ask"
+    BSF = "a BSF"
 
 
 class Proof(Protocol):
@@ -31,13 +32,6 @@ class Proof(Protocol):
 
     async def how(self, meeting: Meeting) -> How:
         """How we prove ourselves to this peer."""
-
-
-class Trusted(Protocol):
-    """What a certificate must prove: a member of ``trust``."""
-
-    def trust(self, peer: EntityId, here: Path) -> Trust:
-        """Whom we trust, as frameworks take it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +47,7 @@ class Meeting:
         release: Whose messages and identifiers to use.
         server_name: SNI host name; None for the peer's own.
         prove: How we prove ourselves.
-        trust: What its certificate must prove; None where it has none.
+        trusted: What its certificate must prove.
         closing: Closes what the meeting opened, when it is over.
         here: The directory that relative file names are relative to.
         data: Our own data directory, for what an enrolment left there; None for none.
@@ -68,7 +62,7 @@ class Meeting:
     release: Release
     server_name: Fqdn | None
     prove: Proof
-    trust: Trusted | None
+    trusted: Callable[[], Trust]
     closing: AsyncExitStack
     here: Path
     data: Path | None

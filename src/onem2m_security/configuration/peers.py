@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final, Self
+from typing import Self
 
 from pydantic import model_validator
 
 from ..net.address import Transport
 from ..release import DEFAULT_RELEASE
 from .prove import AskingKey, ProveSetting
-from .trust import TrustSetting
+from .trust import TrustsSetting
 from .values import (
     AddressSetting,
     FileSetting,
@@ -19,21 +19,20 @@ from .values import (
     Table,
 )
 
-ADDRESS: Final = 'address = "HOST:PORT"'
-
 
 class PeerSettings(Table):
     """``[peers."IDENTITY"]``: a peer by its identity: a CSE-ID or AE-ID, or the FQDN of a MAF, MEF or BSF.
 
     Attributes:
-        address: Where it listens; for a BSF to whom we prove ourselves by a card, where it listens for UEs.
-            Only whom we never connect to needs none: an end-point of ESCertKE.
+        address: Where it listens, if we connect to it, which we do not to an end-point of ESCertKE; for a BSF
+            to whom we prove ourselves by a card, where it listens for UEs.
         transport: ``tls`` or ``dtls``.
         diameter: Ask it, a BSF, over Diameter (TS 29.109), with TLS.
         release: Whose messages and identifiers to use with it: ``"1"`` or ``"3"``.
         server_name: SNI host name to send to it; default: its own.
-        prove: How we prove ourselves to it.
-        trust: What its certificate must prove.
+        prove: How we prove ourselves to it, if we meet it.
+        trust: What it must prove to us: one way, or an array of several. Who is an Entity A of ours and has
+            this is taken by nothing else.
     """
 
     address: AddressSetting | None = None
@@ -41,14 +40,22 @@ class PeerSettings(Table):
     diameter: bool = False
     release: ReleaseSetting = DEFAULT_RELEASE
     server_name: FqdnSetting | None = None
-    prove: ProveSetting
-    trust: TrustSetting | None = None
+    prove: ProveSetting | None = None
+    trust: TrustsSetting = ()
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if self.prove is None and not self.trust:
+            raise ValueError(
+                "say how we prove ourselves to it (address and prove), or what it must prove to us (trust)"
+            )
+        return self
 
     @model_validator(mode="after")
     def _is_where_we_connect_to(self) -> Self:
         """Most proofs are made to a peer that listens: to forget where is noticed when the file is read."""
-        if self.address is None and self.prove.needs_address:
-            raise ValueError(f"say where it listens: {ADDRESS}")
+        if self.address is None and self.prove is not None and self.prove.needs_address:
+            raise ValueError('say where it listens: address = "HOST:PORT"')
         return self
 
 
@@ -72,6 +79,4 @@ class MefPeerSettings(Table):
     def peer(self) -> PeerSettings:
         """The same as a peer."""
         proof = AskingKey.model_construct(key_id=self.key_id, key_file=self.key_file)
-        return PeerSettings.model_construct(
-            address=self.address, transport=self.transport, prove=proof, trust=None
-        )
+        return PeerSettings.model_construct(address=self.address, transport=self.transport, prove=proof)

@@ -5,6 +5,8 @@ A framework is a member here and no branch elsewhere: each gives the ``How`` of 
 
 from __future__ import annotations
 
+import abc
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -15,7 +17,7 @@ from ..clients.card import SoftwareCard
 from ..clients.enrolee import Enrolee
 from ..clients.maf import MafClient
 from ..clients.ue import NafChoice, Ue, suite_over
-from ..credentials import Framework
+from ..credentials import Framework, Secret
 from ..errors import ConfigurationError
 from ..frameworks import (
     bootstrap_psk,
@@ -27,7 +29,7 @@ from ..frameworks import (
 )
 from ..frameworks.steps import How, Initiator
 from ..gba.keys import KeyChoice
-from ..identifiers import EntityId
+from ..identifiers import EntityId, KeyIdentifier
 from ..store.store import Store
 from .key_files import read_key
 from .meeting import Meeting, Role
@@ -42,7 +44,7 @@ from .values import (
 )
 
 
-class Proving(Table):
+class Proving(Table, abc.ABC):
     """What all proofs have.
 
     ``needs_address``: whether it is only ever made to a peer that listens somewhere.
@@ -50,6 +52,7 @@ class Proving(Table):
 
     needs_address: ClassVar[bool] = True
 
+    @abc.abstractmethod
     async def how(self, meeting: Meeting) -> How:
         """How we prove ourselves to this peer; what must be closed afterwards is in ``meeting.closing``.
 
@@ -57,7 +60,6 @@ class Proving(Table):
             ConfigurationError: A file cannot be used, or the proof does not fit the peer.
             SecurityFrameworkError: As the framework says.
         """
-        raise NotImplementedError
 
     def check(self, here: Path) -> None:
         """Read the files that it names.
@@ -71,6 +73,7 @@ class Proving(Table):
 class OwnProof(Proving):
     """A proof that lies ready in files: nobody else need be met first."""
 
+    @abc.abstractmethod
     def initiate(self, meeting: Meeting) -> Initiator:
         """How we begin a handshake with this peer.
 
@@ -78,14 +81,70 @@ class OwnProof(Proving):
             ConfigurationError: A file cannot be used, or the proof does not fit the peer.
             CredentialError: The credential cannot be used.
         """
-        raise NotImplementedError
 
     async def how(self, meeting: Meeting) -> How:
         """The same, as every proof has it."""
         return self.initiate(meeting)
 
 
-class ProvisionedKey(OwnProof):
+Begin = Callable[[Meeting, KeyIdentifier, Secret], Initiator]
+"""How a framework begins with a key and its identifier."""
+
+
+class KeyProof(OwnProof):
+    """A key in a file: its identifier is shown, the key is proven. Its two fields are these two.
+
+    Attributes:
+        begins: By what framework, for each role that a peer may have.
+    """
+
+    begins: ClassVar[Mapping[Role, Begin]]
+
+    @property
+    def _key_id(self) -> KeyIdentifier:
+        found: KeyIdentifier = next(value for _, value in self)
+        return found
+
+    def _key(self, here: Path) -> Secret:
+        *_, (_, file) = self
+        return read_key(str(here / file))
+
+    def check(self, here: Path) -> None:
+        """Read the key."""
+        self._key(here)
+
+    def initiate(self, meeting: Meeting) -> Initiator:
+        """Show the identifier, prove the key."""
+        begin = self.begins.get(meeting.role)
+        if begin is None:
+            fit = " or ".join(role.value for role in self.begins)
+            raise meeting.cannot(f"{self.words()[0]} is for {fit}")
+        return begin(meeting, self._key_id, self._key(meeting.here))
+
+
+def _with_entity_b(meeting: Meeting, kpsa_id: KeyIdentifier, kpsa: Secret) -> Initiator:
+    key = saef_psk.credential(kpsa_id, kpsa, peer=meeting.peer)
+    return saef_psk.initiate(meeting.local, meeting.peer, key, server_name=meeting.server_name)
+
+
+def _with_maf(meeting: Meeting, km_id: KeyIdentifier, km: Secret) -> Initiator:
+    return maf_handshake.initiate(meeting.local, meeting.fqdn, maf_handshake.credential(km_id, km))
+
+
+def _as_enrolee(meeting: Meeting, kpm_id: KeyIdentifier, kpm: Secret) -> Initiator:
+    key = bootstrap_psk.credential(kpm_id, kpm, enrolee=meeting.local)
+    return bootstrap_psk.initiate(meeting.local, meeting.fqdn, key)
+
+
+def _as_target(meeting: Meeting, key_id: KeyIdentifier, key: Secret) -> Initiator:
+    return mef_handshake.initiate(meeting.local, meeting.fqdn, mef_handshake.credential(key_id, key))
+
+
+def _as_naf(meeting: Meeting, key_id: KeyIdentifier, key: Secret) -> Initiator:
+    return saef_gba.initiate_zn(meeting.local, meeting.fqdn, saef_psk.credential(key_id, key))
+
+
+class ProvisionedKey(KeyProof):
     """A Provisioned Secure Connection Key, for Entity B (8.2.2.1).
 
     Attributes:
@@ -93,24 +152,13 @@ class ProvisionedKey(OwnProof):
         kpsa_file: The file that holds it.
     """
 
+    begins: ClassVar = {Role.ENTITY_B: _with_entity_b}
+
     kpsa_id: KeyIdSetting
     kpsa_file: FileSetting
 
-    def check(self, here: Path) -> None:
-        """Read the key."""
-        read_key(str(here / self.kpsa_file))
 
-    def initiate(self, meeting: Meeting) -> Initiator:
-        """Show KpsaId, prove Kpsa."""
-        if meeting.role is not Role.ENTITY_B:
-            raise meeting.cannot("kpsa-id is for an Entity B")
-        key = saef_psk.credential(
-            self.kpsa_id, read_key(str(meeting.here / self.kpsa_file)), peer=meeting.peer
-        )
-        return saef_psk.initiate(meeting.local, meeting.peer, key, server_name=meeting.server_name)
-
-
-class MasterCredential(OwnProof):
+class MasterCredential(KeyProof):
     """A Master Credential, for a MAF (8.8.2.2).
 
     Attributes:
@@ -118,22 +166,13 @@ class MasterCredential(OwnProof):
         km_file: The file that holds it.
     """
 
+    begins: ClassVar = {Role.MAF: _with_maf}
+
     km_id: KmIdSetting
     km_file: FileSetting
 
-    def check(self, here: Path) -> None:
-        """Read the key."""
-        read_key(str(here / self.km_file))
 
-    def initiate(self, meeting: Meeting) -> Initiator:
-        """Show KmId, prove Km."""
-        if meeting.role is not Role.MAF:
-            raise meeting.cannot("km-id is for a MAF")
-        km = maf_handshake.credential(self.km_id, read_key(str(meeting.here / self.km_file)))
-        return maf_handshake.initiate(meeting.local, meeting.fqdn, km)
-
-
-class EnroleeKey(OwnProof):
+class EnroleeKey(KeyProof):
     """A Pre-Provisioned Symmetric Enrolee Key, for an MEF (8.3.2.1).
 
     Attributes:
@@ -141,24 +180,13 @@ class EnroleeKey(OwnProof):
         kpm_file: The file that holds it.
     """
 
+    begins: ClassVar = {Role.OWN_MEF: _as_enrolee}
+
     kpm_id: KeyIdSetting
     kpm_file: FileSetting
 
-    def check(self, here: Path) -> None:
-        """Read the key."""
-        read_key(str(here / self.kpm_file))
 
-    def initiate(self, meeting: Meeting) -> Initiator:
-        """Show KpmId, prove Kpm."""
-        if meeting.role is not Role.MEF:
-            raise meeting.cannot("kpm-id is for an MEF")
-        kpm = bootstrap_psk.credential(
-            self.kpm_id, read_key(str(meeting.here / self.kpm_file)), enrolee=meeting.local
-        )
-        return bootstrap_psk.initiate(meeting.local, meeting.fqdn, kpm)
-
-
-class AskingKey(OwnProof):
+class AskingKey(KeyProof):
     """The key by which an Enrolment Target asks its MEF, or a NAF its BSF.
 
     Attributes:
@@ -166,26 +194,17 @@ class AskingKey(OwnProof):
         key_file: The file that holds it.
     """
 
+    begins: ClassVar = {Role.MEF: _as_target, Role.BSF: _as_naf}
+
     key_id: KeyIdSetting
     key_file: FileSetting
 
-    def check(self, here: Path) -> None:
-        """Read the key."""
-        read_key(str(here / self.key_file))
 
-    def initiate(self, meeting: Meeting) -> Initiator:
-        """Show its identifier, prove the key."""
-        key = read_key(str(meeting.here / self.key_file))
-        if meeting.role is Role.MEF:
-            at_mef = mef_handshake.credential(self.key_id, key)
-            return mef_handshake.initiate(meeting.local, meeting.fqdn, at_mef)
-        if meeting.role is Role.BSF:
-            at_bsf = saef_psk.credential(self.key_id, key)
-            return saef_gba.initiate_zn(meeting.local, meeting.fqdn, at_bsf)
-        raise meeting.cannot("key-id is for an MEF or a BSF")
-
-
-_CERTIFICATE_FRAMEWORKS = {Role.MAF: Framework.MAF_HANDSHAKE, Role.MEF: Framework.BOOTSTRAP_CERTIFICATE}
+_CERTIFICATE_FRAMEWORKS = {
+    Role.MAF: Framework.MAF_HANDSHAKE,
+    Role.OWN_MEF: Framework.BOOTSTRAP_CERTIFICATE,
+    Role.MEF: Framework.MEF_HANDSHAKE,
+}
 
 
 class Certificate(OwnProof):
@@ -216,16 +235,11 @@ class Certificate(OwnProof):
 
     def initiate(self, meeting: Meeting) -> Initiator:
         """Show our certificate, accept the one that ``trust`` describes."""
-        trust = meeting.trust
-        if trust is None:
-            raise ConfigurationError(
-                f"peer {meeting.peer}: certificates are mutual: say in trust what its own must prove"
-            )
         is_function = meeting.role is not Role.ENTITY_B
         return saef_certificate.initiate(
             meeting.local,
             self.load(meeting.here),
-            trust.trust(meeting.peer, meeting.here),
+            meeting.trusted(),
             server_name=meeting.fqdn if is_function else meeting.server_name,
             framework=_CERTIFICATE_FRAMEWORKS.get(meeting.role, Framework.SAEF_CERTIFICATE),
             exports=meeting.role in _CERTIFICATE_FRAMEWORKS,

@@ -20,6 +20,7 @@ from ..net.limits import Limits
 from ..peer_quotas import PeerQuotas
 from ..release import Release
 from .bounds import LimitSettings, QuotaSettings
+from .entity_b import EntityBSettings
 from .functions import BsfSettings, MafSettings, MefSettings
 from .peers import MefPeerSettings, PeerSettings
 from .prove import PROOFS
@@ -35,6 +36,7 @@ _TABLES: Final[tuple[tuple[str, type[Table]], ...]] = (
     ("`[identity]`", IdentitySettings),
     ("`[store]`", StoreSettings),
     ('`[peers."IDENTITY"]`', PeerSettings),
+    ("`[entity-b]`", EntityBSettings),
     ("`[[maf]]`", MafSettings),
     ("`[[maf.mefs]]`", MefPeerSettings),
     ("`[[mef]]`", MefSettings),
@@ -62,9 +64,9 @@ _HEAD: Final = """\
 <!-- Made from the models by `m2msec config schema --markdown`; a test holds that it is what that prints. -->
 
 One file in TOML describes an entity: what it serves, who it is, and its peers by identity. `m2msec serve`,
-`m2msec connect` and `m2msec escertke` read it; `m2msec config example` prints one with comments, `m2msec
-config check FILE` reads one with every file that it names, `m2msec config schema` prints a JSON schema for
-editors.
+`m2msec connect`, `m2msec listen` and `m2msec escertke` read it; `m2msec config example` prints one with
+comments, `m2msec config check FILE` reads one with every file that it names, `m2msec config schema` prints a
+JSON schema for editors.
 
 Keys never stand in it, only the names of files that hold them; a relative name is beside the configuration
 file. Durations are written as `90s`, `15m`, `24h` or `7d`, addresses as `HOST:PORT` or `[IPv6]:PORT`. A table
@@ -98,7 +100,7 @@ def page() -> str:
     parts = [_HEAD, *(_section(title, model) for title, model in _TABLES)]
     parts.append("## `prove`: how we prove ourselves to a peer\n\nOne of these:\n")
     parts += [_section("", model) for model in PROOFS.values()]
-    parts.append("## `trust`: what a peer's certificate must prove\n\nOne of these:\n")
+    parts.append("## `trust`: what a peer must prove to us\n\nOne of these:\n")
     parts += [_section("", model) for model in TRUST.values()]
     parts.append(f"## An example\n\n```toml\n{EXAMPLE}```")
     return "\n".join(parts)

@@ -18,6 +18,7 @@ from ..files import read_bounded
 from ..identifiers import EntityId
 from .bounds import LimitSettings, QuotaSettings
 from .complaints import Place, complaint, complaints, nearest
+from .entity_b import EntityBSettings
 from .functions import BsfSettings, FunctionSettings, MafSettings, MefSettings
 from .peers import MefPeerSettings, PeerSettings
 from .toml_lines import Lines
@@ -54,6 +55,7 @@ class Settings(Table):
         identity: Who we are.
         store: Where records are kept.
         peers: Whom we know, by identity.
+        entity_b: How we accept associations.
         maf: The MAFs to run.
         mef: The MEFs to run.
         bsf: The BSFs to run.
@@ -66,6 +68,7 @@ class Settings(Table):
     identity: IdentitySettings | None = None
     store: StoreSettings | None = None
     peers: dict[EntitySetting, PeerSettings] = Field(default_factory=dict)
+    entity_b: EntityBSettings | None = None
     maf: Annotated[tuple[MafSettings, ...], BeforeValidator(as_list)] = ()
     mef: Annotated[tuple[MefSettings, ...], BeforeValidator(as_list)] = ()
     bsf: Annotated[tuple[BsfSettings, ...], BeforeValidator(as_list)] = ()
@@ -123,15 +126,29 @@ class Settings(Table):
 
     def _named(self) -> Iterator[tuple[Place, str]]:
         for number, maf in enumerate(self.maf):
-            for position, mef in enumerate(maf.mefs):
-                if not isinstance(mef, MefPeerSettings):
-                    yield ("maf", number, "mefs", position), str(mef)
-            for position, bsf in enumerate(maf.bsfs):
-                yield ("maf", number, "bsfs", position), str(bsf)
+            yield from _asked(("maf", number), maf)
+        if self.entity_b is not None:
+            yield from _asked(("entity-b",), self.entity_b)
         for peer, settings in self.peers.items():
-            for key in ("maf", "enrolment", "bsf"):
-                if (named := getattr(settings.prove, key, None)) is not None:
-                    yield ("peers", str(peer), "prove", key), str(named)
+            if settings.prove is not None:
+                yield from _others(("peers", str(peer), "prove"), settings.prove)
+            for number, trust in enumerate(settings.trust):
+                yield from _others(("peers", str(peer), "trust", number), trust)
+
+
+def _asked(place: Place, asking: Table) -> Iterator[tuple[Place, str]]:
+    """The peers that a table lists as those to ask."""
+    for key in ("mafs", "mefs", "bsfs"):
+        for position, name in enumerate(getattr(asking, key, ())):
+            if not isinstance(name, MefPeerSettings):
+                yield (*place, key, position), str(name)
+
+
+def _others(place: Place, member: Table) -> Iterator[tuple[Place, str]]:
+    """The peers by which a member of ``prove`` or ``trust`` comes about."""
+    for key in ("maf", "mef", "enrolment", "bsf"):
+        if (named := getattr(member, key, None)) is not None:
+            yield (*place, key), str(named)
 
 
 def load(file: Path) -> Settings:

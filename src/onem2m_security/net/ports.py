@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import contextlib
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Final, Protocol, Self
 
-from ..errors import HandshakeError, PeerRefusedError
+from ..errors import ConfigurationError, HandshakeError, PeerRefusedError
 from ..frameworks.steps import Authorities, Established, How, Initiator, initiator_of
 from ..onem2m.primitives import Operation, Response, Rsc
 from .address import Address, Transport
@@ -105,6 +106,41 @@ def channel_port(
     if transport is Transport.TLS:
         return Listener(authorities, channel_protocol(handler), limits)
     return DatagramListener(authorities, datagram_channels(handler), limits)
+
+
+PORT_ATTEMPTS: Final = 10
+"""How often the system may choose a port number that is free for one transport and not for the other."""
+
+
+async def start_together(
+    make: Callable[[Transport], Awaitable[Port]], address: Address, transports: Sequence[Transport]
+) -> tuple[list[Port], Address]:
+    """Listen over these transports on the same port number; the ports, and the address in use.
+
+    Raises:
+        ConfigurationError: The address cannot be listened on; then no port is left open.
+    """
+    # The port that the system finds free for TCP may be taken for UDP: then it finds another.
+    for _ in range(PORT_ATTEMPTS if address.port == 0 else 0):
+        with contextlib.suppress(ConfigurationError):
+            return await _start_together(make, address, transports)
+    return await _start_together(make, address, transports)
+
+
+async def _start_together(
+    make: Callable[[Transport], Awaitable[Port]], address: Address, transports: Sequence[Transport]
+) -> tuple[list[Port], Address]:
+    started: list[Port] = []
+    try:
+        for transport in transports:
+            port = await make(transport)
+            started.append(port)
+            address = await port.start(address)
+    except ConfigurationError:
+        for port in started:
+            await port.stop()
+        raise
+    return started, address
 
 
 @dataclass(slots=True, eq=False)

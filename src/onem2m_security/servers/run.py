@@ -11,20 +11,17 @@ from typing import Any, Protocol, Self, TypeVar
 
 from prometheus_client import start_http_server
 
-from ..errors import ConfigurationError
 from ..frameworks.steps import Authorities, Established
 from ..identifiers import EntityId
 from ..net.address import Address, Transport
 from ..net.descriptors import fitted, raise_open_files
 from ..net.limits import Limits
-from ..net.ports import Port, request_port
+from ..net.ports import Port, request_port, start_together
 from ..onem2m.primitives import Request, Response
 from ..store.store import Store
 from .function import Function
 from .housekeeping import Housekeeping
 from .service import ALL_TRANSPORTS, Service
-
-PORT_ATTEMPTS = 10
 
 _T = TypeVar("_T")
 
@@ -82,26 +79,12 @@ class Server:
         """
         if self._housekeeping is None:
             self._housekeeping = asyncio.create_task(Housekeeping(self._stores).run())
-        chosen = tuple(transports)
-        # The port that the system finds free for TCP may be taken for UDP: then it finds another.
-        for _ in range(PORT_ATTEMPTS if address.port == 0 else 0):
-            with contextlib.suppress(ConfigurationError):
-                return await self._start(address, chosen)
-        return await self._start(address, chosen)
-
-    async def _start(self, address: Address, transports: tuple[Transport, ...]) -> Address:
-        started: list[Port] = []
-        try:
-            for transport in transports:
-                port = await request_port(transport, self._authorities, self._handle, self._limits[transport])
-                started.append(port)
-                address = await port.start(address)
-        except ConfigurationError:
-            for port in started:
-                await port.stop()
-            raise
+        started, address = await start_together(self._port, address, tuple(transports))
         self._ports += started
         return address
+
+    async def _port(self, transport: Transport) -> Port:
+        return await request_port(transport, self._authorities, self._handle, self._limits[transport])
 
     async def stop(self) -> None:
         """Let what is under way finish, then close ports and stores."""

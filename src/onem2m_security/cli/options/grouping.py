@@ -17,6 +17,20 @@ class OptionGroup:
 
     __slots__ = ()
 
+    @property
+    def are_default(self) -> bool:
+        """Whether none of its options was given, or only what they are without it."""
+        return all(
+            _is_default(getattr(self, field.name), field)
+            for field in dataclasses.fields(self)  # type: ignore[arg-type]  # each is a dataclass
+        )
+
+
+def _is_default(value: object, field: dataclasses.Field[Any]) -> bool:
+    if isinstance(value, OptionGroup):
+        return value.are_default
+    return value == _default(field) or value == []  # an option that may be repeated, and was not given
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Without:

@@ -1,0 +1,42 @@
+"""Our clients of the MAFs, MEFs and BSFs that we ask about others: each is a peer, met as its entry says."""
+
+from __future__ import annotations
+
+from ..clients.bsf import BsfClient, NafClient
+from ..clients.maf import MafClient
+from ..clients.mef import MefClient
+from ..errors import ConfigurationError
+from ..frameworks.steps import How
+from ..identifiers import Fqdn
+from .meeting import Meeting
+
+
+def maf_client(meeting: Meeting, how: How) -> MafClient:
+    """Of a MAF, to be asked for Kc."""
+    return MafClient(meeting.fqdn, meeting.link, how)
+
+
+def mef_client(meeting: Meeting, how: How) -> MefClient:
+    """Of an MEF, to be asked for what it provided to its Enrolees."""
+    return MefClient(meeting.fqdn, meeting.link, how)
+
+
+def bsf_client(meeting: Meeting, how: How, naf: Fqdn | None) -> BsfClient:
+    """Of a BSF, to be asked for the keys of its subscribers.
+
+    Args:
+        meeting: With the BSF.
+        how: How we prove ourselves to it.
+        naf: Our name as a NAF.
+
+    Raises:
+        ConfigurationError: We have no name as a NAF.
+    """
+    if naf is None:
+        raise ConfigurationError(f"{meeting.local} has no domain name: give naf, our FQDN as a NAF")
+    if meeting.diameter:
+        # Diameter's dictionary takes long to load: only who speaks Diameter waits for it.
+        from ..clients.bsf_diameter import NafDiameterClient  # noqa: PLC0415
+
+        return NafDiameterClient(meeting.fqdn, meeting.link, how, naf=naf)
+    return NafClient(meeting.fqdn, meeting.link, how, naf=naf)

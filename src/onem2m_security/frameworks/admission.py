@@ -1,0 +1,100 @@
+"""By whose word a peer is taken for who it is: at an Entity B whose peers are described (8.1, 8.2.1).
+
+A MAF, an MEF or a BSF says for whom a key is, a certificate configuration says whom a certificate
+authenticates. Where a peer's description says what it must prove, nothing else will do: a MAF that is broken
+into cannot pass others for a peer that has a certificate, nor one MAF for the clients of another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ..alerts import Alert
+from ..certificates.configuration import AssociationConfiguration
+from ..certificates.verification import PeerVerifier, VerifiedPeer
+from ..credentials import ResolvedKey
+from ..errors import CertificateRejectedError
+from ..identifiers import EntityId, Fqdn
+from ..tls.suites import Suite
+from .steps import Resolver
+
+Word = Fqdn | AssociationConfiguration
+"""Who says it: a MAF, MEF or BSF by its FQDN, or the configuration that a certificate matched."""
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Whose word counts for whom.
+
+    Attributes:
+        general: Those who are believed about every peer that ``particular`` does not have, and about clients
+            of whom only the credential is known.
+        particular: For a peer: those who are believed about it, and nobody else.
+    """
+
+    general: frozenset[Word] = frozenset()
+    particular: Mapping[EntityId, frozenset[Word]] = field(default_factory=dict)
+
+    def admits(self, word: Word, peer: EntityId | None) -> bool:
+        """Whether it is this peer if these say so."""
+        believed = self.general if peer is None else self.particular.get(peer, self.general)
+        return word in believed
+
+
+class AdmittedKeys:
+    """A resolver: another one's keys, where whoever the identifier names is believed about their peer."""
+
+    def __init__(self, resolver: Resolver, admission: Admission) -> None:
+        self._resolver = resolver
+        self._admission = admission
+
+    async def resolve(self, identity: bytes, suite: Suite) -> ResolvedKey | None:
+        """The key; None for one of a peer about whom its source is not believed."""
+        found = await self._resolver.resolve(identity, suite)
+        if found is None or not self._admission.admits(found.key_id.fqdn, found.peer):
+            return None
+        return found
+
+
+class AdmittedCertificates:
+    """A verifier: the first of several that accepts a certificate, where its word counts for the peer."""
+
+    def __init__(self, verifiers: Sequence[PeerVerifier], admission: Admission) -> None:
+        """Ask these in turn.
+
+        Args:
+            verifiers: At least one; they differ in their rules, or in the CRLs that they obey.
+            admission: Which configurations are believed about whom.
+        """
+        self._verifiers = tuple(verifiers)
+        self._admission = admission
+
+    def verify(self, chain: Sequence[bytes], *, server: bool) -> VerifiedPeer:
+        """Accept the certificates and say who it is, as for ``PeerVerifier.verify``.
+
+        Raises:
+            CertificateRejectedError: Nobody accepts them; the error is the first one's.
+        """
+        first: CertificateRejectedError | None = None
+        for verifier in self._verifiers:
+            try:
+                return self._admitted(verifier.verify(chain, server=server))
+            except CertificateRejectedError as rejection:
+                first = first or rejection
+        raise first or CertificateRejectedError(
+            "nobody judges certificates here", alert=Alert.certificate_unknown
+        )
+
+    @property
+    def revision(self) -> object:
+        """What verdicts rest on beside the clock."""
+        return tuple(verifier.revision for verifier in self._verifiers)
+
+    def _admitted(self, verified: VerifiedPeer) -> VerifiedPeer:
+        if not self._admission.admits(verified.configuration, verified.peer):
+            raise CertificateRejectedError(
+                f"{verified.peer} must prove something else than this certificate",
+                alert=Alert.certificate_unknown,
+            )
+        return verified
