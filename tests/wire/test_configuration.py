@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from onem2m_security.configuration.description import Description
+from onem2m_security.configuration.key_proofs import AskingKey, EnroleeKey, KeyProof
+from onem2m_security.configuration.proof import OwnProof, Proving
 from onem2m_security.configuration.prove import (
     PROOFS,
     ByGba,
@@ -21,10 +23,11 @@ from onem2m_security.configuration.prove import (
 )
 from onem2m_security.configuration.reference import EXAMPLE, descriptions, page, schema
 from onem2m_security.configuration.settings import load
-from onem2m_security.configuration.trust import TRUST, FlavouredCertificate
+from onem2m_security.configuration.trust import TRUST, CertificateTrust, FlavouredCertificate, Trusting
 from onem2m_security.durations import parse_duration, show_duration
 from onem2m_security.errors import ConfigurationError
 from onem2m_security.identifiers import EntityId
+from onem2m_security.servers.service import Service
 from places import ROOT
 from programs import m2msec
 
@@ -120,6 +123,81 @@ def test_a_maf_asks_only_peers_that_are_in_the_file(tmp_path, role):
     assert told == (
         f"line 19: maf.{role}: there is no [peers.\"maf.exampel.com\"]: is 'maf.example.com' meant?"
     )
+
+
+B = """\
+[identity]
+id = "/cse"
+[entity-b]
+listen = "127.0.0.1:9"
+"""
+KPSA = '{ kpsa-id = "a@b.example", kpsa-file = "k" }'
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            'mafs = ["maf.exampel.com"]',
+            'line 20: entity-b.mafs: there is no [peers."maf.exampel.com"]: is \'maf',
+        ),
+        ('lisen = "x:1"', "line 20: entity-b.lisen: not permitted here: is 'listen' meant?"),
+        ("transports = []", "line 20: entity-b.transports: "),
+        ('[peers."/a"]\ntrust = { maf = "maf.exampel.com" }', "is 'maf.example.com' meant?"),
+        ('[peers."/a"]\ntrust = { kpsa-id = "a@b.example", kpsa-flie = "k" }', "is 'kpsa-file' meant?"),
+        ('[peers."/a"]\ntrust = [{ flavour = "fqdn" }]', "peers./a.trust.trust-anchors: Field required"),
+        ('[peers."/a"]\ntrust = []', "line 21: peers./a.trust: "),
+        ('[peers."/a"]\ntrust = { x = 1 }', "line 21: peers./a.trust: say what the peer must prove"),
+        ('[peers."/a"]\ntransport = "tls"', "line 20: peers./a: say how we prove ourselves to it"),
+        ('[[enrolment]]\nmef = "maf.example.com"\ntargets = []', "line 22: enrolment.targets: "),
+        ('[enrolment]\nmef = "maf.exampel.com"\ntargets = ["/b"]', "is 'maf.example.com' meant?"),
+        (2 * '[[enrolment]]\nmef = "maf.example.com"\ntargets = ["/b"]\n', "we enrol with an MEF once"),
+    ],
+)
+def test_what_is_wrong_about_those_who_come_to_us_is_told_with_its_line(tmp_path, text, told):
+    assert told in refusal(tmp_path, f"{PEERS}{B}{text}\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "nobody could associate"),
+        ('certificate = "a.crt"', "certificate and private-key, both"),
+        ('crl = "crls"', "crl and require-crl are for associations"),
+        (f'[peers."/a"]\ntrust = {KPSA}', "k cannot be read"),
+        ('[peers."/a"]\ntrust = { flavour = "cse-id", trust-anchors = "no.pem" }', "no.pem"),
+    ],
+)
+def test_a_check_says_why_nobody_could_come_to_us(tmp_path, text, told):
+    described = read(tmp_path, f"{B}{text}\n")
+    with pytest.raises(ConfigurationError, match=told):
+        described.check()
+
+
+def test_two_peers_may_not_show_one_key(tmp_path):
+    (tmp_path / "k").touch(mode=0o600)
+    (tmp_path / "k").write_text("00" * 32)
+    described = read(tmp_path, B + "".join(f'[peers."/{one}"]\ntrust = {KPSA}\n' for one in "ab"))
+    with pytest.raises(ConfigurationError, match="two peers show one kpsa-id"):
+        described.check()
+
+
+def test_who_has_no_address_cannot_be_met(tmp_path):
+    described = read(tmp_path, f'{B}[peers."/a"]\ntrust = {KPSA}\n')
+    with pytest.raises(ConfigurationError, match=r"peer /a: to meet it say where it is \(address\)"):
+        described.meeting(EntityId("/a"))
+
+
+def test_the_four_kinds_of_keys_are_one_shape():
+    """Each names the roles that it is for, and nothing but its two keys."""
+    kinds = [ProvisionedKey, MasterCredential, EnroleeKey, AskingKey]
+    assert [kind.__mro__[1] for kind in kinds] == [KeyProof] * 4
+    assert all("initiate" not in vars(kind) and len(kind.words()) == 2 for kind in kinds)
+
+
+@pytest.mark.parametrize("kind", [Proving, OwnProof, Trusting, CertificateTrust, Service])
+def test_what_members_have_in_common_is_no_member(kind):
+    assert kind.__abstractmethods__
 
 
 def test_a_maf_asks_by_proofs_that_need_nobody_else(tmp_path):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -25,7 +28,6 @@ from ..store.store import Store
 from ..tls.framing import DEFAULT_MTU
 from .common import (
     KEY_FORMAT,
-    DataOption,
     MtuOption,
     ReleaseOption,
     RevealOption,
@@ -39,6 +41,7 @@ from .common import (
 from .mef import ExpiryOption
 from .options.certificates import CertificateOptions
 from .options.credentials import ReportOptions
+from .options.described import ConfigOption, described
 from .options.grouping import OptionGroup, grouped, without
 
 
@@ -46,9 +49,6 @@ from .options.grouping import OptionGroup, grouped, without
 class EnroleeOptions(OptionGroup):
     """What an Enrolee is configured with, the first time or, with a certificate, each time."""
 
-    mef: Annotated[
-        Address | None, typer.Argument(parser=Address.parse, metavar="HOST:PORT", help="The MEF of --kpm-id.")
-    ] = None
     kpm_id: Annotated[
         KeyIdentifier | None,
         parsed(
@@ -87,7 +87,7 @@ class EnroleeOptions(OptionGroup):
     @property
     def are_given(self) -> bool:
         """Whether anything was said of an Enrolee; else the one that is kept is meant."""
-        by_key = (self.mef, self.kpm_id, self.kpm_file, self.enrolee_id, self.target)
+        by_key = (self.kpm_id, self.kpm_file, self.enrolee_id, self.target)
         return self.certificates.are_given or any(by_key)
 
     @property
@@ -99,27 +99,32 @@ class EnroleeOptions(OptionGroup):
     def _limits(self) -> Limits:
         return Limits(datagram_octets=self.mtu)
 
-    async def enrolee(self, store: Store, kpm: Secret | None) -> Enrolee:
+    async def enrolee(self, store: Store, mef: Address | None, kpm: Secret | None) -> Enrolee:
         """The Enrolee, configured in its store, or the one that is kept there.
+
+        Args:
+            store: Its store.
+            mef: Where the MEF listens, if it was said.
+            kpm: Kpm, if it was said.
 
         Raises:
             ConfigurationError: Something is missing; or nobody is kept there.
             StoreError: The store could not be written.
         """
         if self.by_certificate:
-            return await self._with_certificate(store)
-        if not self.are_given:
+            return await self._with_certificate(store, mef)
+        if mef is None and not self.are_given:
             return await Enrolee.load(store, limits=self._limits)
-        if self.mef is None or self.kpm_id is None or kpm is None or (being := self._being()) is None:
+        if mef is None or self.kpm_id is None or kpm is None or (being := self._being()) is None:
             raise ConfigurationError(
                 "give HOST:PORT, --kpm-id, --kpm-file, --enrolee-id and --target, or --data alone"
             )
-        link = Link(self.mef, self.transport, self._limits)
+        link = Link(mef, self.transport, self._limits)
         return await Enrolee.configure(store, kpm_id=self.kpm_id, kpm=kpm, instruction=being, link=link)
 
-    async def _with_certificate(self, store: Store) -> Enrolee:
+    async def _with_certificate(self, store: Store, mef: Address | None) -> Enrolee:
         mef_id, being = self.mef_id, self._being()
-        if self.mef is None or mef_id is None or being is None or self.kpm_id or self.kpm_file:
+        if mef is None or mef_id is None or being is None or self.kpm_id or self.kpm_file:
             raise ConfigurationError(
                 "to enrol by certificate give HOST:PORT, --mef-id, --cert, --key, --enrolee-id and "
                 "--target, and no Kpm"
@@ -134,7 +139,7 @@ class EnroleeOptions(OptionGroup):
             initiator=bootstrap_certificate.initiate(being.enrolee, mef_id, certificate, trust),
             instruction=being,
             ends=certificate.expires,
-            link=Link(self.mef, self.transport, self._limits),
+            link=Link(mef, self.transport, self._limits),
         )
 
     def _being(self) -> BootstrapInstruction | None:
@@ -145,25 +150,48 @@ class EnroleeOptions(OptionGroup):
 
 @grouped
 def enrol(
-    data: DataOption, given: EnroleeOptions, report: ReportOptions, reveal: RevealOption = False
+    given: EnroleeOptions,
+    report: ReportOptions,
+    mef: Annotated[
+        str | None,
+        typer.Argument(metavar="HOST:PORT|MEF-ID", help="The MEF of --kpm-id; with --config, by its FQDN."),
+    ] = None,
+    data: Annotated[Path | None, typer.Option("--data", help="Data directory; mode 0700.")] = None,
+    config: ConfigOption = None,
+    reveal: RevealOption = False,
 ) -> None:
     """Be an Enrolee: bootstrap with an MEF and keep Ke, sealed, in the data directory.
 
-    The first time, give HOST:PORT, --kpm-id, --kpm-file, --enrolee-id and --target. Afterwards --data alone
-    bootstraps again; the earlier Ke is refused once the new one is used, or a day later. With a certificate,
-    give each time HOST:PORT, --mef-id, --cert, --key, --enrolee-id, --target and what the MEF's certificate
-    must prove: --trust-anchor (its FQDN certificate, Release 3), or --peer-name and --root-of-trust
-    (Release 1).
+    With --config the file says with which MEF, how we prove ourselves, and for whom we enrol: m2msec enrol
+    --config device.toml; where it has several MEFs, name one. Without it, the first time, give HOST:PORT,
+    --data, --kpm-id, --kpm-file, --enrolee-id and --target. Afterwards --data alone bootstraps again; the
+    earlier Ke is refused once the new one is used, or a day later. With a certificate, give each time
+    HOST:PORT, --data, --mef-id, --cert, --key, --enrolee-id, --target and what the MEF's certificate must
+    prove: --trust-anchor (its FQDN certificate, Release 3), or --peer-name and --root-of-trust (Release 1).
     """
     log_to_stderr(verbose=report.verbose)
-    kpm = None if given.kpm_file is None else read_key(given.kpm_file)
 
     async def main() -> None:
-        async with await open_store(data, make=given.are_given) as store:
-            enrolee = await given.enrolee(store, kpm)
+        if config is None:
+            running = _by_options(data, given, None if mef is None else Address.parse(mef))
+        else:
+            running = described(config, data, given).enrolee(None if mef is None else Fqdn.parse(mef))
+        async with running as enrolee:
             _print(enrolee, await enrolee.enrol(), as_json=report.as_json, reveal=reveal)
 
     run(main())
+
+
+@contextlib.asynccontextmanager
+async def _by_options(
+    data: Path | None, given: EnroleeOptions, mef: Address | None
+) -> AsyncIterator[Enrolee]:
+    """The Enrolee that the options say, in its store."""
+    if data is None:
+        raise ConfigurationError("give --data DIR, where the enrolment is kept; or --config FILE")
+    kpm = None if given.kpm_file is None else read_key(given.kpm_file)
+    async with await open_store(data, make=mef is not None or given.are_given) as store:
+        yield await given.enrolee(store, mef, kpm)
 
 
 def _print(enrolee: Enrolee, key: EnrolmentKey, *, as_json: bool, reveal: bool) -> None:

@@ -159,8 +159,15 @@ class Enrolee:
         )
 
     @classmethod
-    async def load(cls, store: Store, *, limits: Limits | None = None) -> Self:
+    async def load(
+        cls, store: Store, *, limits: Limits | None = None, initiator: Initiator | None = None
+    ) -> Self:
         """The Enrolee that was configured in this store.
+
+        Args:
+            store: The device's own store.
+            limits: Bounds on time and size towards the MEF.
+            initiator: How one with a certificate meets its MEF again; without it, it has the Ke that is kept.
 
         Raises:
             ConfigurationError: There is none.
@@ -176,7 +183,7 @@ class Enrolee:
                 store,
                 None,
                 kept.instruction,
-                initiator=None,
+                initiator=initiator,
                 mef_id=kept.mef,
                 link=link,
                 ends=kept.by.ends,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from ..clients.bsf import BsfClient
+from ..clients.enrolee import Enrolee
 from ..clients.entity_a import associate
 from ..clients.entity_b import EntityB
 from ..clients.mef import MefClient
@@ -23,14 +24,16 @@ from ..net.limits import Limits
 from ..net.link import Link
 from ..servers.enrolees import AssociationPolicy
 from ..servers.service import BsfService, MafService, MefService, Service
+from ..store.store import Store
 from .accepting import Accepting
 from .clients import bsf_client, maf_client, mef_client
 from .complaints import nearest
+from .enrolment import EnrolmentSettings
 from .entity_b import EntityBSettings
 from .functions import BsfSettings, FunctionSettings, MafSettings, MefSettings
 from .meeting import Meeting, Role
 from .peers import MefPeerSettings, PeerSettings
-from .prove import OwnProof
+from .proof import OwnProof
 from .settings import Settings, load
 from .trust import trust_in
 
@@ -182,6 +185,44 @@ class Description:
             )
             yield await closing.enter_async_context(entity_b)
 
+    @contextlib.asynccontextmanager
+    async def enrolee(self, mef: Fqdn | None = None) -> AsyncIterator[Enrolee]:
+        """Us as an Enrolee, configured in its store, which is made where there is none.
+
+        Args:
+            mef: With which MEF; may be left out where the file has one enrolment.
+
+        Raises:
+            ConfigurationError: There is no such enrolment, or several; or a file cannot be used.
+            CredentialError: A certificate or a key cannot be used.
+            StoreError: The store cannot be used.
+        """
+        settings = self.enrolment(mef)
+        async with AsyncExitStack() as closing:
+            meeting = self.meeting(EntityId(str(settings.mef)), Role.OWN_MEF, closing=closing)
+            store = await closing.enter_async_context(await Store.open(self.here / settings.data))
+            instruction = settings.instruction(self.local, meeting.release)
+            yield await meeting.prove.enrolee(meeting, store, instruction)
+
+    def enrolment(self, mef: Fqdn | None = None) -> EnrolmentSettings:
+        """The enrolment with this MEF, or the one that there is.
+
+        Raises:
+            ConfigurationError: There is none, or there are several.
+        """
+        known = {str(one.mef): one for one in self.settings.enrolment}
+        if mef is None and len(known) == 1:
+            return self.settings.enrolment[0]
+        if mef is not None and str(mef) in known:
+            return known[str(mef)]
+        if not known:
+            raise ConfigurationError(
+                f"{self.file}: with whom do we enrol, and for whom? Give [enrolment] with mef and targets"
+            )
+        if mef is None:
+            raise ConfigurationError(f"{self.file}: with which MEF? {' or '.join(known)}")
+        raise ConfigurationError(f"{self.file}: there is no [enrolment] with {mef}{nearest(str(mef), known)}")
+
     def check(self) -> list[str]:
         """Read every file that is named, and say what was found.
 
@@ -199,6 +240,9 @@ class Description:
         if self.settings.entity_b is not None:
             self._accepting(self.settings.entity_b)
             told.append(f"Entity B {self.local}, on {self.settings.entity_b.listen}")
+        for enrolment in self.settings.enrolment:
+            self.meeting(EntityId(str(enrolment.mef)), Role.OWN_MEF)
+            told.append(f"Enrolee {self.local}, with {enrolment.mef}")
         return told
 
     def _accepting(self, settings: EntityBSettings) -> Accepting:
@@ -222,13 +266,19 @@ class Description:
             )
         return by
 
+    def _enrolled_at(self, mef: Fqdn) -> Path:
+        own = [one.data for one in self.settings.enrolment if one.mef == mef]
+        common = [] if self.settings.store is None else [self.settings.store.data]
+        if not own + common:
+            raise ConfigurationError("an enrolment is kept in a store: give data under [store]")
+        return self.here / (own + common)[0]
+
     def _all_services(self) -> list[Service[Any]]:
         return self.services() if self.settings.functions else []
 
     def _meeting(
         self, peer: EntityId, role: Role, settings: PeerSettings, local: EntityId, closing: AsyncExitStack
     ) -> Meeting:
-        store = self.settings.store
         if settings.address is None or settings.prove is None:
             raise ConfigurationError(
                 f"{self.file}: peer {peer}: to meet it say where it is (address) and how we prove ourselves "
@@ -246,7 +296,7 @@ class Description:
             trusted=lambda: trust_in(peer, settings.trust, self.here),
             closing=closing,
             here=self.here,
-            data=None if store is None else self.here / store.data,
+            enrolled_at=self._enrolled_at,
             meet=lambda other, its_role: self.meeting(other, its_role, local=local, closing=closing),
         )
 

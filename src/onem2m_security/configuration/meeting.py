@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Protocol
 
 from ..certificates.trust import Trust
+from ..clients.enrolee import Enrolee
 from ..errors import ConfigurationError
+from ..frameworks.instructions import BootstrapInstruction
 from ..frameworks.steps import How
 from ..identifiers import EntityId, Fqdn
 from ..net.link import Link
 from ..release import Release
+from ..store.store import Store
 
 
 class Role(enum.Enum):
@@ -33,6 +36,9 @@ class Proof(Protocol):
     async def how(self, meeting: Meeting) -> How:
         """How we prove ourselves to this peer."""
 
+    async def enrolee(self, meeting: Meeting, store: Store, instruction: BootstrapInstruction) -> Enrolee:
+        """Us as an Enrolee that meets this MEF."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Meeting:
@@ -50,7 +56,7 @@ class Meeting:
         trusted: What its certificate must prove.
         closing: Closes what the meeting opened, when it is over.
         here: The directory that relative file names are relative to.
-        data: Our own data directory, for what an enrolment left there; None for none.
+        enrolled_at: The data directory that keeps our enrolment with an MEF.
         meet: How to meet another peer on the way.
     """
 
@@ -65,7 +71,7 @@ class Meeting:
     trusted: Callable[[], Trust]
     closing: AsyncExitStack
     here: Path
-    data: Path | None
+    enrolled_at: Callable[[Fqdn], Path]
     meet: Callable[[EntityId, Role], Meeting]
 
     @property

@@ -8,7 +8,8 @@ from pydantic import model_validator
 
 from ..net.address import Transport
 from ..release import DEFAULT_RELEASE
-from .prove import AskingKey, ProveSetting
+from .key_proofs import AskingKey
+from .prove import ProveSetting
 from .trust import TrustsSetting
 from .values import (
     AddressSetting,

@@ -5,8 +5,6 @@ A framework is a member here and no branch elsewhere: each gives the ``How`` of 
 
 from __future__ import annotations
 
-import abc
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -17,188 +15,24 @@ from ..clients.card import SoftwareCard
 from ..clients.enrolee import Enrolee
 from ..clients.maf import MafClient
 from ..clients.ue import NafChoice, Ue, suite_over
-from ..credentials import Framework, Secret
+from ..credentials import Framework
 from ..errors import ConfigurationError
-from ..frameworks import (
-    bootstrap_psk,
-    maf_handshake,
-    mef_handshake,
-    saef_certificate,
-    saef_gba,
-    saef_psk,
-)
+from ..frameworks import saef_certificate
+from ..frameworks.instructions import BootstrapInstruction
 from ..frameworks.steps import How, Initiator
 from ..gba.keys import KeyChoice
-from ..identifiers import EntityId, KeyIdentifier
+from ..identifiers import EntityId
 from ..store.store import Store
-from .key_files import read_key
+from .key_proofs import AskingKey, EnroleeKey, MasterCredential, ProvisionedKey
 from .meeting import Meeting, Role
+from .proof import OwnProof, Proving
 from .values import (
     FileSetting,
     FqdnSetting,
-    KeyIdSetting,
-    KmIdSetting,
     SuiteSetting,
     Table,
     member_by_keys,
 )
-
-
-class Proving(Table, abc.ABC):
-    """What all proofs have.
-
-    ``needs_address``: whether it is only ever made to a peer that listens somewhere.
-    """
-
-    needs_address: ClassVar[bool] = True
-
-    @abc.abstractmethod
-    async def how(self, meeting: Meeting) -> How:
-        """How we prove ourselves to this peer; what must be closed afterwards is in ``meeting.closing``.
-
-        Raises:
-            ConfigurationError: A file cannot be used, or the proof does not fit the peer.
-            SecurityFrameworkError: As the framework says.
-        """
-
-    def check(self, here: Path) -> None:
-        """Read the files that it names.
-
-        Raises:
-            ConfigurationError: A file cannot be used.
-            CredentialError: What is in it cannot be used.
-        """
-
-
-class OwnProof(Proving):
-    """A proof that lies ready in files: nobody else need be met first."""
-
-    @abc.abstractmethod
-    def initiate(self, meeting: Meeting) -> Initiator:
-        """How we begin a handshake with this peer.
-
-        Raises:
-            ConfigurationError: A file cannot be used, or the proof does not fit the peer.
-            CredentialError: The credential cannot be used.
-        """
-
-    async def how(self, meeting: Meeting) -> How:
-        """The same, as every proof has it."""
-        return self.initiate(meeting)
-
-
-Begin = Callable[[Meeting, KeyIdentifier, Secret], Initiator]
-"""How a framework begins with a key and its identifier."""
-
-
-class KeyProof(OwnProof):
-    """A key in a file: its identifier is shown, the key is proven. Its two fields are these two.
-
-    Attributes:
-        begins: By what framework, for each role that a peer may have.
-    """
-
-    begins: ClassVar[Mapping[Role, Begin]]
-
-    @property
-    def _key_id(self) -> KeyIdentifier:
-        found: KeyIdentifier = next(value for _, value in self)
-        return found
-
-    def _key(self, here: Path) -> Secret:
-        *_, (_, file) = self
-        return read_key(str(here / file))
-
-    def check(self, here: Path) -> None:
-        """Read the key."""
-        self._key(here)
-
-    def initiate(self, meeting: Meeting) -> Initiator:
-        """Show the identifier, prove the key."""
-        begin = self.begins.get(meeting.role)
-        if begin is None:
-            fit = " or ".join(role.value for role in self.begins)
-            raise meeting.cannot(f"{self.words()[0]} is for {fit}")
-        return begin(meeting, self._key_id, self._key(meeting.here))
-
-
-def _with_entity_b(meeting: Meeting, kpsa_id: KeyIdentifier, kpsa: Secret) -> Initiator:
-    key = saef_psk.credential(kpsa_id, kpsa, peer=meeting.peer)
-    return saef_psk.initiate(meeting.local, meeting.peer, key, server_name=meeting.server_name)
-
-
-def _with_maf(meeting: Meeting, km_id: KeyIdentifier, km: Secret) -> Initiator:
-    return maf_handshake.initiate(meeting.local, meeting.fqdn, maf_handshake.credential(km_id, km))
-
-
-def _as_enrolee(meeting: Meeting, kpm_id: KeyIdentifier, kpm: Secret) -> Initiator:
-    key = bootstrap_psk.credential(kpm_id, kpm, enrolee=meeting.local)
-    return bootstrap_psk.initiate(meeting.local, meeting.fqdn, key)
-
-
-def _as_target(meeting: Meeting, key_id: KeyIdentifier, key: Secret) -> Initiator:
-    return mef_handshake.initiate(meeting.local, meeting.fqdn, mef_handshake.credential(key_id, key))
-
-
-def _as_naf(meeting: Meeting, key_id: KeyIdentifier, key: Secret) -> Initiator:
-    return saef_gba.initiate_zn(meeting.local, meeting.fqdn, saef_psk.credential(key_id, key))
-
-
-class ProvisionedKey(KeyProof):
-    """A Provisioned Secure Connection Key, for Entity B (8.2.2.1).
-
-    Attributes:
-        kpsa_id: Its identifier, relative@issuer-FQDN.
-        kpsa_file: The file that holds it.
-    """
-
-    begins: ClassVar = {Role.ENTITY_B: _with_entity_b}
-
-    kpsa_id: KeyIdSetting
-    kpsa_file: FileSetting
-
-
-class MasterCredential(KeyProof):
-    """A Master Credential, for a MAF (8.8.2.2).
-
-    Attributes:
-        km_id: Its identifier, relative@MAF-FQDN.
-        km_file: The file that holds it.
-    """
-
-    begins: ClassVar = {Role.MAF: _with_maf}
-
-    km_id: KmIdSetting
-    km_file: FileSetting
-
-
-class EnroleeKey(KeyProof):
-    """A Pre-Provisioned Symmetric Enrolee Key, for an MEF (8.3.2.1).
-
-    Attributes:
-        kpm_id: Its identifier, relative@MEF-FQDN.
-        kpm_file: The file that holds it.
-    """
-
-    begins: ClassVar = {Role.OWN_MEF: _as_enrolee}
-
-    kpm_id: KeyIdSetting
-    kpm_file: FileSetting
-
-
-class AskingKey(KeyProof):
-    """The key by which an Enrolment Target asks its MEF, or a NAF its BSF.
-
-    Attributes:
-        key_id: Its identifier, relative@FQDN of that MEF or BSF.
-        key_file: The file that holds it.
-    """
-
-    begins: ClassVar = {Role.MEF: _as_target, Role.BSF: _as_naf}
-
-    key_id: KeyIdSetting
-    key_file: FileSetting
-
 
 _CERTIFICATE_FRAMEWORKS = {
     Role.MAF: Framework.MAF_HANDSHAKE,
@@ -243,6 +77,16 @@ class Certificate(OwnProof):
             server_name=meeting.fqdn if is_function else meeting.server_name,
             framework=_CERTIFICATE_FRAMEWORKS.get(meeting.role, Framework.SAEF_CERTIFICATE),
             exports=meeting.role in _CERTIFICATE_FRAMEWORKS,
+        )
+
+    async def enrolee(self, meeting: Meeting, store: Store, instruction: BootstrapInstruction) -> Enrolee:
+        """An Enrolee that keeps nothing of its certificate."""
+        return await Enrolee.with_certificate(
+            store,
+            initiator=self.initiate(meeting),
+            instruction=instruction,
+            ends=self.load(meeting.here).expires,
+            link=meeting.link,
         )
 
 
@@ -339,13 +183,12 @@ class ByEnrolment(Proving):
 
     async def how(self, meeting: Meeting) -> How:
         """Show KeId, prove what is derived from Ke for this peer; Ke is renewed when that is due."""
-        if meeting.data is None:
-            raise ConfigurationError("an enrolment is kept in a store: give data under [store]")
-        store = await meeting.closing.enter_async_context(await Store.open(meeting.data, existing=True))
-        enrolee = await Enrolee.load(store, limits=meeting.link.limits)
+        data = meeting.enrolled_at(self.enrolment)
+        store = await meeting.closing.enter_async_context(await Store.open(data, existing=True))
+        enrolee = await Enrolee.load(store, limits=meeting.link.limits, initiator=self._renewing(meeting))
         if enrolee.mef != self.enrolment:
             raise ConfigurationError(
-                f"peer {meeting.peer}: the enrolment in {meeting.data} is with {enrolee.mef}, "
+                f"peer {meeting.peer}: the enrolment in {data} is with {enrolee.mef}, "
                 f"not with {self.enrolment}: enrol there first (m2msec enrol)"
             )
         if meeting.role is Role.MAF:
@@ -353,6 +196,11 @@ class ByEnrolment(Proving):
         if meeting.role is Role.ENTITY_B:
             return enrolee.initiator(meeting.peer, server_name=meeting.server_name)
         raise meeting.cannot("an enrolment is for an Entity B or a MAF")
+
+    def _renewing(self, meeting: Meeting) -> Initiator | None:
+        """How we meet the MEF again by certificate, of which the store keeps nothing; None without one."""
+        at_mef = meeting.meet(EntityId(str(self.enrolment)), Role.OWN_MEF)
+        return at_mef.prove.initiate(at_mef) if isinstance(at_mef.prove, Certificate) else None
 
 
 PROOFS: dict[str, type[Table]] = {

@@ -18,6 +18,7 @@ from ..files import read_bounded
 from ..identifiers import EntityId
 from .bounds import LimitSettings, QuotaSettings
 from .complaints import Place, complaint, complaints, nearest
+from .enrolment import EnrolmentSettings
 from .entity_b import EntityBSettings
 from .functions import BsfSettings, FunctionSettings, MafSettings, MefSettings
 from .peers import MefPeerSettings, PeerSettings
@@ -25,7 +26,8 @@ from .toml_lines import Lines
 from .values import AddressSetting, EntitySetting, FileSetting, Table, as_list
 
 MAX_FILE_OCTETS: Final = 1 << 20
-FUNCTIONS: Final = ("maf", "mef", "bsf")
+WITH_DATA: Final = ("maf", "mef", "bsf", "enrolment")
+"""Tables that have a data directory each, their own or the common one."""
 
 
 class IdentitySettings(Table):
@@ -56,6 +58,7 @@ class Settings(Table):
         store: Where records are kept.
         peers: Whom we know, by identity.
         entity_b: How we accept associations.
+        enrolment: With which MEFs we enrol.
         maf: The MAFs to run.
         mef: The MEFs to run.
         bsf: The BSFs to run.
@@ -69,6 +72,7 @@ class Settings(Table):
     store: StoreSettings | None = None
     peers: dict[EntitySetting, PeerSettings] = Field(default_factory=dict)
     entity_b: EntityBSettings | None = None
+    enrolment: Annotated[tuple[EnrolmentSettings, ...], BeforeValidator(as_list)] = ()
     maf: Annotated[tuple[MafSettings, ...], BeforeValidator(as_list)] = ()
     mef: Annotated[tuple[MefSettings, ...], BeforeValidator(as_list)] = ()
     bsf: Annotated[tuple[BsfSettings, ...], BeforeValidator(as_list)] = ()
@@ -78,7 +82,7 @@ class Settings(Table):
     @model_validator(mode="before")
     @classmethod
     def _with_the_common_store(cls, document: Any) -> Any:  # noqa: ANN401 - whatever stands in the file
-        """Functions without a data directory of their own have the one under ``[store]``."""
+        """Functions and enrolments without a data directory of their own have the one under ``[store]``."""
         if not isinstance(document, dict):
             return document
         store = document.get("store")
@@ -86,7 +90,7 @@ class Settings(Table):
         if not isinstance(data, str):
             return document
         filled = dict(document)
-        for kind in FUNCTIONS:
+        for kind in WITH_DATA:
             tables = as_list(document.get(kind, []))
             if isinstance(tables, list):
                 filled[kind] = [
@@ -110,7 +114,8 @@ class Settings(Table):
             settings = cls.model_validate(document)
         except ValidationError as error:
             raise ConfigurationError("\n".join(complaints(cls, file, lines, error))) from None
-        told = [complaint(file, lines, place, message) for place, message in settings.unknown_peers(document)]
+        wrong = (*settings.unknown_peers(document), *settings.crowded_enrolments())
+        told = [complaint(file, lines, place, message) for place, message in wrong]
         if told:
             raise ConfigurationError("\n".join(told))
         return settings
@@ -124,11 +129,25 @@ class Settings(Table):
                 known = [str(peer) for peer in self.peers]
                 yield place, f'there is no [peers."{name}"]{nearest(name, known)}'
 
+    def crowded_enrolments(self) -> Iterator[tuple[Place, str]]:
+        """Where an enrolment has no directory of its own, and what to say about it."""
+        for number, one in enumerate(self.enrolment):
+            before = self.enrolment[:number]
+            if any(other.mef == one.mef for other in before):
+                yield ("enrolment", number, "mef"), "we enrol with an MEF once: name all targets there"
+            elif any(other.data == one.data for other in before):
+                yield (
+                    ("enrolment", number, "data"),
+                    "another enrolment is kept there: give each its own",
+                )
+
     def _named(self) -> Iterator[tuple[Place, str]]:
         for number, maf in enumerate(self.maf):
             yield from _asked(("maf", number), maf)
         if self.entity_b is not None:
             yield from _asked(("entity-b",), self.entity_b)
+        for number, enrolment in enumerate(self.enrolment):
+            yield ("enrolment", number, "mef"), str(enrolment.mef)
         for peer, settings in self.peers.items():
             if settings.prove is not None:
                 yield from _others(("peers", str(peer), "prove"), settings.prove)
@@ -164,9 +183,10 @@ def load(file: Path) -> Settings:
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigurationError(f"{file}: not TOML: {error}") from None
     settings = Settings.of(document, file, Lines(text))
-    if not settings.functions and not settings.peers:
+    if not settings.functions and not settings.peers and settings.entity_b is None:
         raise ConfigurationError(
-            f"{file}: there is nothing to run: give [maf], [mef] or [bsf], or the [peers] of an entity"
+            f"{file}: there is nothing to run: give [maf], [mef], [bsf] or [entity-b], or the [peers] of an "
+            "entity"
         )
     return settings
 

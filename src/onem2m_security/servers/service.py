@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import timedelta
@@ -62,7 +63,7 @@ class FurtherPort:
 
 
 @dataclass(frozen=True)
-class Service(Generic[_F]):
+class Service(abc.ABC, Generic[_F]):
     """One function to run.
 
     Attributes:
@@ -99,9 +100,9 @@ class Service(Generic[_F]):
         """How many TCP ports there are beside the one for requests."""
         return 0
 
+    @abc.abstractmethod
     def build(self, store: Store) -> _F:
         """The function over its store."""
-        raise NotImplementedError
 
     def ports(self, function: _F, limits: Limits) -> Iterator[FurtherPort]:
         """The ports of the function that ``build`` made beside the one for requests."""
