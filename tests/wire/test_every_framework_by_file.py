@@ -1,7 +1,7 @@
 """Every framework over each transport in each release: real processes, driven by configuration files alone.
 
-What serves has one file, Entity B has one for each transport, and each cell's Entity A has one. A file has everything
-that its commands are told, so that a framework is what stands in it and nothing else.
+What serves has one file, Entity B has one for each transport, and each cell's Entity A has one. A file has
+everything that its commands are told: a framework is what stands in it, and nothing else.
 """
 
 from __future__ import annotations
@@ -43,12 +43,15 @@ transport = "{{transport}}"
 release = "{{release}}"
 [peers."{MAF}".prove]
 """
-AT_MEF = """\
-[peers."{mef}"]
-address = "{here}"
-transport = "{transport}"
-release = "{release}"
-[peers."{mef}".prove]
+AT_MEF = f"""\
+[[enrolment]]
+mef = "{{mef}}"
+targets = ["{MAF}", "{{b}}"]
+[peers."{{mef}}"]
+address = "{{here}}"
+transport = "{{transport}}"
+release = "{{release}}"
+[peers."{{mef}}".prove]
 """
 AT_BSF = f"""\
 [peers."{BSF}"]
@@ -64,8 +67,8 @@ BY_MAF = f'maf = "{MAF}"\n'
 BY_GBA = f'bsf = "{BSF}"\n'
 BY_ENROLMENT = 'enrolment = "{mef}"\n'
 TRUST = {
-    Release.R1: '[peers."{peer}".trust]\ncertificate-name = "{name}"\nroot-of-trust = "{root}"\n',
-    Release.R3: '[peers."{peer}".trust]\nflavour = "{flavour}"\npeer-id = "{name}"\ntrust-anchors = "root.pem"\n',
+    Release.R1: 'certificate-name = "{name}"\nroot-of-trust = "{root}"\n',
+    Release.R3: 'flavour = "{flavour}"\npeer-id = "{name}"\ntrust-anchors = "root.pem"\n',
 }
 """What a peer's certificate must prove."""
 
@@ -91,14 +94,13 @@ FILES = {
     "mef-by-gba": AT_B + BY_GBA + "as-kpsa = true\n" + AT_BSF,
     "mef-by-gba-maf": THROUGH_MAF + BY_GBA + AT_BSF,
 }
-ENROL = ("enrol", "{mef}", "--config", "{file}", "--target", MAF, "--target", "{b}")
 BEFORE = {
-    "mef-by-kpm": (ENROL,),
-    "mef-by-kpm-maf": (ENROL,),
-    "mef-by-certificate": (ENROL,),
-    "mef-by-certificate-maf": (ENROL,),
+    "mef-by-kpm": ("enrol",),
+    "mef-by-kpm-maf": ("enrol",),
+    "mef-by-certificate": ("enrol",),
+    "mef-by-certificate-maf": ("enrol",),
 }
-"""What Entity A does first."""
+"""The commands that Entity A runs first, with its file."""
 
 # --- Entity B: a file for each transport --------------------------------------------------------------------
 
@@ -180,7 +182,8 @@ class Site:
 
 def _trust(cell: Cell, peer: object, flavour: str, name: object) -> str:
     root = ROOT.root_of_trust.hex()
-    return TRUST[cell.release].format(peer=peer, flavour=flavour, name=name, root=root)
+    said = TRUST[cell.release].format(flavour=flavour, name=name, root=root)
+    return f'[peers."{peer}".trust]\n{said}'
 
 
 @pytest.fixture(scope="module")
@@ -200,7 +203,7 @@ def test_files_lead_entity_a_to_entity_b_and_each_knows_the_other(site, cell):
     entity_b = site.entity_b(cell.transport)
     file = site.file_of_a(cell, f"127.0.0.1:{entity_b.port}")
     for command in BEFORE.get(cell.way.name, ()):
-        m2msec(*(part.format(**site.words(cell), file=file) for part in command))
+        m2msec(command, "--config", file)
     done = m2msec("connect", IN_CSE, "--config", file, "--json", "--wait", "0", given=f"{cell.id}\n")
     a_sees = json.loads(done.stdout.splitlines()[0])
     b_sees = json.loads(entity_b.wait_for(rf"(\{{.*\}})\n{cell.id}\n").group(1))
@@ -217,17 +220,13 @@ def test_files_lead_entity_a_to_entity_b_and_each_knows_the_other(site, cell):
 def test_the_same_files_lead_two_end_points_to_an_end_to_end_key(site, cell, tmp_path):
     """Those by which they associate with certificates: ESCertKE needs no address."""
     out_a, out_b, messages = tmp_path / "a.key", tmp_path / "b.key", tmp_path / "messages"
-    terminating = subprocess.Popen(
-        [M2MSEC, "escertke", "respond", messages, "--config", site.file_of_b(cell.transport), "--out", out_b]
-        + ["--peer", str(cell.entity), "--json"],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    done = m2msec(
-        "escertke", "initiate", messages, "--config", site.file_of_a(cell, "127.0.0.1:1"), "--out", out_a,
-        "--peer", IN_CSE, "--json",
-    )  # fmt: skip
-    told, _ = terminating.communicate(timeout=PATIENCE)
+    file_a, file_b = site.file_of_a(cell, "127.0.0.1:1"), site.file_of_b(cell.transport)
+    responds = ("respond", messages, "--config", file_b, "--peer", str(cell.entity), "--out", out_b)
+    initiates = ("initiate", messages, "--config", file_a, "--peer", IN_CSE, "--out", out_a)
+    command = [M2MSEC, "escertke", *responds, "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as terminating:
+        done = m2msec("escertke", *initiates, "--json")
+        told, _ = terminating.communicate(timeout=PATIENCE)
     a_sees, b_sees = json.loads(done.stdout), json.loads(told)
     assert (a_sees["peer"], b_sees["peer"]) == (str(IN_CSE), str(cell.entity))
     assert a_sees["pairwise_e2e_key_id"] == b_sees["pairwise_e2e_key_id"]
