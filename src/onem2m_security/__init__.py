@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from .certificates.local import LocalCertificate as LocalCertificate
     from .certificates.trust import Trust as Trust
     from .certificates.verification import PeerVerifier as PeerVerifier
+    from .clients.bsf import NafClient as NafClient
+    from .clients.card import SoftwareCard as SoftwareCard
     from .clients.enrolee import Enrolee as Enrolee
     from .clients.entity_a import associate as associate
     from .clients.entity_b import EntityB as EntityB
@@ -94,6 +96,8 @@ _NAMES: Final = {
     "certificates.trust": ("Trust",),
     "certificates.verification": ("PeerVerifier",),
     "credentials": ("Framework", "ResolvedKey", "Secret"),
+    "clients.bsf": ("NafClient",),
+    "clients.card": ("SoftwareCard",),
     "clients.enrolee": ("Enrolee",),
     "clients.entity_a": ("associate",),
     "clients.entity_b": ("EntityB",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import stat
 import time
@@ -12,10 +13,13 @@ import pytest
 from escertke_support import Party
 from forking import Command
 from onem2m_security.certificates.public_key_id import key_hash
+from onem2m_security.configuration import end_points
+from onem2m_security.configuration.description import Description
 from onem2m_security.errors import ConfigurationError, HandshakeTimeoutError
 from onem2m_security.escertke.end_points import InitiatingEndPoint
 from onem2m_security.escertke.files import MessageFiles
 from onem2m_security.escertke.messages import MESSAGE_MAX_OCTETS, alert_in, check_message
+from onem2m_security.identifiers import EntityId
 from programs import PATIENCE, m2msec
 
 A = Party.named("/cse1/Ca")
@@ -42,6 +46,33 @@ class Office:
             "--peer", str(peer.entity), "--peer-name", digest, "--root-of-trust", digest,
             "--out", str(self.out), "--json", *more,
         ]  # fmt: skip
+
+    def describes(self, *peers: Party, prove: str | None = None, more: str = "") -> Path:
+        """Its configuration file: itself, and by which certificates it and these peers prove themselves."""
+        prove = prove or '{ certificate = "own.crt", private-key = "own.key" }'
+        entries = [f'[identity]\nid = "{self.party.entity}"\n']
+        for peer in peers:
+            digest = key_hash(peer.x509).hex()
+            trust = f'certificate-name = "{digest}", root-of-trust = "{digest}"{more}'
+            entries.append(f'[peers."{peer.entity}"]\nprove = {prove}\ntrust = {{ {trust} }}\n')
+        file = self.place / "entity.toml"
+        file.write_text("".join(entries), encoding="utf-8")
+        return file
+
+    def configured(self, command: str, *more: str) -> list[str]:
+        """The same command by the file alone."""
+        file = str(self.place / "entity.toml")
+        return [
+            "escertke",
+            command,
+            str(self.shared),
+            "--config",
+            file,
+            "--out",
+            str(self.out),
+            "--json",
+            *more,
+        ]
 
 
 @pytest.fixture
@@ -166,6 +197,107 @@ def test_missing_options_are_said_plainly(offices, command):
     done = m2msec(*arguments, check=False)
     assert done.returncode == 1
     assert "say what the peer's certificate must prove" in done.stderr
+
+
+# --- by a configuration file --------------------------------------------------------------------------------
+
+
+def test_a_file_is_all_that_either_end_point_needs(offices):
+    a, b = offices
+    a.describes(B)
+    b.describes(C, A)
+    assert m2msec("config", "check", a.place / "entity.toml").stdout == "peer /cse2/Cb\n"
+    responding = start(b.configured("respond"))
+    done = m2msec(*a.configured("initiate", "--peer", "/cse2/Cb"))
+    out, errors = responding.communicate(timeout=PATIENCE)
+    assert responding.returncode == 0, errors
+    one, other = json.loads(done.stdout), json.loads(out)
+    assert one["pairwise_e2e_key_id"] == other["pairwise_e2e_key_id"]
+    assert (one["local"], one["peer"]) == (other["peer"], other["local"]) == ("/cse1/Ca", "/cse2/Cb")
+    assert a.out.read_text() == b.out.read_text()
+
+
+def test_a_peer_that_was_not_named_may_not_begin_though_the_file_knows_it(offices):
+    a, b = offices
+    a.describes(B)
+    b.describes(C, A)
+    responding = start(b.configured("respond", "--peer", "/cse3/Cc", "--timeout", "3"))
+    refused = m2msec(*a.configured("initiate", "--peer", "/cse2/Cb"), check=False)
+    _, errors = responding.communicate(timeout=PATIENCE)
+    assert (refused.returncode, responding.returncode) == (1, 1)
+    assert "the peer ended the exchange with unknown_ca" in refused.stderr
+    assert "is refused" in errors
+    assert not a.out.exists()
+    assert not b.out.exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--entity", "/cse1/Ca"), ("--cert", "own.crt"), ("--require-crl", None)]
+)
+def test_what_the_file_says_is_not_said_again_by_options(offices, option, value):
+    a, _ = offices
+    a.describes(B)
+    more = [option] if value is None else [option, value]
+    done = m2msec(*a.configured("initiate", "--peer", "/cse2/Cb", *more), check=False)
+    assert done.returncode == 1
+    assert "leave out the others" in done.stderr
+    assert not a.shared.exists()
+
+
+def test_who_we_are_must_be_said(offices):
+    a, _ = offices
+    said = [part for part in a.arguments("initiate", B) if part not in {"--entity", "/cse1/Ca"}]
+    done = m2msec(*said, check=False)
+    assert done.returncode == 1
+    assert "say who we are: --entity ID, or --config FILE" in done.stderr
+
+
+KEY = '{ kpsa-id = "a@b.example", kpsa-file = "kpsa" }'
+
+
+def test_a_peer_without_certificates_is_no_end_point(offices):
+    a, b = offices
+    (a.place / "entity.toml").write_text(
+        f'[identity]\nid = "/cse1/Ca"\n[peers."/cse2/Cb"]\naddress = "127.0.0.1:1"\nprove = {KEY}\n',
+        encoding="utf-8",
+    )
+    described = Description.read(a.place / "entity.toml")
+    with pytest.raises(ConfigurationError, match="end-to-end keys take certificates at both ends"):
+        end_points.initiating(described, B.entity)
+    with pytest.raises(ConfigurationError, match="nobody could begin"):
+        end_points.terminating(described)
+    with pytest.raises(ConfigurationError, match="is '/cse2/Cb' meant"):
+        end_points.initiating(described, EntityId("/cse2/Cbb"))
+    with pytest.raises(ConfigurationError, match="say where it is"):
+        Description.read(b.describes(A)).meeting(A.entity)
+
+
+def test_only_an_end_point_may_be_without_an_address(offices):
+    a, _ = offices
+    file = a.describes(B, prove='{ maf = "maf.example.com" }')
+    with pytest.raises(ConfigurationError, match=r"line 3: peers\./cse2/Cb: say where it listens"):
+        Description.read(file)
+
+
+def test_those_who_may_begin_are_shown_one_certificate(offices):
+    """Who begins is not known before its certificate is."""
+    a, _ = offices
+    file = a.describes(B, C)
+    text = file.read_text(encoding="utf-8")
+    file.write_text(text.replace("own.crt", "other.crt", 1), encoding="utf-8")
+    described = Description.read(file)
+    with pytest.raises(ConfigurationError, match="not the same for all: name one of them"):
+        end_points.terminating(described)
+    assert end_points.terminating(described, C.entity).local == A.entity
+
+
+def test_a_function_may_not_begin_unless_it_is_named(offices):
+    a, _ = offices
+    file = a.describes(dataclasses.replace(B, entity=EntityId("maf.example.com")))
+    described = Description.read(file)
+    with pytest.raises(ConfigurationError, match="nobody could begin"):
+        end_points.terminating(described)
+    assert end_points.terminating(described, EntityId("maf.example.com")).local == A.entity
 
 
 # --- message files ------------------------------------------------------------------------------------------

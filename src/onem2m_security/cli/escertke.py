@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -20,12 +21,14 @@ from ..errors import ConfigurationError, HandshakeTimeoutError, KeyEstablishment
 from ..escertke.end_points import InitiatingEndPoint, PairwiseE2EKey, acceptor, initiator
 from ..escertke.exchanges import TerminatingExchanges
 from ..escertke.files import POLL_SECONDS, REFUSAL, MessageFiles, message
+from ..frameworks.steps import Acceptor, Initiator
 from ..identifiers import EntityId
 from ..release import DEFAULT_RELEASE
 from .common import ReleaseOption, entity_parser, log_to_stderr, parsed
 from .options.certificates import CertificateOptions
 from .options.credentials import ReportOptions
-from .options.grouping import grouped, without
+from .options.described import ConfigOption, described
+from .options.grouping import OptionGroup, grouped, without
 
 app = typer.Typer(
     help="Agree on an end-to-end key by certificates: ESCertKE (8.7), over message files.",
@@ -35,33 +38,79 @@ app = typer.Typer(
 Messages = Annotated[
     Path, typer.Argument(metavar="DIRECTORY", help="Where both end-points find the message files.")
 ]
-Entity = Annotated[EntityId, parsed(entity_parser, "--entity", metavar="ID", help="Our own CSE-ID or AE-ID.")]
 Out = Annotated[
     Path, typer.Option("--out", "-o", help="Where to write pairwiseE2EKey, in hex; must not exist.")
 ]
 Timeout = Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds for the whole exchange.")]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnOptions(OptionGroup):
+    """Who we are."""
+
+    entity: Annotated[
+        EntityId | None, parsed(entity_parser, "--entity", metavar="ID", help="Our own CSE-ID or AE-ID.")
+    ] = None
+    release: ReleaseOption = DEFAULT_RELEASE
+
+    @property
+    def local(self) -> EntityId:
+        """Our identity.
+
+        Raises:
+            ConfigurationError: It was not said.
+        """
+        if self.entity is None:
+            raise ConfigurationError("say who we are: --entity ID, or --config FILE")
+        return self.entity
+
+
+def _initiator(
+    config: Path | None, own: OwnOptions, certificates: CertificateOptions, peer: EntityId
+) -> Initiator:
+    if config is None:
+        verifier = certificates.trust(peer, own.release).verifier()
+        return initiator(own.local, peer, certificate=certificates.certificate(), verifier=verifier)
+    description = described(config, own, certificates)
+    from ..configuration import end_points  # noqa: PLC0415 - it takes long to load, as the file's models do
+
+    return end_points.initiating(description, peer)
+
+
+def _acceptor(
+    config: Path | None, own: OwnOptions, certificates: CertificateOptions, peer: EntityId | None
+) -> Acceptor:
+    if config is None:
+        verifier = certificates.trust_in_many(peer, own.release).verifier()
+        return acceptor(own.local, certificate=certificates.certificate(), verifier=verifier)
+    description = described(config, own, certificates)
+    from ..configuration import end_points  # noqa: PLC0415 - it takes long to load, as the file's models do
+
+    return end_points.terminating(description, peer)
+
+
 @app.command()
 @grouped
 def initiate(
     directory: Messages,
-    entity: Entity,
     peer: Annotated[
         EntityId, parsed(entity_parser, "--peer", metavar="ID", help="The Terminating End-Point's identity.")
     ],
     out: Out,
-    options: Annotated[CertificateOptions, without("associations")],
+    own: OwnOptions,
+    certificates: Annotated[CertificateOptions, without("associations")],
     report: ReportOptions,
-    release: ReleaseOption = DEFAULT_RELEASE,
+    config: ConfigOption = None,
     timeout: Timeout = 300.0,
 ) -> None:
-    """Be the Initiating End-Point: write message 1, wait for 2, write 3, wait for 4."""
+    """Be the Initiating End-Point: write message 1, wait for 2, write 3, wait for 4.
+
+    With --config the file says who we are and, in the peer's entry, what both certificates are. Without it
+    give --entity, --cert, --key and what the peer's certificate must prove.
+    """
     log_to_stderr(verbose=report.verbose)
     _check_free(out)
-    verifier = options.trust(peer, release).verifier()
-    configured = initiator(entity, peer, certificate=options.certificate(), verifier=verifier)
-    end_point = InitiatingEndPoint(configured, seconds=timeout)
+    end_point = InitiatingEndPoint(_initiator(config, own, certificates, peer), seconds=timeout)
     files = MessageFiles(directory)
     exchange = files.new_exchange()
     deadline = CLOCK.monotonic() + timeout
@@ -85,25 +134,31 @@ def initiate(
 @grouped
 def respond(
     directory: Messages,
-    entity: Entity,
     out: Out,
-    options: CertificateOptions,
+    own: OwnOptions,
+    certificates: CertificateOptions,
     report: ReportOptions,
     peer: Annotated[
         EntityId | None,
-        parsed(entity_parser, "--peer", metavar="ID", help="Whom the initiator's certificate authenticates."),
+        parsed(
+            entity_parser,
+            "--peer",
+            metavar="ID",
+            help="Whom the initiator's certificate authenticates; with --config, who alone may begin.",
+        ),
     ] = None,
-    release: ReleaseOption = DEFAULT_RELEASE,
+    config: ConfigOption = None,
     timeout: Timeout = 300.0,
 ) -> None:
     """Be the Terminating End-Point: answer what appears, until one exchange has given a key.
 
-    An exchange that is refused is reported on standard error, and the next is waited for.
+    With --config the file says who we are, and every peer with certificates in prove and trust may begin, or
+    only --peer. Without it give --entity, --cert, --key and whose certificates to accept. An exchange that is
+    refused is reported on standard error, and the next is waited for.
     """
     log_to_stderr(verbose=report.verbose)
     _check_free(out)
-    verifier = options.trust_in_many(peer, release).verifier()
-    configured = acceptor(entity, certificate=options.certificate(), verifier=verifier)
+    configured = _acceptor(config, own, certificates, peer)
     responder = _Responder(
         MessageFiles(directory), TerminatingExchanges(configured, seconds=timeout), out=out
     )

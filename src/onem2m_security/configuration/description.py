@@ -101,6 +101,18 @@ class Description:
             )
         return services
 
+    def peer(self, peer: EntityId) -> PeerSettings:
+        """What the file says of a peer.
+
+        Raises:
+            ConfigurationError: There is no such peer.
+        """
+        settings = self.settings.peers.get(peer)
+        if settings is None:
+            known = [str(name) for name in self.settings.peers]
+            raise ConfigurationError(f'{self.file}: there is no [peers."{peer}"]{nearest(str(peer), known)}')
+        return settings
+
     def meeting(
         self,
         peer: EntityId,
@@ -120,11 +132,7 @@ class Description:
         Raises:
             ConfigurationError: There is no such peer, or the file does not say who we are.
         """
-        settings = self.settings.peers.get(peer)
-        if settings is None:
-            known = [str(name) for name in self.settings.peers]
-            raise ConfigurationError(f'{self.file}: there is no [peers."{peer}"]{nearest(str(peer), known)}')
-        return self._meeting(peer, role, settings, local or self.local, closing or AsyncExitStack())
+        return self._meeting(peer, role, self.peer(peer), local or self.local, closing or AsyncExitStack())
 
     async def associate(self, peer: EntityId) -> Channel:
         """Associate with a peer as Entity A, by whatever its entry says.

@@ -25,8 +25,8 @@ class PeerSettings(Table):
     """``[peers."IDENTITY"]``: a peer by its identity: a CSE-ID or AE-ID, or the FQDN of a MAF, MEF or BSF.
 
     Attributes:
-        address: Where it listens, if we meet it; for a BSF to whom we prove ourselves by a card, where it
-            listens for UEs.
+        address: Where it listens, if we connect to it, which we do not to an end-point of ESCertKE; for a BSF
+            to whom we prove ourselves by a card, where it listens for UEs.
         transport: ``tls`` or ``dtls``.
         diameter: Ask it, a BSF, over Diameter (TS 29.109), with TLS.
         release: Whose messages and identifiers to use with it: ``"1"`` or ``"3"``.
@@ -50,6 +50,13 @@ class PeerSettings(Table):
             raise ValueError(
                 "say how we prove ourselves to it (address and prove), or what it must prove to us (trust)"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _is_where_we_connect_to(self) -> Self:
+        """Most proofs are made to a peer that listens: to forget where is noticed when the file is read."""
+        if self.address is None and self.prove is not None and self.prove.needs_address:
+            raise ValueError('say where it listens: address = "HOST:PORT"')
         return self
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 from pathlib import Path
+from typing import ClassVar
 
 from ..clients.enrolee import Enrolee
 from ..frameworks.instructions import BootstrapInstruction
@@ -14,7 +15,12 @@ from .values import Table
 
 
 class Proving(Table, abc.ABC):
-    """What all proofs have."""
+    """What all proofs have.
+
+    ``needs_address``: whether it is only ever made to a peer that listens somewhere.
+    """
+
+    needs_address: ClassVar[bool] = True
 
     @abc.abstractmethod
     async def how(self, meeting: Meeting) -> How:

@@ -6,7 +6,7 @@ A framework is a member here and no branch elsewhere: each gives the ``How`` of 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Discriminator, Tag
 
@@ -42,12 +42,14 @@ _CERTIFICATE_FRAMEWORKS = {
 
 
 class Certificate(OwnProof):
-    """A certificate, for any peer whose own certificate ``trust`` describes (8.2.2.2, 8.3.2.2, 8.8.2.2).
+    """A certificate, for any peer whose own certificate ``trust`` describes (8.2.2.2, 8.3.2.2, 8.7, 8.8.2.2).
 
     Attributes:
         certificate: Our certificate, then its issuers, PEM; Release 1 peers need the root too.
         private_key: Our private signing key, PEM or DER; mode 0600.
     """
+
+    needs_address: ClassVar[bool] = False
 
     certificate: FileSetting
     private_key: FileSetting

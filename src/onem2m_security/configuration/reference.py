@@ -67,9 +67,9 @@ _HEAD: Final = """\
 <!-- Made from the models by `m2msec config schema --markdown`; a test holds that it is what that prints. -->
 
 One file in TOML describes an entity: what it serves, who it is, and its peers by identity. `m2msec serve`,
-`m2msec connect`, `m2msec listen` and `m2msec enrol` read it; `m2msec config example` prints one with
-comments, `m2msec config check FILE` reads one with every file that it names, `m2msec config schema` prints a
-JSON schema for editors.
+`m2msec connect`, `m2msec listen`, `m2msec enrol` and `m2msec escertke` read it; `m2msec config example`
+prints one with comments, `m2msec config check FILE` reads one with every file that it names, `m2msec config
+schema` prints a JSON schema for editors.
 
 Keys never stand in it, only the names of files that hold them; a relative name is beside the configuration
 file. Durations are written as `90s`, `15m`, `24h` or `7d`, addresses as `HOST:PORT` or `[IPv6]:PORT`. A table
