@@ -207,11 +207,11 @@ def test_a_file_is_all_that_either_end_point_needs(offices):
     a.describes(B)
     b.describes(C, A)
     assert m2msec("config", "check", a.place / "entity.toml").stdout == "peer /cse2/Cb\n"
-    responding = start(b.configured("respond"))
+    responding = Command(b.configured("respond"))
     done = m2msec(*a.configured("initiate", "--peer", "/cse2/Cb"))
-    out, errors = responding.communicate(timeout=PATIENCE)
-    assert responding.returncode == 0, errors
-    one, other = json.loads(done.stdout), json.loads(out)
+    responded = responding.finish(PATIENCE)
+    assert responded.returncode == 0, responded.stderr
+    one, other = json.loads(done.stdout), json.loads(responded.stdout)
     assert one["pairwise_e2e_key_id"] == other["pairwise_e2e_key_id"]
     assert (one["local"], one["peer"]) == (other["peer"], other["local"]) == ("/cse1/Ca", "/cse2/Cb")
     assert a.out.read_text() == b.out.read_text()
@@ -221,12 +221,12 @@ def test_a_peer_that_was_not_named_may_not_begin_though_the_file_knows_it(office
     a, b = offices
     a.describes(B)
     b.describes(C, A)
-    responding = start(b.configured("respond", "--peer", "/cse3/Cc", "--timeout", "3"))
+    responding = Command(b.configured("respond", "--peer", "/cse3/Cc", "--timeout", "3"))
     refused = m2msec(*a.configured("initiate", "--peer", "/cse2/Cb"), check=False)
-    _, errors = responding.communicate(timeout=PATIENCE)
-    assert (refused.returncode, responding.returncode) == (1, 1)
+    responded = responding.finish(PATIENCE)
+    assert (refused.returncode, responded.returncode) == (1, 1)
     assert "the peer ended the exchange with unknown_ca" in refused.stderr
-    assert "is refused" in errors
+    assert "is refused" in responded.stderr
     assert not a.out.exists()
     assert not b.out.exists()
 

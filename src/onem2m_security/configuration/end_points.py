@@ -56,7 +56,7 @@ def terminating(description: Description, peer: EntityId | None = None) -> Accep
         if isinstance(trust, CertificateTrust)
     ]
     verifiers = [trust.verifier() for trust in by_rules(trusts)]
-    admission = Admission(Accepted(trusts=tuple(trusts)).words)
+    admission = Admission(description.local, Accepted(trusts=tuple(trusts)).words)
     return escertke.acceptor(
         description.local,
         certificate=shown.pop().load(here),
