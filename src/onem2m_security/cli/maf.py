@@ -38,7 +38,7 @@ from .options.certificates import ServerCertificateOptions
 from .options.gba import NafOptions
 from .options.grouping import grouped, without
 from .options.mefs import EnroleeTargetsOption, MefOptions
-from .options.serving import ServingOptions
+from .options.serving import ServingOptions, StakeholdersOption
 from .tables import add_record, print_rows, read_records, with_text
 
 app = typer.Typer(help="The M2M Authentication Function.", no_args_is_help=True)
@@ -74,6 +74,7 @@ def serve(
     ] = DEFAULT_KC_LIFETIME,
     enrolee_target: EnroleeTargetsOption = None,
     remember: RememberOption = REMEMBERED,
+    stakeholder: StakeholdersOption = None,
 ) -> None:
     """Run a MAF until SIGTERM or SIGINT; prints one line when it accepts clients.
 
@@ -94,6 +95,7 @@ def serve(
         bsfs=replace(bsfs, naf=fqdn).clients(local),
         policy=AssociationPolicy.of(enrolee_target or ()),
         remembered=remember,
+        stakeholders=tuple(stakeholder or ()),
         endpoint=certificates.accepting_endpoint(),
         transports=serving.transport,
     )

@@ -37,7 +37,7 @@ from .common import (
 )
 from .options.certificates import ServerCertificateOptions
 from .options.grouping import grouped
-from .options.serving import ServingOptions
+from .options.serving import ServingOptions, StakeholdersOption
 from .tables import add_record, print_rows, read_records
 
 app = typer.Typer(help="The M2M Enrolment Function.", no_args_is_help=True)
@@ -73,6 +73,7 @@ def serve(
     listen: ListenOption,
     certificates: ServerCertificateOptions,
     release: ReleaseOption = DEFAULT_RELEASE,
+    stakeholder: StakeholdersOption = None,
 ) -> None:
     """Run an MEF until SIGTERM or SIGINT; prints one line when it accepts clients.
 
@@ -87,6 +88,7 @@ def serve(
         listen,
         endpoint=certificates.bootstrap_endpoint(release),
         release=release,
+        stakeholders=tuple(stakeholder or ()),
         transports=serving.transport,
     )
     run_services([service], limits=serving.limits, metrics=serving.metrics)

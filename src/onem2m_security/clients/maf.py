@@ -12,7 +12,7 @@ from ..frameworks.maf_handshake import ConnectionKey, export_connection_key
 from ..frameworks.steps import Ask, How, Initiator, initiator_of, meeting
 from ..identifiers import EntityId, Fqdn, KeyIdentifier, Suid
 from ..net.link import Link
-from ..net.ports import expect, request_client
+from ..net.ports import RequestClient, expect, request_client
 from ..onem2m.primitives import Operation, Rsc
 from ..onem2m.resources import SymmetricKeyRegistration
 from ..release import DEFAULT_RELEASE, Release
@@ -50,6 +50,8 @@ class MafClient:
         self._link = link
         self._how = meeting(maf, how)
         self._client = request_client(link, self._how)
+        self._registered: dict[Fqdn, datetime] = {}
+        """Until when we are registered for a stakeholder, as far as this client knows."""
 
     def initiator(
         self, peer: EntityId, *, release: Release = DEFAULT_RELEASE, server_name: Fqdn | None = None
@@ -103,6 +105,8 @@ class MafClient:
     ) -> ConnectionKey:
         """MAF Key Registration (8.8.2.7): the MAF names the key and says until when it lives.
 
+        We register as a client for the stakeholder first, when we have not done so yet.
+
         Args:
             expires: Proposed end (UTC).
             target: Who may retrieve the key.
@@ -125,6 +129,7 @@ class MafClient:
         )
         client = request_client(self._link, self._how)
         try:
+            await self._register_for(admin, expires, client)
             response = await client.request(
                 Operation.CREATE, _PATH, content=asked.encode(), resource_type=asked.resource_type
             )
@@ -132,8 +137,17 @@ class MafClient:
                 key = export_connection_key(client.established, self.maf).kc
         finally:
             await client.close()
+        if response.rsc is Rsc.ORIGINATOR_HAS_NO_PRIVILEGE:
+            self._registered.pop(admin, None)
         made = answered(response, SymmetricKeyRegistration, Rsc.CREATED)
         return ConnectionKey(self._kc_id(made), key, made.expiration_time, made.target_ids or ())
+
+    async def _register_for(self, admin: Fqdn, expires: datetime, client: RequestClient) -> None:
+        """Be registered for this stakeholder (8.8.2.3), until the key ends if the MAF allows it so long."""
+        ends = self._registered.get(admin)
+        if ends is None or ends <= datetime.now(UTC):
+            registration = RegistrationClient(client, self.maf, at_maf=True)
+            self._registered[admin] = (await registration.register(expires=expires, admin=admin)).expires
 
     async def retrieve(self, kc_id: KeyIdentifier) -> ResolvedKey | None:
         """MAF Key Retrieval (8.8.2.8); None when there is no such key for us.

@@ -20,6 +20,7 @@ from ..peer_quotas import DEFAULT_QUOTAS, Ceiling, PeerQuotas, Rate
 from ..store.records import KeyKind, KeyRecord
 from ..store.store import Store
 from ..telemetry import KEYS_STORED, LOG
+from .client_registration import ClientRegistrations
 from .function import Handler, Route, asked_of
 
 _SINGLE_TARGET = {Suid.MAF_SAEF, Suid.MAF_ESPRIM}
@@ -34,9 +35,24 @@ class KeyRegistrations:
     """The registered keys (Kc) of one MAF."""
 
     def __init__(
-        self, store: Store, fqdn: Fqdn, *, lifetime: timedelta, quotas: PeerQuotas = DEFAULT_QUOTAS
+        self,
+        store: Store,
+        fqdn: Fqdn,
+        *,
+        clients: ClientRegistrations,
+        lifetime: timedelta,
+        quotas: PeerQuotas = DEFAULT_QUOTAS,
     ) -> None:
-        """Keep the keys in the store; none outlives ``lifetime`` or the credential it came from."""
+        """Keep the keys in the store; none outlives ``lifetime`` or the credential it came from.
+
+        Args:
+            store: Where they are kept.
+            fqdn: The function's FQDN.
+            clients: Who is registered, and so may register keys.
+            lifetime: How long a key may be used.
+            quotas: What one client may have and do.
+        """
+        self._clients = clients
         self._rate = Rate("key registrations", quotas.key_registrations_per_second)
         self._live = Ceiling("live keys", quotas.live_keys)
         self._store = store
@@ -78,6 +94,7 @@ class KeyRegistrations:
         if asked.fqdn not in {None, self._fqdn}:
             raise RefusedError(Rsc.BAD_REQUEST, "the MAF-FQDN is not this MAF's")
         targets = self._allowed_targets(established, asked.suid, asked.target_ids)
+        await self._clients.require(established.association.peer, asked.admin_fqdn, asked.suid)
         await self._check_quotas(established)
         if asked.key_value is not None and len(asked.key_value) < MIN_KEY_OCTETS:
             raise RefusedError(Rsc.BAD_REQUEST, f"the key value has fewer than {MIN_KEY_OCTETS} octets")

@@ -10,7 +10,7 @@ for the client at the other.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 
@@ -31,6 +31,7 @@ from .client_registration import ClientRegistrations
 from .enrolees import AssociationPolicy, Enrolees, is_provisioned
 from .function import Function
 from .key_registration import KeyRegistrations
+from .stakeholders import Stakeholder, Stakeholders
 
 DEFAULT_KC_LIFETIME = timedelta(hours=24)
 
@@ -53,6 +54,7 @@ class Maf(Function):
         fetch_timeout: float = FETCH_SECONDS,
         remembered: timedelta = REMEMBERED,
         elsewhere: Resolver | None = None,
+        stakeholders: Iterable[Stakeholder] = (),
         quotas: PeerQuotas = DEFAULT_QUOTAS,
         endpoint: Endpoint | None = None,
     ) -> None:
@@ -67,12 +69,15 @@ class Maf(Function):
             fetch_timeout: Seconds that an MEF may take to answer.
             remembered: How long what an MEF said of an Enrolee counts, before it is asked again.
             elsewhere: Asked for identities that neither the store nor an MEF knows, such as a BSF.
+            stakeholders: Who may be named as adminFQDN, and for which usages, beside the MAF itself.
             quotas: What one client may have and do.
             endpoint: The (D)TLS configuration; by default pre-shared keys only.
         """
         super().__init__(fqdn)
-        self.keys = KeyRegistrations(store, fqdn, lifetime=kc_lifetime, quotas=quotas)
-        registrations = ClientRegistrations(store, fqdn, MafClientRegistration, quotas=quotas)
+        registrations = ClientRegistrations(
+            store, fqdn, MafClientRegistration, stakeholders=Stakeholders(fqdn, stakeholders), quotas=quotas
+        )
+        self.keys = KeyRegistrations(store, fqdn, clients=registrations, lifetime=kc_lifetime, quotas=quotas)
         self.routes |= self.keys.routes() | registrations.routes()
         self._store = store
         self._enrolees = Enrolees(

@@ -7,6 +7,7 @@ A client without Enrolment Targets is itself an Enrolment Target: nothing is exp
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
 
@@ -26,6 +27,7 @@ from ..tls.suites import Suite
 from .client_registration import ClientRegistrations
 from .enrolments import Enrolments
 from .function import Function
+from .stakeholders import Stakeholder, Stakeholders
 
 
 class Mef(Function):
@@ -42,6 +44,7 @@ class Mef(Function):
         *,
         enrolment_expiry: timedelta = DEFAULT_ENROLMENT_EXPIRY,
         release: Release = DEFAULT_RELEASE,
+        stakeholders: Iterable[Stakeholder] = (),
         quotas: PeerQuotas = DEFAULT_QUOTAS,
         endpoint: Endpoint | None = None,
     ) -> None:
@@ -52,12 +55,15 @@ class Mef(Function):
             fqdn: The MEF-ID.
             enrolment_expiry: How long Ke may be used by an Enrolee whose credential does not say it.
             release: By which release keys are derived for an Enrolee whose credential does not say it.
+            stakeholders: Who may be named as adminFQDN, and for which usages, beside the MEF itself.
             quotas: What one client may have and do.
             endpoint: The (D)TLS configuration; by default pre-shared keys only.
         """
         super().__init__(fqdn)
         self.enrolments = Enrolments(store, fqdn)
-        registrations = ClientRegistrations(store, fqdn, MefClientRegistration, quotas=quotas)
+        registrations = ClientRegistrations(
+            store, fqdn, MefClientRegistration, stakeholders=Stakeholders(fqdn, stakeholders), quotas=quotas
+        )
         self._rate = Rate("key registrations", quotas.key_registrations_per_second)
         self.routes |= self.enrolments.routes() | registrations.routes()
         self._store = store
