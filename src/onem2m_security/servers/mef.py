@@ -16,7 +16,7 @@ from ..errors import AuthenticationError, QuotaError
 from ..frameworks.instructions import DEFAULT_ENROLMENT_EXPIRY, BootstrapInstruction, as_credential
 from ..frameworks.resolvers import parse_identity
 from ..frameworks.steps import Acceptor, Established
-from ..identifiers import EntityId, Fqdn
+from ..identifiers import EntityId, Fqdn, KeyIdentifier
 from ..onem2m.resources import MefClientRegistration
 from ..peer_quotas import DEFAULT_QUOTAS, PeerQuotas, Rate
 from ..release import DEFAULT_RELEASE, Release
@@ -76,6 +76,7 @@ class Mef(Function):
             certificate_framework=Framework.BOOTSTRAP_CERTIFICATE,
             established=self.established,
             revision=store.trust.revision,
+            is_shown=_is_shown,
         )
 
     async def resolve(self, identity: bytes, suite: Suite) -> ResolvedKey | None:
@@ -110,3 +111,8 @@ class Mef(Function):
         if record is None or current is None:
             raise AuthenticationError(f"{credential.key_id} was revoked while its Enrolee was bootstrapping")
         await self.enrolments.enrol(established, current, parent=record.key_id, limit=record.expires)
+
+
+def _is_shown(key_id: KeyIdentifier) -> bool:
+    """An exported identifier with an MEF's FQDN is a KeId: the Enrolee shows it to its Enrolment Targets."""
+    return key_id.octets is None
