@@ -23,6 +23,7 @@ from ..net.ports import request_client
 from ..onem2m.fetch_credentials import FetchedCredential
 from ..onem2m.paths import FETCH_CREDENTIALS
 from ..onem2m.primitives import Operation, Rsc
+from .distributed_keys import DistributedKey
 
 FETCH_SECONDS: Final = 8.0
 """For an MEF to answer, waiting for our other questions included; below the time that a handshake has."""
@@ -75,6 +76,23 @@ class MefClient:
             return None
         return saef_psk.credential(
             ke_id, fetched.credential, peer=fetched.enrolee, expires=expires, suid=Suid.PROVISIONED_SAEF
+        )
+
+    async def fetch_key(self, ke_id: KeyIdentifier, suid: Suid) -> DistributedKey | None:
+        """The key that an Enrolee shares with us for one usage; None when the MEF has none for us.
+
+        Args:
+            ke_id: KeId, as the Enrolee named it.
+            suid: 23 for primitives, 24 and 25 for data, end to end (10.3.7).
+
+        Raises:
+            ResolverUnavailableError: The MEF cannot be reached, or its answer cannot be used.
+        """
+        fetched, expires = await self._fetch(ke_id, suid)
+        if fetched is None:
+            return None
+        return DistributedKey(
+            key_id=ke_id, key=fetched.credential, suid=suid, source=fetched.enrolee, expires=expires
         )
 
     async def _fetch(self, ke_id: KeyIdentifier, suid: Suid) -> tuple[FetchedCredential | None, datetime]:

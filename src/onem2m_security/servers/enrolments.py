@@ -20,7 +20,7 @@ from ..frameworks.bootstrap_psk import export_enrolment_key
 from ..frameworks.instructions import BootstrapInstruction
 from ..frameworks.steps import Established
 from ..identifiers import EntityId, EntityKind, Fqdn, KeyIdentifier, Suid, shown
-from ..keys import km_for, kpsa_for
+from ..keys import PROVISIONED_SUIDS, km_for, provisioned_key_for
 from ..onem2m.fetch_credentials import REFUSAL, FetchedCredential
 from ..onem2m.paths import FETCH_CREDENTIALS
 from ..onem2m.primitives import Operation, Request, Response, Rsc
@@ -166,8 +166,13 @@ def _ending(record: KeyRecord, latest: datetime) -> KeyRecord:
 
 
 def _derive(instruction: BootstrapInstruction, ke: Secret, suid: str, target: EntityId) -> Secret | None:
-    """Km for a MAF by SUID 21, Kpsa for a CSE or an AE by SUID 22; nothing else is provisioned."""
+    """Km for a MAF by SUID 21; for a CSE or an AE Kpsa by SUID 22, and end-to-end keys by 23 to 25.
+
+    Raises:
+        CredentialError: The instruction's release derives no such key.
+    """
     maf = target.domain_name if target.kind is EntityKind.FUNCTION else None
     if maf is not None:
         return km_for(instruction.release, ke, maf) if suid == str(int(Suid.PROVISIONED_MAF)) else None
-    return kpsa_for(instruction.release, ke, target) if suid == str(int(Suid.PROVISIONED_SAEF)) else None
+    asked = {str(int(one)): one for one in PROVISIONED_SUIDS}.get(suid)
+    return None if asked is None else provisioned_key_for(instruction.release, ke, target, asked)
