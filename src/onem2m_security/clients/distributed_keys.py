@@ -1,4 +1,4 @@
-"""A client's side of the keys that a MAF distributes (TS-0003 clauses 8.8.2.7 to 10).
+"""A client's side of the keys that a MAF or an MEF distributes (TS-0003 clauses 8.8.2.7, 8.3.5.2.7 ff.).
 
 A source registers a key, changes and withdraws it; its targets retrieve it. Its SUID says what it is for: an
 association, or end-to-end security of primitives or data.
@@ -94,7 +94,7 @@ class KeyClient:
         """A client of the keys of this function.
 
         Args:
-            function: The MAF-ID.
+            function: The MAF-ID or MEF-ID.
             new_session: Makes a request client with no session yet: one session exports one key.
             kept: The request client for everything else.
             resource: Where the keys are.

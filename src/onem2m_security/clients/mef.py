@@ -23,7 +23,8 @@ from ..net.ports import request_client
 from ..onem2m.fetch_credentials import FetchedCredential
 from ..onem2m.paths import FETCH_CREDENTIALS
 from ..onem2m.primitives import Operation, Rsc
-from .distributed_keys import DistributedKey
+from ..onem2m.resources import MefSymmetricKeyRegistration
+from .distributed_keys import DistributedKey, KeyClient
 
 FETCH_SECONDS: Final = 8.0
 """For an MEF to answer, waiting for our other questions included; below the time that a handshake has."""
@@ -34,6 +35,7 @@ class MefClient:
 
     Attributes:
         mef: The MEF-ID.
+        keys: The keys that the MEF distributes for its clients (8.3.5.2.7 to 10).
     """
 
     def __init__(self, mef: Fqdn, link: Link, how: How) -> None:
@@ -50,7 +52,15 @@ class MefClient:
         """
         self.mef = mef
         limits = link.limits or Limits(request_seconds=FETCH_SECONDS)
-        self._client = request_client(replace(link, limits=limits), meeting(mef, how))
+        link, how = replace(link, limits=limits), meeting(mef, how)
+        self._client = request_client(link, how)
+        self.keys = KeyClient(
+            mef,
+            lambda: request_client(link, how),
+            self._client,
+            resource=MefSymmetricKeyRegistration,
+            at_maf=False,
+        )
 
     async def fetch_km(self, ke_id: KeyIdentifier) -> ResolvedKey | None:
         """Km for a MAF, with the Enrolee that it authenticates; None when the MEF has none for us.

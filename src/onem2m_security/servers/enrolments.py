@@ -111,6 +111,29 @@ class Enrolments:
         LOG.info("enrolled", enrolee=str(record.source), ke_id=str(ke_id), fingerprint=ke.fingerprint)
         return record
 
+    async def withdraw(self, established: Established) -> None:
+        """Undo the bootstrap that this session's handshake seemed to be: it is for managing keys (8.3.5.2.2).
+
+        The handshake looks the same. The Ke that it made goes, and the one before it lives as long as ever;
+        an Enrolee that has no other keeps it, and so does one that has shown it to a target already.
+        """
+        made = export_enrolment_key(established, self._fqdn).ke_id
+        kept = await self._store.find(KeyKind.KE, made)
+        if kept is None:
+            return
+        of_enrolee = await self._store.records(KeyKind.KE, source=kept.source)
+        live = [one for one in of_enrolee if one.issued < kept.issued and not one.expired(kept.issued)]
+        instruction = BootstrapInstruction.of(kept)
+        if not live or instruction is None:
+            return
+        newest = max(live, key=lambda one: one.issued)
+        ends = newest.issued + instruction.enrolment_expiry
+        limit = established.association.expires
+        restored = dataclasses.replace(newest, expires=ends if limit is None else min(ends, limit))
+        if restored.expired(datetime.now(UTC)) or not await self._store.update(newest, restored):
+            return
+        await self._store.remove(KeyKind.KE, made, descendants=True)
+
     async def fetch(self, request: Request, established: Established) -> Response:
         """``GET /fetchCredentials/<KeID>/<SUID>`` (8.3.2.1): Km or Kpsa for the originator.
 

@@ -17,6 +17,7 @@ from ..frameworks.instructions import DEFAULT_ENROLMENT_EXPIRY, BootstrapInstruc
 from ..frameworks.resolvers import parse_identity
 from ..frameworks.steps import Acceptor, Established
 from ..identifiers import EntityId, Fqdn, KeyIdentifier
+from ..onem2m.primitives import Request, Response
 from ..onem2m.resources import MefClientRegistration
 from ..peer_quotas import DEFAULT_QUOTAS, PeerQuotas, Rate
 from ..release import DEFAULT_RELEASE, Release
@@ -26,7 +27,8 @@ from ..tls.endpoint import Endpoint
 from ..tls.suites import Suite
 from .client_registration import ClientRegistrations
 from .enrolments import Enrolments
-from .function import Function
+from .function import Function, Handler
+from .key_registration import BY_MEF, KeyRegistrations
 from .stakeholders import Stakeholder, Stakeholders
 
 
@@ -35,6 +37,7 @@ class Mef(Function):
 
     Attributes:
         enrolments: The Enrolment Keys that it made.
+        keys: The keys that it distributes for its clients (8.3.5.2.7 to 10).
     """
 
     def __init__(
@@ -65,7 +68,16 @@ class Mef(Function):
             store, fqdn, MefClientRegistration, stakeholders=Stakeholders(fqdn, stakeholders), quotas=quotas
         )
         self._rate = Rate("key registrations", quotas.key_registrations_per_second)
-        self.routes |= self.enrolments.routes() | registrations.routes()
+        self.keys = KeyRegistrations(
+            store,
+            fqdn,
+            clients=registrations,
+            lifetime=enrolment_expiry,
+            distribution=BY_MEF,
+            quotas=quotas,
+        )
+        managed = {route: self._managing(handler) for route, handler in self.keys.routes().items()}
+        self.routes |= self.enrolments.routes() | registrations.routes() | managed
         self._store = store
         self._enrolment_expiry = enrolment_expiry
         self._release = release
@@ -78,6 +90,16 @@ class Mef(Function):
             revision=store.trust.revision,
             is_shown=_is_shown,
         )
+
+    def _managing(self, handler: Handler) -> Handler:
+        """The handler, for sessions that are then no bootstrap."""
+
+        async def handle(request: Request, established: Established) -> Response:
+            if established.credential is not None and established.credential.targets:
+                await self.enrolments.withdraw(established)
+            return await handler(request, established)
+
+        return handle
 
     async def resolve(self, identity: bytes, suite: Suite) -> ResolvedKey | None:
         """Kpm for a KpmId, or an Enrolment Target's own key for its identifier."""
