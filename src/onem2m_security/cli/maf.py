@@ -19,6 +19,7 @@ from ..servers.enrolees import AssociationPolicy
 from ..servers.maf import DEFAULT_KC_LIFETIME
 from ..servers.service import MafService
 from ..store.records import KeyKind, KeyRecord, Revocation
+from . import maf_key
 from .common import (
     KEY_FORMAT,
     DataOption,
@@ -42,6 +43,7 @@ from .options.serving import ServingOptions, StakeholdersOption
 from .tables import add_record, print_rows, read_records, with_text
 
 app = typer.Typer(help="The M2M Authentication Function.", no_args_is_help=True)
+app.add_typer(maf_key.app, name="key")
 
 _SEVERAL_TARGETS = (
     "m2msec: with several targets, no handshake makes Kc by itself: in Release 3 (--release 3) the client "
