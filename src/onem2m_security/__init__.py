@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from .certificates.verification import PeerVerifier as PeerVerifier
     from .clients.bsf import NafClient as NafClient
     from .clients.card import SoftwareCard as SoftwareCard
+    from .clients.distributed_keys import DistributedKey as DistributedKey
+    from .clients.distributed_keys import KeyClient as KeyClient
     from .clients.enrolee import Enrolee as Enrolee
     from .clients.entity_a import associate as associate
     from .clients.entity_b import EntityB as EntityB
@@ -71,6 +73,7 @@ if TYPE_CHECKING:
     from .identifiers import EntityId as EntityId
     from .identifiers import Fqdn as Fqdn
     from .identifiers import KeyIdentifier as KeyIdentifier
+    from .identifiers import Suid as Suid
     from .net.address import Address as Address
     from .net.address import Transport as Transport
     from .net.channel import Channel as Channel
@@ -98,6 +101,7 @@ _NAMES: Final = {
     "credentials": ("Framework", "ResolvedKey", "Secret"),
     "clients.bsf": ("NafClient",),
     "clients.card": ("SoftwareCard",),
+    "clients.distributed_keys": ("DistributedKey", "KeyClient"),
     "clients.enrolee": ("Enrolee",),
     "clients.entity_a": ("associate",),
     "clients.entity_b": ("EntityB",),
@@ -124,7 +128,7 @@ _NAMES: Final = {
     "escertke.notifications": ("EscertkeNotifications", "NotificationForm"),
     "frameworks.instructions": ("BootstrapInstruction",),
     "onem2m.primitives": ("Operation", "Request", "Response", "Rsc"),
-    "identifiers": ("CredentialId", "EntityId", "Fqdn", "KeyIdentifier"),
+    "identifiers": ("CredentialId", "EntityId", "Fqdn", "KeyIdentifier", "Suid"),
     "net.address": ("Address", "Transport"),
     "net.channel": ("Channel",),
     "net.limits": ("Limits",),

@@ -39,7 +39,7 @@ from .common import (
 from .options.certificates import ServerCertificateOptions
 from .options.grouping import grouped
 from .options.listing import ListOptions
-from .options.serving import ServingOptions
+from .options.serving import ServingOptions, StakeholdersOption
 from .tables import Row, add_record, list_keys
 
 app = typer.Typer(help="The M2M Enrolment Function.", no_args_is_help=True)
@@ -75,6 +75,7 @@ def serve(
     listen: ListenOption,
     certificates: ServerCertificateOptions,
     release: ReleaseOption = DEFAULT_RELEASE,
+    stakeholder: StakeholdersOption = None,
 ) -> None:
     """Run an MEF until SIGTERM or SIGINT; prints one line when it accepts clients.
 
@@ -89,6 +90,7 @@ def serve(
         listen,
         endpoint=certificates.bootstrap_endpoint(release),
         release=release,
+        stakeholders=tuple(stakeholder or ()),
         transports=serving.transport,
     )
     run_services([service], limits=serving.limits, metrics=serving.metrics)

@@ -27,7 +27,7 @@ from ..frameworks.instructions import (
     require_derivable,
 )
 from ..frameworks.steps import Ask, Initiator
-from ..identifiers import EntityId, EntityKind, Fqdn, KeyIdentifier
+from ..identifiers import EntityId, EntityKind, Fqdn, KeyIdentifier, Suid
 from ..net.address import Address, Transport
 from ..net.limits import Limits
 from ..net.link import Link
@@ -37,6 +37,7 @@ from ..store.records import ByCertificate, Enrolment, KeyKind, KeyRecord
 from ..store.store import Store
 from ..telemetry import LOG
 from .at_maf import AtMaf
+from .distributed_keys import DistributedKey, derived_key
 from .entity_a import associate
 from .maf import MafClient
 from .registration import RegistrationClient
@@ -337,6 +338,15 @@ class Enrolee:
         """
         self._check(target)
         return (await self.enrolment_key()).provisioned_key(self.release, target)
+
+    async def end_to_end_key(self, target: EntityId, suid: Suid) -> DistributedKey:
+        """The key that we share with a CSE or an AE for one usage, SUID 22 to 25 (10.3.7), named by KeId.
+
+        Raises:
+            CredentialError: Our release derives no such key, or none for this target.
+        """
+        self._check(target)
+        return derived_key(await self.enrolment_key(), self.release, target, suid)
 
     def initiator(self, peer: EntityId, *, server_name: Fqdn | None = None) -> Ask:
         """How we prove ourselves to a CSE or an AE that we are enrolled for: by Kpsa of the Ke that is due.

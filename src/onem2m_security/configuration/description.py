@@ -316,6 +316,7 @@ class Description:
             mefs=list(self._mef_clients(maf)),
             bsfs=[self._bsf_client(maf.fqdn, bsf) for bsf in maf.bsfs],
             policy=AssociationPolicy.of(maf.enrolee_targets),
+            stakeholders=maf.stakeholders,
             remembered=maf.remember,
             **self._common(maf),
         )
@@ -327,6 +328,7 @@ class Description:
             mef.listen,
             enrolment_expiry=mef.enrolment_expiry,
             release=mef.release,
+            stakeholders=mef.stakeholders,
             **self._common(mef),
         )
 

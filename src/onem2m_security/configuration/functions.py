@@ -29,6 +29,7 @@ from .values import (
     FqdnSetting,
     ReleaseSetting,
     RuleSetting,
+    StakeholderSetting,
     Table,
 )
 
@@ -118,6 +119,7 @@ class MafSettings(FunctionSettings):
         bsfs: BSFs that it asks for those of their subscribers, by FQDN: they are peers.
         enrolee_targets: ``IDB`` or ``ENROLEE=IDB``: whom clients of these may have keys for.
         remember: How long what these said of a client counts, before they are asked again.
+        stakeholders: ``FQDN`` or ``FQDN=SUID,SUID``: who may be named as adminFQDN, beside the MAF itself.
     """
 
     listen: AddressSetting
@@ -126,6 +128,7 @@ class MafSettings(FunctionSettings):
     bsfs: tuple[FqdnSetting, ...] = ()
     enrolee_targets: tuple[RuleSetting, ...] = ()
     remember: DurationSetting = REMEMBERED
+    stakeholders: tuple[StakeholderSetting, ...] = ()
 
 
 class MefSettings(FunctionSettings):
@@ -135,11 +138,13 @@ class MefSettings(FunctionSettings):
         listen: Where it listens; functions that name the same address and port share it by SNI.
         enrolment_expiry: How long Ke may be used by an Enrolee whose instructions do not say it.
         release: By which release keys are derived for Enrolees with certificates: ``"1"`` or ``"3"``.
+        stakeholders: ``FQDN`` or ``FQDN=SUID,SUID``: who may be named as adminFQDN, beside the MEF itself.
     """
 
     listen: AddressSetting
     enrolment_expiry: DurationSetting = DEFAULT_ENROLMENT_EXPIRY
     release: ReleaseSetting = DEFAULT_RELEASE
+    stakeholders: tuple[StakeholderSetting, ...] = ()
 
     def endpoint(self, here: Path) -> Endpoint | None:
         """The same for an MEF, which must know who each of its clients is."""

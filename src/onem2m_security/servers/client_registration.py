@@ -24,6 +24,7 @@ from ..peer_quotas import DEFAULT_QUOTAS, Ceiling, PeerQuotas
 from ..store.records import ClientRegistration
 from ..store.store import Store
 from .function import Handler, Route, asked_of
+from .stakeholders import Stakeholders
 
 MAX_REGISTRATION: Final = timedelta(days=366)
 
@@ -37,6 +38,7 @@ class ClientRegistrations:
         fqdn: Fqdn,
         resource: type[resources.ClientRegistration],
         *,
+        stakeholders: Stakeholders,
         lifetime: timedelta = MAX_REGISTRATION,
         quotas: PeerQuotas = DEFAULT_QUOTAS,
         clock: Clock = CLOCK,
@@ -47,6 +49,7 @@ class ClientRegistrations:
             store: Where they are kept.
             fqdn: The function's FQDN.
             resource: <mafClientReg> or <mefClientReg>.
+            stakeholders: For whom clients may register.
             lifetime: The longest registration; none outlives the credential it was made with.
             quotas: What one client may have.
             clock: From when lifetimes count.
@@ -57,6 +60,7 @@ class ClientRegistrations:
         self._fqdn = fqdn
         self._resource = resource
         self._lifetime = lifetime
+        self._stakeholders = stakeholders
 
     def routes(self) -> dict[Route, Handler]:
         """The requests that are answered."""
@@ -78,6 +82,7 @@ class ClientRegistrations:
                 Rsc.BAD_REQUEST, "the function's FQDN, expirationTime and adminFQDN are required"
             )
         assert asked.admin_fqdn is not None  # noqa: S101 - just checked
+        self._stakeholders.require(asked.admin_fqdn)
         new = ClientRegistration(
             registration_id=secrets.token_hex(16),
             client=client,
@@ -125,6 +130,21 @@ class ClientRegistrations:
         registration = await self._find_own(request, established)
         await self._store.remove_registration(registration.registration_id)
         return Response(Rsc.DELETED)
+
+    async def require(self, client: EntityId | None, admin: Fqdn, suid: Suid) -> None:
+        """Refuse a client that has not confirmed that it uses this function for this stakeholder.
+
+        That is the precondition of a key registration (8.8.2.7, 8.3.5.2.7).
+
+        Raises:
+            RefusedError: ORIGINATOR_HAS_NO_PRIVILEGE.
+        """
+        self._stakeholders.require(admin, suid)
+        if client is None or await self._store.find_registration_of(client, admin) is None:
+            raise RefusedError(
+                Rsc.ORIGINATOR_HAS_NO_PRIVILEGE,
+                "this client is not registered for this adminFQDN: a client registration comes first",
+            )
 
     # --- inside -------------------------------------------------------------------------------------------
 

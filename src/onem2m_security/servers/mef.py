@@ -7,6 +7,7 @@ A client without Enrolment Targets is itself an Enrolment Target: nothing is exp
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
 
@@ -16,7 +17,8 @@ from ..errors import AuthenticationError, QuotaError
 from ..frameworks.instructions import DEFAULT_ENROLMENT_EXPIRY, BootstrapInstruction, as_credential
 from ..frameworks.resolvers import parse_identity
 from ..frameworks.steps import Acceptor, Established
-from ..identifiers import EntityId, Fqdn
+from ..identifiers import EntityId, Fqdn, KeyIdentifier
+from ..onem2m.primitives import Request, Response
 from ..onem2m.resources import MefClientRegistration
 from ..peer_quotas import DEFAULT_QUOTAS, PeerQuotas, Rate
 from ..release import DEFAULT_RELEASE, Release
@@ -26,7 +28,9 @@ from ..tls.endpoint import Endpoint
 from ..tls.suites import Suite
 from .client_registration import ClientRegistrations
 from .enrolments import Enrolments
-from .function import Function
+from .function import Function, Handler
+from .key_registration import BY_MEF, KeyRegistrations
+from .stakeholders import Stakeholder, Stakeholders
 
 
 class Mef(Function):
@@ -34,6 +38,7 @@ class Mef(Function):
 
     Attributes:
         enrolments: The Enrolment Keys that it made.
+        keys: The keys that it distributes for its clients (8.3.5.2.7 to 10).
     """
 
     def __init__(
@@ -43,6 +48,7 @@ class Mef(Function):
         *,
         enrolment_expiry: timedelta = DEFAULT_ENROLMENT_EXPIRY,
         release: Release = DEFAULT_RELEASE,
+        stakeholders: Iterable[Stakeholder] = (),
         quotas: PeerQuotas = DEFAULT_QUOTAS,
         endpoint: Endpoint | None = None,
         clock: Clock = CLOCK,
@@ -54,15 +60,33 @@ class Mef(Function):
             fqdn: The MEF-ID.
             enrolment_expiry: How long Ke may be used by an Enrolee whose credential does not say it.
             release: By which release keys are derived for an Enrolee whose credential does not say it.
+            stakeholders: Who may be named as adminFQDN, and for which usages, beside the MEF itself.
             quotas: What one client may have and do.
             endpoint: The (D)TLS configuration; by default pre-shared keys only.
             clock: From when lifetimes count.
         """
         super().__init__(fqdn)
         self.enrolments = Enrolments(store, fqdn, clock=clock)
-        registrations = ClientRegistrations(store, fqdn, MefClientRegistration, quotas=quotas, clock=clock)
+        registrations = ClientRegistrations(
+            store,
+            fqdn,
+            MefClientRegistration,
+            stakeholders=Stakeholders(fqdn, stakeholders),
+            quotas=quotas,
+            clock=clock,
+        )
         self._rate = Rate("key registrations", quotas.key_registrations_per_second, clock=clock.monotonic)
-        self.routes |= self.enrolments.routes() | registrations.routes()
+        self.keys = KeyRegistrations(
+            store,
+            fqdn,
+            clients=registrations,
+            lifetime=enrolment_expiry,
+            distribution=BY_MEF,
+            quotas=quotas,
+            clock=clock,
+        )
+        managed = {route: self._managing(handler) for route, handler in self.keys.routes().items()}
+        self.routes |= self.enrolments.routes() | registrations.routes() | managed
         self._store = store
         self._enrolment_expiry = enrolment_expiry
         self._release = release
@@ -73,7 +97,18 @@ class Mef(Function):
             certificate_framework=Framework.BOOTSTRAP_CERTIFICATE,
             established=self.established,
             revision=store.trust.revision,
+            is_shown=_is_shown,
         )
+
+    def _managing(self, handler: Handler) -> Handler:
+        """The handler, for sessions that are then no bootstrap."""
+
+        async def handle(request: Request, established: Established) -> Response:
+            if established.credential is not None and established.credential.targets:
+                await self.enrolments.withdraw(established)
+            return await handler(request, established)
+
+        return handle
 
     async def resolve(self, identity: bytes, suite: Suite) -> ResolvedKey | None:
         """Kpm for a KpmId, or an Enrolment Target's own key for its identifier."""
@@ -107,3 +142,8 @@ class Mef(Function):
         if record is None or current is None:
             raise AuthenticationError(f"{credential.key_id} was revoked while its Enrolee was bootstrapping")
         await self.enrolments.enrol(established, current, parent=record.key_id, limit=record.expires)
+
+
+def _is_shown(key_id: KeyIdentifier) -> bool:
+    """An exported identifier with an MEF's FQDN is a KeId: the Enrolee shows it to its Enrolment Targets."""
+    return key_id.octets is None

@@ -29,6 +29,7 @@ from .enrolees import AssociationPolicy, Provisioning
 from .function import Function
 from .maf import DEFAULT_KC_LIFETIME, Maf
 from .mef import Mef
+from .stakeholders import Stakeholder
 from .ub import DEFAULT_LIFETIME as DEFAULT_KS_LIFETIME
 from .ub import DEFAULT_REQUESTS_PER_SECOND
 
@@ -122,6 +123,7 @@ class MafService(Service[Maf]):
         mefs: The MAF's clients of the MEFs that may provide its clients' Master Credentials.
         bsfs: The MAF's clients of the BSFs that may provide them: the MEFs of the GBA-based framework.
         policy: Whom the clients that these provide may have keys for.
+        stakeholders: Who may be named as adminFQDN, and for which usages, beside the MAF itself.
         remembered: How long what an MEF or a BSF said of a client counts, before it is asked again.
     """
 
@@ -131,6 +133,7 @@ class MafService(Service[Maf]):
     mefs: Sequence[MefClient] = ()
     bsfs: Sequence[BsfClient] = ()
     policy: AssociationPolicy = field(default_factory=AssociationPolicy)
+    stakeholders: Sequence[Stakeholder] = ()
     remembered: timedelta = REMEMBERED
 
     @property
@@ -155,6 +158,7 @@ class MafService(Service[Maf]):
                 self.policy,
                 remembered=self.remembered,
             ),
+            stakeholders=self.stakeholders,
             quotas=self.quotas,
             endpoint=self.endpoint,
         )
@@ -167,12 +171,14 @@ class MefService(Service[Mef]):
     Attributes:
         enrolment_expiry: How long Ke may be used by an Enrolee whose instructions do not say it.
         release: By which release keys are derived for Enrolees with certificates.
+        stakeholders: Who may be named as adminFQDN, and for which usages, beside the MEF itself.
     """
 
     kind: ClassVar[str] = "MEF"
 
     enrolment_expiry: timedelta = DEFAULT_ENROLMENT_EXPIRY
     release: Release = DEFAULT_RELEASE
+    stakeholders: Sequence[Stakeholder] = ()
 
     def build(self, store: Store) -> Mef:
         """The MEF over its store."""
@@ -182,6 +188,7 @@ class MefService(Service[Mef]):
             enrolment_expiry=self.enrolment_expiry,
             endpoint=self.endpoint,
             release=self.release,
+            stakeholders=self.stakeholders,
             quotas=self.quotas,
         )
 

@@ -31,7 +31,7 @@ Lookup = tuple[KeyKind, str, datetime]
 Revision = Callable[[Sequence[KeyRecord]], Iterable[KeyRecord]]
 """Given keys that are stored, those that stay, each as it is or changed. Runs in the worker's thread."""
 
-PARENTS = tuple(kind.value for kind in PARENT_KIND.values())
+PARENTS = tuple(dict.fromkeys(kind.value for kind in PARENT_KIND.values()))
 """The kinds of keys that others are stored under the lock of."""
 
 
