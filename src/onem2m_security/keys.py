@@ -13,8 +13,9 @@ from typing import Final, Self
 
 from .credentials import Secret
 from .errors import CredentialError
-from .identifiers import RELATIVE_KEY_ID_OCTETS, EntityId, Fqdn, KeyIdentifier, Suid, nfkc
+from .identifiers import RELATIVE_KEY_ID_OCTETS, EntityId, Fqdn, KeyIdentifier, Suid
 from .release import KM_ID_DERIVATION, Release
+from .texts import nfkc
 
 EXPORT_OCTETS = 48
 """Length of every TLS key export (10.3.1): 16 octets of relative identifier, then 32 of key."""

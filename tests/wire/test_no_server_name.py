@@ -97,7 +97,7 @@ async def test_an_sni_that_is_sent_decides_whatever_the_identity_says(tmp_path):
     async with one_port(tmp_path) as port:
         elsewhere = dataclasses.replace(A.initiator(), server_name=OTHER_MAF)
         with pytest.raises(HandshakeError):
-            await open_channel(elsewhere, port.address)
+            await open_channel(Link(port.address), elsewhere)
         assert await port.store.records(KeyKind.KC) == []
 
 

@@ -13,7 +13,8 @@ from typing import Self
 from cryptography import x509
 
 from onem2m_security.errors import ConfigurationError, IdentifierError
-from onem2m_security.identifiers import EntityId, Fqdn, nfkc
+from onem2m_security.identifiers import EntityId, Fqdn
+from onem2m_security.texts import nfkc
 
 from .flavours import Flavour, cse_id_of, parse_ae_id_uri, parse_identifier, raw_public_key_error
 from .profile import MALFORMED, anchor_findings

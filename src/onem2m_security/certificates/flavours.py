@@ -12,7 +12,8 @@ import unicodedata
 from typing import Final
 
 from onem2m_security.errors import ConfigurationError, IdentifierError
-from onem2m_security.identifiers import CredentialId, CredentialType, EntityId, EntityKind, Fqdn, nfkc, shown
+from onem2m_security.identifiers import CredentialId, CredentialType, EntityId, EntityKind, Fqdn
+from onem2m_security.texts import nfkc, shown
 
 AE_ID_URI_SCHEME: Final = "m2m"
 """OURS: the scheme before the Absolute AE-ID in a certificate that we issue (clause 10.1.1.5 asks for a "full

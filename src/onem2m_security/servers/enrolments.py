@@ -20,7 +20,7 @@ from ..errors import CredentialError, IdentifierError
 from ..frameworks.bootstrap_psk import export_enrolment_key
 from ..frameworks.instructions import BootstrapInstruction
 from ..frameworks.steps import Established
-from ..identifiers import EntityId, EntityKind, Fqdn, KeyIdentifier, Suid, shown
+from ..identifiers import EntityId, EntityKind, Fqdn, KeyIdentifier, Suid
 from ..keys import PROVISIONED_SUIDS, km_for, provisioned_key_for
 from ..onem2m.fetch_credentials import REFUSAL, FetchedCredential
 from ..onem2m.paths import FETCH_CREDENTIALS
@@ -28,6 +28,7 @@ from ..onem2m.primitives import Operation, Request, Response, Rsc
 from ..store.records import KeyKind, KeyRecord
 from ..store.store import Store
 from ..telemetry import KEYS_STORED, LOG
+from ..texts import shown
 from .function import Handler, Route
 
 SUPERSEDED_FOR: Final = timedelta(days=1)

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 from ..errors import ConfigurationError
-from ..identifiers import Fqdn, Suid, shown
+from ..identifiers import Fqdn, Suid
 from ..onem2m.primitives import RefusedError, Rsc
+from ..texts import shown
 
 ALL_SUIDS: Final = frozenset(Suid)
 

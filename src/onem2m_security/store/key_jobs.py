@@ -16,7 +16,8 @@ from sqlalchemy import Connection, Row
 
 from ..credentials import Secret
 from ..errors import ParentGoneError, RecordCorruptedError, RecordExistsError, StoreError
-from ..identifiers import EntityId, Fqdn, KeyIdentifier, shown
+from ..identifiers import EntityId, Fqdn, KeyIdentifier
+from ..texts import shown
 from . import queries
 from .columns import microseconds
 from .database import take_turn

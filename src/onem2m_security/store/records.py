@@ -18,8 +18,9 @@ from ..credentials import Secret
 from ..errors import CredentialError, IdentifierError
 from ..gba.context import BootstrappedContext
 from ..gba.subscriber import Guss, Subscriber
-from ..identifiers import IDENTITY_MAX_OCTETS, EntityId, Fqdn, KeyIdentifier, Suid, shown
+from ..identifiers import EntityId, Fqdn, KeyIdentifier, Suid
 from ..release import DEFAULT_RELEASE, Release
+from ..texts import IDENTITY_MAX_OCTETS, shown
 
 DEFAULT_ENROLMENT_EXPIRY: Final = timedelta(days=30)
 

@@ -20,7 +20,8 @@ from sqlalchemy import Connection, Row
 from ..clock import CLOCK, Clock
 from ..credentials import Secret
 from ..errors import ConfigurationError, RecordCorruptedError, RecordExistsError
-from ..identifiers import EntityId, Fqdn, KeyIdentifier, shown
+from ..identifiers import EntityId, Fqdn, KeyIdentifier
+from ..texts import shown
 from . import queries
 from .bootstrappings import BOOTSTRAPPINGS, Bootstrappings
 from .columns import microseconds

@@ -9,7 +9,8 @@ from typing import Protocol
 
 from ..credentials import Secret
 from ..errors import ConfigurationError, IdentifierError
-from ..identifiers import IDENTITY_MAX_OCTETS, CredentialId, EntityId, shown
+from ..identifiers import CredentialId, EntityId
+from ..texts import IDENTITY_MAX_OCTETS, shown
 from .engine import Context, LocalCredential, Terms
 from .openssl import OpenSslContext
 from .suites import CERTIFICATE_SUITES, PSK_SUITES, Suite

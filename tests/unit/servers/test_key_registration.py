@@ -396,7 +396,7 @@ async def test_a_key_that_is_not_there_is_not_found_whatever_it_is_called(maf, r
 
 async def test_lifetimes_count_by_the_clock_that_the_maf_was_given(store):
     tomorrow = LATER + timedelta(days=1)
-    maf = Maf(store, MAF, clock=Clock(now=lambda: tomorrow))
+    maf = Maf(store, MAF, stakeholders=STAKEHOLDERS, clock=Clock(now=lambda: tomorrow))
     response = await register(await shake_hands(maf, A_OF_TWO))
     assert response.rsc is Rsc.BAD_REQUEST, "by that clock, what is proposed is in the past"
     session = await shake_hands(maf, A_OF_TWO)
