@@ -62,19 +62,19 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     ),
     "maf key retrieve": (
         (
-            "m2msec maf key retrieve 127.0.0.1:8443 00112233445566778899AABBCCDDEEFF@maf.example.com"
+            "m2msec maf key retrieve 127.0.0.1:8443 key-7@maf.example.com"
             " --km-id b@maf.example.com --km-file km-b --entity //sp.example/cse/Cb"
         ),
     ),
     "maf key update": (
         (
-            "m2msec maf key update 127.0.0.1:8443 00112233445566778899AABBCCDDEEFF@maf.example.com"
+            "m2msec maf key update 127.0.0.1:8443 key-7@maf.example.com"
             " --km-id a@maf.example.com --km-file km-a --entity //sp.example/cse/Ca --expires-in 1h"
         ),
     ),
     "maf key deregister": (
         (
-            "m2msec maf key deregister 127.0.0.1:8443 00112233445566778899AABBCCDDEEFF@maf.example.com"
+            "m2msec maf key deregister 127.0.0.1:8443 key-7@maf.example.com"
             " --km-id a@maf.example.com --km-file km-a --entity //sp.example/cse/Ca"
         ),
     ),
