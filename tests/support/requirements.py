@@ -60,6 +60,8 @@ REQUIREMENTS = {
     "faketime": Requirement("faketime", _faketime),
     "mount": Requirement("mount"),
     "certtool": Requirement("gnutls-bin"),
+    "gnutls-cli": Requirement("gnutls-bin"),
+    "gnutls-serv": Requirement("gnutls-bin"),
     "botan": Requirement("botan"),
     "go": Requirement("golang-go"),
     "gcc": Requirement("gcc"),

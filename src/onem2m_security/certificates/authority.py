@@ -26,7 +26,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from onem2m_security.errors import ConfigurationError, CredentialError, IdentifierError
 from onem2m_security.identifiers import Fqdn
 
-from .flavours import AE_ID_URI_SCHEME, Flavour, parse_identifier, raw_public_key_error
+from .flavours import AE_ID_URI_SCHEME, Flavour, parse_identifier
 from .local import LocalCertificate
 from .names import CertificateNames, encode_device_id, subject_alternative_names
 from .profile import MALFORMED, anchor_findings
@@ -309,6 +309,10 @@ def alternative_names(
     """
     if flavour is None:
         return _release1_names(identifier)
+    if flavour is Flavour.RAW_PUBLIC_KEY:
+        raise ConfigurationError(
+            "a raw public key (RFC 7250) has no certificate: make a key pair by m2msec pki raw-public-key"
+        )
     canonical = parse_identifier(flavour, identifier)
     match flavour:
         case Flavour.CSE_ID | Flavour.FQDN:
@@ -321,8 +325,6 @@ def alternative_names(
             is_uri = ":" in canonical
             uri, oid = x509.UniformResourceIdentifier, x509.ObjectIdentifier
             return [uri(canonical) if is_uri else x509.RegisteredID(oid(canonical))]
-        case Flavour.RAW_PUBLIC_KEY:
-            raise raw_public_key_error()
 
 
 def _release1_names(certificate_name: str) -> list[x509.GeneralName]:

@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from ..association import Association, PeerProof
-from ..certificates.verification import VerifiedPeer
+from ..certificates.verified_peer import VerifiedPeer
 from ..clients.entity_a import associate
 from ..clients.entity_b import EntityB
 from ..errors import ConfigurationError

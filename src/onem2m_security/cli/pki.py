@@ -13,7 +13,13 @@ from typing import Annotated
 
 import typer
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
 
 from ..certificates.authority import (
     DEVICE_INDICATION_ID,
@@ -27,7 +33,7 @@ from ..certificates.constraints import name_constraints_of
 from ..certificates.crl import load_crl
 from ..certificates.files import read_private, read_public, write_new
 from ..certificates.flavours import Flavour, credential_id
-from ..certificates.local import parse_certificates, parse_private_key
+from ..certificates.local import LocalCertificate, parse_certificates, parse_private_key
 from ..certificates.names import CertificateNames
 from ..certificates.profile import MALFORMED, is_authority, profile_findings
 from ..certificates.public_key_id import PublicKeyIdentifier, key_hash
@@ -128,6 +134,19 @@ def self_signed_certificate(out: Out, days: Days = 365) -> None:
         issued = self_signed(days=days)
         _write(out, issued)
         typer.echo(f"Certificate Name and Root of Trust: {key_hash(issued.certificate).hex()}")
+
+
+@app.command("raw-public-key")
+def raw_public_key(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Path prefix: writes PREFIX.pub and PREFIX.key.")],
+) -> None:
+    """Make a key pair for a raw public key (RFC 7250): peers are told its identifier, and there is no end."""
+    with _said_plainly():
+        key = ec.generate_private_key(ec.SECP256R1())
+        pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        spki = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        _write_pair(_suffixed(out, "key"), pem, _suffixed(out, "pub"), spki)
+        typer.echo(f"Public key identifier: {LocalCertificate.raw_public_key(pem).public_key_id}")
 
 
 @app.command()
