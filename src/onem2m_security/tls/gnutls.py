@@ -11,6 +11,7 @@ and let no exception out into C.
 from __future__ import annotations
 
 import errno
+import time
 import weakref
 from collections import deque
 from collections.abc import Iterator
@@ -19,10 +20,10 @@ from typing import Final
 from ..alerts import Alert
 from ..telemetry import LOG
 from .engine import CallbackTarget, CertificateType, Context, EngineError, Terms
-from .gnutls_library import CData, allocated, ffi, given, load, owned, reason_of, require
+from .gnutls_library import CData, allocated, ffi, given, load, octets_of, owned, reason_of, require
 from .gnutls_terms import certificate, priorities
-from .inbox import Inbox
-from .records import datagram_fragments, message_sequence_of, sequence_of, server_hello_code
+from .inbox import MESSAGE_MAX_OCTETS, Inbox
+from .records import message_sequence_of, sequence_of, server_hello_code
 from .suites import BY_CODE, Suite
 
 _AGAIN, _INTERRUPTED, _WARNING_ALERT, _FATAL_ALERT = -28, -52, -16, -12
@@ -40,9 +41,6 @@ _AFTER, _SERVER_HELLO, _FATAL, _SHUT_WRITE, _DNS = 1, 2, 2, 1, 1
 _RECORD: Final = 1 << 14
 _MTU_MAX: Final = 1 << 14
 """GnuTLS takes no greater one: 16,347 octets of data or less, by the suite."""
-
-_MESSAGE_MAX_OCTETS: Final = 20 * 1024
-"""A handshake message: the longest chain that a verifier takes, and some."""
 
 _UNANSWERED_MAX_OCTETS: Final = 64 * 1024
 """What is taken of a stream with nothing to show for it: GnuTLS weighs a message only when it is complete."""
@@ -98,7 +96,14 @@ def _client_hello_read(session: CData) -> int:
 @ffi.callback("message_hook", error=_REFUSED, onerror=_mistaken)  # type: ignore[untyped-decorator]
 def _server_hello_read(session: CData, kind: int, when: int, incoming: int, message: CData) -> int:
     del kind, when, incoming
-    _running[_pointer(session)].server_hello_seen(bytes(ffi.buffer(message.data, message.size)))
+    _running[_pointer(session)].server_hello_seen(octets_of(message))
+    return 0
+
+
+@ffi.callback("keylog", error=_REFUSED, onerror=_mistaken)  # type: ignore[untyped-decorator]
+def _keep_secrets(session: CData, label: CData, secret: CData) -> int:
+    """In the place of what GnuTLS does by itself: write every master secret to the file SSLKEYLOGFILE."""
+    del session, label, secret
     return 0
 
 
@@ -109,7 +114,7 @@ def _verify(session: CData) -> int:
 
 @ffi.callback("server_psk", error=_REFUSED, onerror=_mistaken)  # type: ignore[untyped-decorator]
 def _server_psk(session: CData, identity: CData, key_out: CData) -> int:
-    key = _running[_pointer(session)].key_for(bytes(ffi.buffer(identity.data, identity.size)))
+    key = _running[_pointer(session)].key_for(octets_of(identity))
     return _REFUSED if key is None else given(key, key_out)
 
 
@@ -171,7 +176,8 @@ class GnuTlsEngine:
         self._alert: int | None = None
         self._unanswered = 0
         self._suite: Suite | None = None
-        self._complete = self._has_spoken = self._in_vain = False
+        self._complete = self._has_spoken = False
+        self._not_before = 0.0
         flags = _NONBLOCK | _NO_SIGNAL | _NO_TICKETS | _ENABLE_RAWPK
         flags |= (_SERVER if terms.server else _CLIENT) | (_DATAGRAM if terms.datagram else 0)
         out = ffi.new("gnutls_session_t *")
@@ -182,9 +188,10 @@ class GnuTlsEngine:
         library.gnutls_transport_set_push_function(session, _push)
         library.gnutls_transport_set_pull_function(session, _pull)
         library.gnutls_transport_set_pull_timeout_function(session, _pull_timeout)
-        library.gnutls_handshake_set_max_packet_length(session, _MESSAGE_MAX_OCTETS)
+        library.gnutls_handshake_set_max_packet_length(session, MESSAGE_MAX_OCTETS)
         library.gnutls_handshake_set_hook_function(session, _SERVER_HELLO, _AFTER, _server_hello_read)
         library.gnutls_session_set_verify_function(session, _verify)
+        library.gnutls_session_set_keylog_function(session, _keep_secrets)
         if terms.server:
             library.gnutls_handshake_set_post_client_hello_function(session, _client_hello_read)
         elif server_name is not None:
@@ -210,11 +217,7 @@ class GnuTlsEngine:
 
     def feed(self, octets: bytes) -> None:
         """Octets of the peer."""
-        is_clear = self._terms.datagram and not self._complete
-        if not is_clear or all(
-            fragment.message_length <= _MESSAGE_MAX_OCTETS for fragment in datagram_fragments(octets)
-        ):
-            self.inbox.add(octets)
+        self.inbox.add(octets)
 
     def drain(self) -> Iterator[bytes]:
         """Octets for the peer."""
@@ -271,8 +274,8 @@ class GnuTlsEngine:
                 raise self._ended(result)
             if self._unanswered > _UNANSWERED_MAX_OCTETS and not self._terms.datagram:
                 raise self._ended(_TOO_LARGE)
-            if not self.inbox or self.inbox.taken == taken:
-                return None
+            if self.inbox.taken == taken:
+                return None  # it waits; as long as it takes something, some of that may be left with it
 
     def _ended(self, result: int) -> EngineError:
         """What to say of it, here and to the peer."""
@@ -321,9 +324,7 @@ class GnuTlsEngine:
             return False
         listed = self._library.gnutls_certificate_get_peers(self._session, count)
         total = 0 if listed == ffi.NULL else count[0]
-        target.peer_certificates_received(
-            [bytes(ffi.buffer(one.data, one.size)) for one in (listed[number] for number in range(total))]
-        )
+        target.peer_certificates_received([octets_of(listed[number]) for number in range(total)])
         self._alert = target.verify_peer()
         return self._alert is None
 
@@ -350,13 +351,14 @@ class GnuTlsEngine:
             return None
         due: float = self._library.gnutls_dtls_get_timeout(self._session) / 1000
         # What a flight that came in part waits for is the peer's repetition: then nothing is made again here.
-        return max(due, _RETRANSMIT_MS / 1000) if self._in_vain else due
+        return max(due, min(self._not_before - time.time(), _RETRANSMIT_MS / 1000))
 
     def retransmit(self) -> None:
         """Make the last flight again."""
         made = len(self.outbox)
         self._until_waiting(self._library.gnutls_handshake)
-        self._in_vain = len(self.outbox) == made
+        if len(self.outbox) == made:
+            self._not_before = time.time() + _RETRANSMIT_MS / 1000  # the library's timers are by this clock
 
     # --- what is known ------------------------------------------------------------------------------------
 

@@ -40,11 +40,13 @@ ffi.cdef("""
     typedef int (*message_hook)(gnutls_session_t, unsigned int, unsigned int, unsigned int,
                                 const gnutls_datum_t *);
     typedef int (*server_psk)(gnutls_session_t, const gnutls_datum_t *, gnutls_datum_t *);
+    typedef int (*keylog)(gnutls_session_t, const char *, const gnutls_datum_t *);
     typedef int (*client_psk)(gnutls_session_t, gnutls_datum_t *, gnutls_datum_t *);
 
     extern void *(*gnutls_malloc)(size_t);
     const char *gnutls_check_version(const char *);
     const char *gnutls_strerror(int);
+    void gnutls_global_set_log_level(int);
     int gnutls_error_to_alert(int, int *);
 
     int gnutls_priority_init(gnutls_priority_t *, const char *, const char **);
@@ -72,6 +74,7 @@ ffi.cdef("""
     int gnutls_credentials_set(gnutls_session_t, int, void *);
     void gnutls_certificate_server_set_request(gnutls_session_t, int);
     void gnutls_session_set_verify_function(gnutls_session_t, simple_hook);
+    void gnutls_session_set_keylog_function(gnutls_session_t, keylog);
     void gnutls_handshake_set_post_client_hello_function(gnutls_session_t, simple_hook);
     void gnutls_handshake_set_hook_function(gnutls_session_t, unsigned int, int, message_hook);
     void gnutls_handshake_set_max_packet_length(gnutls_session_t, size_t);
@@ -117,6 +120,7 @@ def load() -> CData:
             f"raw public keys (RFC 7250) take GnuTLS {NEEDED} or later ({LIBRARY}, Debian's libgnutls30), "
             f"which is {'not installed' if library is None else 'older here'}"
         )
+    library.gnutls_global_set_log_level(0)  # GNUTLS_DEBUG_LEVEL would have it print keys
     return library
 
 
@@ -146,6 +150,11 @@ def require(result: int, what: str) -> None:
         raise ConfigurationError(f"{version()} {what}: {reason_of(result)}")
 
 
+def octets_of(datum: CData) -> bytes:
+    """What a ``gnutls_datum_t`` points to."""
+    return bytes(ffi.buffer(datum.data, datum.size)) if datum.size else b""
+
+
 def datum(octets: bytes) -> CData:
     """What the library reads during one call; it points into the octets, which the caller keeps."""
     return ffi.new(
@@ -155,7 +164,8 @@ def datum(octets: bytes) -> CData:
 
 def owned(owner: object, pointer: CData, release: CData, *kept: object) -> CData:
     """Have this released when its owner goes; what it was made with stays until after that."""
-    weakref.finalize(owner, lambda *_: release(pointer), *kept)
+    # Not at the end of the process, when owners go in no order: then all of it goes at once.
+    weakref.finalize(owner, lambda *_: release(pointer), *kept).atexit = False
     return pointer
 
 

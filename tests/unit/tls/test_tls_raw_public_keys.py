@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import gc
 import itertools
+import os
+import subprocess
+import sys
 import weakref
 
 import pytest
@@ -30,6 +33,7 @@ from onem2m_security.tls.session import Session
 from onem2m_security.tls.states import State
 from onem2m_security.tls.suites import CERTIFICATE_SUITES, PSK_SUITES
 from onem2m_security.tls.trial import check_port
+from programs import PATIENCE
 from raw_keys import STRANGER, A, B
 from tls_support import IDENTITY, KEY
 
@@ -430,6 +434,42 @@ def test_a_forged_datagram_does_not_end_an_open_session():
         assert made.server.receive(datagram) == [], "a copy is dropped"
 
 
+def records_in_the_clear():
+    """What anybody who can write a peer's address may send it: of epochs that are over or not yet begun."""
+
+    def hello(number: int) -> bytes:
+        return b"\1\0\0\x3c\0" + bytes((number,)) + b"\0\0\0\0\0\x3c" + b"x" * 60
+
+    bodies = {
+        20: [b"\1"], 21: [b"\2\x28", b"\1\0", b"\1\x5a"], 22: [hello(0), hello(7), bytes(12), b"x"],
+        23: [b"forged", b""], 99: [b"x"],
+    }  # fmt: skip
+    for kind, forms in bodies.items():
+        for body, epoch in itertools.product(forms, range(3)):
+            head = bytes((kind, 0xFE, 0xFD, 0, epoch)) + (50).to_bytes(6, "big")
+            yield head + len(body).to_bytes(2, "big") + body
+
+
+def test_forged_records_of_any_kind_do_not_end_an_open_session():
+    made = ends(DatagramFraming).run()
+    for session, other in ((made.server, made.client), (made.client, made.server)):
+        for record in records_in_the_clear():
+            assert session.receive(record) == []
+            assert session.datagrams_to_send() == []
+        other.send(b"genuine")
+        [datagram] = other.datagrams_to_send()
+        assert session.receive(datagram) == [DataReceived(b"genuine")]
+
+
+def test_a_datagram_that_was_cut_short_takes_nothing_of_the_next_with_it():
+    for length in range(0, 60, 3):
+        made = ends(DatagramFraming)
+        [hello] = made.client.datagrams_to_send()
+        made.server.receive(hello[:length])
+        made.take(made.server, made.server.receive(hello))
+        assert made.run().states == (State.OPEN, State.OPEN)
+
+
 def test_an_alert_of_the_peer_is_told_by_its_name():
     made = ends(StreamFraming)
     made.server.receive(made.client.data_to_send())
@@ -522,6 +562,31 @@ def test_the_private_key_is_wiped_where_it_was_handed_over(monkeypatch):
     [key] = handed
     assert len(key) > 100
     assert key == bytes(len(key))
+
+
+SECRETS = """
+import sys
+from raw_keys import A, B
+from onem2m_security.tls.framing import StreamFraming
+from test_tls_raw_public_keys import Ends
+Ends(A.endpoint(B, server=False), B.endpoint(A, server=True), StreamFraming).run()
+"""
+
+
+def test_no_variable_of_the_environment_has_the_library_write_secrets(tmp_path):
+    """SSLKEYLOGFILE and GNUTLS_DEBUG_LEVEL have GnuTLS do so by itself."""
+    log = tmp_path / "secrets"
+    environment = os.environ | {
+        "SSLKEYLOGFILE": str(log),
+        "GNUTLS_DEBUG_LEVEL": "99",
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", SECRETS], env=environment, capture_output=True, timeout=PATIENCE, check=True
+    )
+    assert not log.exists() or log.read_bytes() == b""
+    assert b"SECRET" not in done.stderr
+    assert b"INT:" not in done.stderr  # its word for key blocks; of its own start it tells before it is asked
 
 
 def test_a_session_is_released_before_the_credentials_that_it_was_made_with(monkeypatch):
