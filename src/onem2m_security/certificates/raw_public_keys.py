@@ -10,7 +10,12 @@ import hashlib
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_der_public_key,
+    load_pem_public_key,
+)
 
 from ..alerts import Alert
 from ..errors import CertificateRejectedError, ConfigurationError
@@ -18,6 +23,8 @@ from .configuration import AssociationConfiguration
 from .flavours import Flavour, credential_id
 from .public_key_id import DIGEST_OCTETS, PublicKeyIdentifier
 from .verified_peer import VerifiedPeer
+
+_PEM = b"-----BEGIN PUBLIC KEY-----"
 
 SPKI_MAX_OCTETS = 1024
 """The longest SubjectPublicKeyInfo that is looked at, in octets; of a P-256 key it has 91."""
@@ -84,6 +91,16 @@ def is_public_key(octets: bytes) -> bool:
     except (ValueError, UnsupportedAlgorithm):
         return False
     return True
+
+
+def public_key_in(octets: bytes) -> bytes | None:
+    """The SubjectPublicKeyInfo, DER, that a file holds in PEM or DER; None if it holds something else."""
+    if _PEM in octets:
+        try:
+            return load_pem_public_key(octets).public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        except (ValueError, UnsupportedAlgorithm):
+            return None
+    return octets if is_public_key(octets) else None
 
 
 def is_profiled(spki: bytes) -> bool:

@@ -37,6 +37,7 @@ from ..certificates.local import LocalCertificate, parse_certificates, parse_pri
 from ..certificates.names import CertificateNames
 from ..certificates.profile import MALFORMED, is_authority, profile_findings
 from ..certificates.public_key_id import PublicKeyIdentifier, key_hash
+from ..certificates.raw_public_keys import is_profiled, public_key_in
 from ..errors import ConfigurationError, CredentialError, SecurityFrameworkError
 
 app = typer.Typer(
@@ -203,12 +204,30 @@ def crl(
 
 
 @app.command()
-def check(file: Annotated[Path, typer.Argument(help="A certificate or chain, PEM or DER.")]) -> None:
-    """Say whether a certificate meets the profile (10.1.1) and which flavour it is; exit code 1 if not."""
+def check(
+    file: Annotated[Path, typer.Argument(help="A certificate or chain, or a public key, PEM or DER.")],
+) -> None:
+    """Say whether a certificate meets the profile (10.1.1) and which flavour it is; exit code 1 if not.
+
+    Of a raw public key, its public key identifier (10.1.2).
+    """
     with _said_plainly():
-        certificates = parse_certificates(read_public(file))
-        findings = [_describe(certificate) for certificate in certificates]
+        octets = read_public(file)
+        if (spki := public_key_in(octets)) is not None:
+            findings = [_describe_key(spki)]
+        else:
+            findings = [_describe(certificate) for certificate in parse_certificates(octets)]
     raise typer.Exit(1 if any(findings) else 0)
+
+
+def _describe_key(spki: bytes) -> list[str]:
+    """Print what a raw public key is; gives what is wrong with it."""
+    findings = [] if is_profiled(spki) else ["it is not on P-256 (secp256r1), uncompressed: clause 10.1.1.1"]
+    typer.echo("a raw public key")
+    typer.echo(f"  public key identifier: {PublicKeyIdentifier.of(spki)}")
+    for finding in findings:
+        typer.echo(f"  NOT by the profile: {finding}")
+    return findings
 
 
 def _describe(certificate: x509.Certificate) -> list[str]:

@@ -206,9 +206,13 @@ def test_a_name_that_is_not_served_is_refused(framing):
 
 
 def test_a_name_whose_owner_takes_the_other_library_is_refused_and_never_served_by_the_wrong_one():
-    other = Endpoint(server=True)
-    server = Session(B.endpoint(A, server=True), select=lambda name: other)
+    by_openssl = Endpoint(server=True)
+    server = Session(B.endpoint(A, server=True), select=lambda name: by_openssl)
     made = Ends(A.endpoint(B, server=False), server, StreamFraming).run()
+    assert made.alerts == [Alert.internal_error] * 2
+    by_gnutls = B.endpoint(A, server=True)
+    server = Session(by_openssl, select=lambda name: by_gnutls)
+    made = Ends(Endpoint(server=False), server, StreamFraming, offer=PskOffer(IDENTITY, KEY)).run()
     assert made.alerts == [Alert.internal_error] * 2
 
 
@@ -273,8 +277,14 @@ def test_a_certificate_where_a_raw_public_key_is_named_is_refused(framing):
 
 @OVER
 def test_a_raw_public_key_where_a_certificate_is_named_is_refused(framing):
-    made = ends(framing, server=by_x509("server", server=True, verifier=TRUSTS_X509)).run()
-    assert None not in made.alerts
+    plain = by_x509("server", server=True, verifier=TRUSTS_X509)
+    for client in (
+        A.endpoint(B, server=False),
+        Endpoint(server=False, psk=False, certificate=A.certificate, verifier=TRUSTS_X509),
+    ):
+        made = ends(framing, client=client, server=plain).run()
+        assert None not in made.alerts
+        assert State.OPEN not in made.states
     made = ends(framing, server=B.endpoint(A, server=True), client=Endpoint(
         server=False, psk=False, certificate=A.certificate, verifier=TRUSTS_X509)).run()  # fmt: skip
     assert None not in made.alerts
