@@ -16,6 +16,7 @@ from onem2m_security.tls import openssl as binding
 from onem2m_security.tls.engine import CertificateType
 from onem2m_security.tls.session import Session
 from programs import PATIENCE
+from requirements import needs
 
 
 @pytest.fixture(autouse=True)
@@ -78,6 +79,11 @@ def test_a_verifier_that_nobody_asks_is_noticed(monkeypatch):
         trial.check_engine()
 
 
+@pytest.fixture
+def _gnutls():
+    needs("libgnutls.so.30")
+
+
 class GnuTls:
     """The functions of the other library, but for one."""
 
@@ -88,10 +94,12 @@ class GnuTls:
         return self._replacement if name == self._name else getattr(self._own, name)
 
 
+@pytest.mark.usefixtures("_gnutls")
 def test_the_library_for_raw_public_keys_that_is_installed_passes():
     trial.check_engine(CertificateType.RAW_PUBLIC_KEY)
 
 
+@pytest.mark.usefixtures("_gnutls")
 @pytest.mark.parametrize(
     ("name", "result", "what"),
     [

@@ -10,14 +10,7 @@ import contextlib
 import json
 from collections.abc import Callable
 
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-
 import strangers
-from onem2m_security.certificates.configuration import AssociationConfiguration
-from onem2m_security.certificates.flavours import Flavour
-from onem2m_security.certificates.local import LocalCertificate
-from onem2m_security.certificates.verification import PeerVerifier
 from onem2m_security.credentials import Secret
 from onem2m_security.diameter.bootstrapping_info import BootstrappingInfoRequest, decode_naf_key
 from onem2m_security.diameter.messages import (
@@ -28,7 +21,6 @@ from onem2m_security.diameter.messages import (
     entity_in,
 )
 from onem2m_security.errors import (
-    CertificateRejectedError,
     ConfigurationError,
     CredentialError,
     IdentifierError,
@@ -49,9 +41,7 @@ from onem2m_security.onem2m.resources import (
     MefClientRegistration,
     SymmetricKeyRegistration,
 )
-from onem2m_security.release import DEFAULT_RELEASE
 from onem2m_security.tls.endpoint import Endpoint
-from onem2m_security.tls.framing import DatagramFraming, Framing, StreamFraming
 from onem2m_security.tls.psk_identity import DatagramIdentityReader, StreamIdentityReader
 from onem2m_security.tls.records import datagram_fragments, split_datagram, take_record
 from onem2m_security.tls.session import Session
@@ -59,21 +49,6 @@ from onem2m_security.tls.states import State
 from onem2m_security.tls.suites import PSK_SUITES
 
 SERVER = Endpoint(server=True)
-KEY_PAIR = LocalCertificate.raw_public_key(
-    ec.derive_private_key(0x6F6E654D324D, ec.SECP256R1()).private_bytes(
-        Encoding.DER, PrivateFormat.PKCS8, NoEncryption()
-    )
-)
-BY_KEY = PeerVerifier(
-    [
-        AssociationConfiguration.release3(
-            flavour=Flavour.RAW_PUBLIC_KEY, peer_id=str(KEY_PAIR.public_key_id), peer="/a"
-        )
-    ],
-    release=DEFAULT_RELEASE,
-)
-OF_KEY = Endpoint(server=True, certificate=KEY_PAIR, verifier=BY_KEY)
-TO_KEY = Endpoint(server=False, psk=False, certificate=KEY_PAIR, verifier=BY_KEY)
 LIMITS = Limits(body_octets=2048)
 
 
@@ -129,20 +104,6 @@ def session(octets: bytes) -> None:
         if server.state is State.RESOLVING:
             server.answer(None)
     assert server.state not in {State.WITHHOLDING, State.OPEN}
-
-
-def raw_public_keys(octets: bytes) -> None:
-    """The same with raw public keys, by their library, at both ends, over TLS and DTLS; and such a key."""
-    for server in (True, False):
-        for framing in (StreamFraming(), DatagramFraming()):
-            end = Session(OF_KEY if server else TO_KEY, framing=framing)
-            for start in range(0, len(octets), 300):
-                end.receive(octets[start : start + 300])
-                end.datagrams_to_send()
-            assert end.state not in {State.WITHHOLDING, State.OPEN}
-    with contextlib.suppress(CertificateRejectedError):
-        OF_KEY.verifier.verify((octets,), server=False)
-        assert octets == KEY_PAIR.certificate_chain[0]
 
 
 def resources(octets: bytes) -> None:
@@ -219,7 +180,6 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
         texts,
         psk_identity,
         session,
-        raw_public_keys,
         resources,
         http_segments,
         bodies,
@@ -235,14 +195,6 @@ def _hello() -> bytes:
 
     client = Session(Endpoint(server=False), offer=PskOffer(b"km@maf.example.com", Secret(bytes(32))))
     return client.data_to_send()
-
-
-def _flights(framing: type[Framing]) -> list[bytes]:
-    """What either end of a handshake with raw public keys sends first."""
-    client, server = Session(TO_KEY, framing=framing()), Session(OF_KEY, framing=framing())
-    hello = client.data_to_send()
-    server.receive(hello)
-    return [hello, server.data_to_send()]
 
 
 SEEDS: dict[str, list[bytes]] = {
@@ -265,11 +217,6 @@ SEEDS: dict[str, list[bytes]] = {
         _hello(),
     ],
     "session": [_hello()],
-    "raw_public_keys": [
-        *_flights(StreamFraming),
-        *_flights(DatagramFraming),
-        KEY_PAIR.certificate_chain[0],
-    ],
     "resources": [
         b'{"sec:skr":{"et":"20300101T000000","suid":32,"tgis":["/b"],"adfq":"a.example","kv":"AAAA","lbl":["x"]}}',
         b'{"sec:skr":{"rkid":"00","src":"/a","et":"20300101T000000"}}',
@@ -299,3 +246,9 @@ SEEDS: dict[str, list[bytes]] = {
 
 TARGETS.update(strangers.TARGETS)
 SEEDS.update(strangers.SEEDS)
+
+with contextlib.suppress(ConfigurationError):  # a machine without GnuTLS: nothing of it to fuzz
+    import key_pairs
+
+    TARGETS.update(key_pairs.TARGETS)
+    SEEDS.update(key_pairs.SEEDS)

@@ -35,12 +35,18 @@ from onem2m_security.store import KeyKind, Store
 from programs import M2MSEC, PATIENCE, key_file, m2msec
 from quiet_ports import a_quiet_port
 from raw_keys import STRANGER, A, B, KeyHolder
+from requirements import needs
 
 OVER = pytest.mark.parametrize("transport", Transport)
 MAF, MEF = Fqdn("maf.sp.example"), Fqdn("mef.sp.example")
 THE_MAF, THE_MEF = KeyHolder.named(str(MAF)), KeyHolder.named(str(MEF))
 SENSOR = KeyHolder.named("//sp.example/cse1/Csensor")
 IN_CSE = KeyHolder.named("//sp.example/in-cse")
+
+
+@pytest.fixture(autouse=True)
+def _library():
+    needs("libgnutls.so.30")
 
 
 @contextlib.asynccontextmanager

@@ -19,8 +19,14 @@ from onem2m_security.escertke.proof import ClientProof, transcript
 from onem2m_security.identifiers import EntityId
 from onem2m_security.release import Release
 from raw_keys import KeyHolder
+from requirements import needs
 
 A, B, C = (KeyHolder.named(name) for name in ("/cse1/Ca", "/cse2/Cb", "/cse3/Cc"))
+
+
+@pytest.fixture(autouse=True)
+def _library():
+    needs("libgnutls.so.30")
 
 
 def initiates(holder=A, peer=B, trusted=B):

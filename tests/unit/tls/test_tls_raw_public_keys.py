@@ -35,10 +35,16 @@ from onem2m_security.tls.suites import CERTIFICATE_SUITES, PSK_SUITES
 from onem2m_security.tls.trial import check_port
 from programs import PATIENCE
 from raw_keys import STRANGER, A, B
+from requirements import needs
 from tls_support import IDENTITY, KEY
 
 LABEL = b"EXPORTER-oneM2M-Connection"
 OVER = pytest.mark.parametrize("framing", [StreamFraming, DatagramFraming], ids=["tls", "dtls"])
+
+
+@pytest.fixture(autouse=True)
+def _library():
+    needs("libgnutls.so.30")
 
 
 class Ends:
