@@ -45,6 +45,7 @@ class FunctionSettings(Table):
         data: Its data directory; default: that under ``[store]``.
         transports: ``tls``, ``dtls`` or both.
         certificate: Its certificate, then its issuers, PEM; it accepts clients with certificates then too.
+            Without it, the key pair of ``private-key`` is a raw public key.
         private_key: Its private signing key, PEM or DER; mode 0600.
         associations: Whose certificates it accepts: TOML, ``[[association]]``.
         crl: A CRL, or a directory of them; read again when they change.
@@ -70,11 +71,13 @@ class FunctionSettings(Table):
         parts = (self.certificate, self.private_key, self.associations)
         if parts == (None, None, None) and self.crl is None and not self.require_crl:
             return None
-        if self.certificate is None or self.private_key is None or self.associations is None:
+        if self.private_key is None or self.associations is None:
             raise ConfigurationError(
-                f"{self.fqdn}: certificates take certificate, private-key and associations, all three"
+                f"{self.fqdn}: certificates take certificate, private-key and associations, all three; "
+                "a raw public key takes the last two"
             )
-        return LocalCertificate.load(here / self.certificate, here / self.private_key)
+        certificate = None if self.certificate is None else here / self.certificate
+        return LocalCertificate.load(certificate, here / self.private_key)
 
     def trust(self, here: Path) -> Trust:
         """Whose certificates it accepts.

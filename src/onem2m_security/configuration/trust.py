@@ -108,7 +108,8 @@ class FlavouredCertificate(CertificateTrust):
     """Release 3: an identifier in a certificate of one flavour, under trust anchors.
 
     Attributes:
-        flavour: What its certificate identifies: ``device``, ``node-id``, ``cse-id``, ``ae-id`` or ``fqdn``.
+        flavour: What its certificate identifies: ``device``, ``node-id``, ``cse-id``, ``ae-id`` or ``fqdn``;
+            or ``raw-public-key``, which takes ``peer-id`` (ni:///sha-256;…) and no trust anchors.
         trust_anchors: Certificates of trusted authorities, PEM.
         peer_id: The identifier in its certificate; by default the identity of the peer.
         allowed_ae_ids: For a device or Node-ID certificate: the AEs that the peer may act for (8.2.1).
@@ -117,7 +118,7 @@ class FlavouredCertificate(CertificateTrust):
     """
 
     flavour: Flavour
-    trust_anchors: FileSetting
+    trust_anchors: FileSetting | None = None
     peer_id: str | None = None
     allowed_ae_ids: tuple[EntitySetting, ...] = ()
 
@@ -130,8 +131,8 @@ class FlavouredCertificate(CertificateTrust):
         """The association configuration."""
         return AssociationConfiguration.release3(
             flavour=self.flavour,
-            trust_anchors=read_public(here / self.trust_anchors),
-            peer_id=self.peer_id or str(peer),
+            trust_anchors=() if self.trust_anchors is None else read_public(here / self.trust_anchors),
+            peer_id=self.peer_id or (None if self.flavour is Flavour.RAW_PUBLIC_KEY else str(peer)),
             peer=peer,
             allowed_ae_ids=self.allowed_ae_ids,
         )

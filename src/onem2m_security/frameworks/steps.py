@@ -23,7 +23,7 @@ from ..tls.endpoint import Endpoint, PeerIdentity, PskOffer
 from ..tls.framing import Framing
 from ..tls.session import Party, Session
 from ..tls.suites import Suite
-from ..tls.trial import check_engine
+from ..tls.trial import check_port
 
 
 class Resolver(Protocol):
@@ -264,12 +264,12 @@ class Authorities:
         Raises:
             ConfigurationError: The installed TLS engine does not do its part: nothing may be served over it.
         """
-        check_engine()
         self._by_name = {str(name): acceptor for name, acceptor in by_name.items()}
         self._default = default
         everyone = [*by_name.values(), *([default] if default else [])]
         self._first = default or everyone[0]
         self.acceptors = tuple(dict.fromkeys(everyone))
+        check_port([acceptor.endpoint for acceptor in self.acceptors])
 
     def session(self, framing: Framing | None = None) -> Session[Acceptor]:
         """A server session for a new client, over TLS or the given framing; it chooses the owner."""

@@ -2,6 +2,7 @@
 
 Release 1 names the peer's certificate by ``--peer-name`` and ``--root-of-trust``, with ``--root-certificate``
 for a peer that does not send its root; Release 3 by ``--flavour``, ``--peer-id`` and ``--trust-anchor``.
+``--key`` without ``--cert`` is a raw public key of ours; a peer's is a flavour without trust anchors.
 Private keys come from files that only their owner can read.
 """
 
@@ -17,7 +18,7 @@ from ...certificates.associations import load_associations
 from ...certificates.configuration import AssociationConfiguration
 from ...certificates.crl import CrlSource
 from ...certificates.files import read_public
-from ...certificates.flavours import Flavour, raw_public_key_error
+from ...certificates.flavours import Flavour
 from ...certificates.local import LocalCertificate
 from ...certificates.trust import Trust
 from ...clients.maf import MafClient
@@ -39,7 +40,8 @@ CertOption = Annotated[
     typer.Option(
         "--cert",
         metavar="FILE",
-        help="Our certificate, then its issuers, PEM; Release 1 peers need the root too.",
+        help="Our certificate, then its issuers, PEM; Release 1 peers need the root too. "
+        "Without it, --key is a raw public key.",
     ),
 ]
 KeyOption = Annotated[
@@ -133,22 +135,22 @@ class CertificateOptions(OptionGroup):
         """Our own certificate, chain and key.
 
         Raises:
-            ConfigurationError: --cert or --key is missing or cannot be read.
+            ConfigurationError: --key is missing, or --cert or --key cannot be read.
             CredentialError: They cannot be used.
         """
-        if self.cert is None or self.key is None:
-            raise ConfigurationError("certificates are mutual: give our own by --cert FILE and --key FILE")
+        if self.key is None:
+            raise ConfigurationError(
+                "certificates are mutual: give our own by --cert FILE and --key FILE, or a raw public key by "
+                "--key FILE alone"
+            )
         return LocalCertificate.load(self.cert, self.key)
 
     def configuration(self, peer: EntityId | None) -> AssociationConfiguration:
         """What the one peer's certificate must prove.
 
         Raises:
-            ConfigurationError: Neither release's options are complete, or they are mixed, or raw public keys
-                are asked for.
+            ConfigurationError: Neither release's options are complete, or they are mixed.
         """
-        if self.flavour == Flavour.RAW_PUBLIC_KEY.value:
-            raise raw_public_key_error()
         release1, release3 = (self.peer_name, self.root_of_trust), (self.flavour, self.trust_anchor)
         if self.peer_id is None and None not in release1 and release3 == (None, None) and peer is not None:
             root = None if self.root_certificate is None else read_public(self.root_certificate)
@@ -159,10 +161,11 @@ class CertificateOptions(OptionGroup):
                 peer=peer,
             )
         mixed = any(value is not None for value in (*release1, self.root_certificate))
-        if self.flavour is not None and self.trust_anchor is not None and not mixed:
+        is_raw = self.flavour == Flavour.RAW_PUBLIC_KEY.value
+        if self.flavour is not None and (self.trust_anchor is not None or is_raw) and not mixed:
             return AssociationConfiguration.release3(
                 flavour=self.flavour,
-                trust_anchors=read_public(self.trust_anchor),
+                trust_anchors=() if self.trust_anchor is None else read_public(self.trust_anchor),
                 peer_id=self.peer_id,
                 peer=peer,
             )
