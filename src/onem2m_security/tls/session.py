@@ -395,7 +395,6 @@ class Session(Generic[Owner_co]):
         if self._failure is not None:
             return self._failure
         if self._rejection is not None:
-            return HandshakeError(
-                f"the peer's certificate was refused: {self._rejection}", alert=self._rejection.alert
-            )
+            refused = f"the peer's certificate was refused: {self._rejection}"
+            return HandshakeError(refused, alert=self._rejection.alert)
         return explained(error, self._framing)

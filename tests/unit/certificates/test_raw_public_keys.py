@@ -105,7 +105,11 @@ def test_a_key_beside_the_profile_is_refused_even_if_it_is_configured(form, spki
     assert refusal(checks, spki).alert is Alert.unsupported_certificate
 
 
-@pytest.mark.parametrize("octets", [b"", b"\x30", b"0" * 91, A.spki[:-1], A.spki + b"\0", b"\x30" * 70_000])
+@pytest.mark.parametrize(
+    "octets",
+    [b"", b"\x30", b"0" * 91, A.spki[:-1], A.spki + b"\0", b"\x30" * 70_000],
+    ids=["empty", "one-octet", "no-der", "cut-short", "too-long", "huge"],
+)
 def test_what_is_no_key_is_refused(octets):
     assert refusal(verifier(A.configuration), octets).alert is Alert.bad_certificate
 
