@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from onem2m_security.configuration.description import Description
 from onem2m_security.configuration.key_proofs import AskingKey, EnroleeKey, KeyProof
@@ -245,6 +246,32 @@ def test_every_key_is_described():
     ]
     assert without == []
     assert all(descriptions(member) for member in (*PROOFS.values(), *TRUST.values()))
+
+
+ONE_TABLE_ALONE = """
+[store]
+data = "all"
+[mef]
+fqdn = "mef.example.com"
+listen = "127.0.0.1:7443"
+"""
+
+
+@pytest.mark.parametrize("text", [EXAMPLE, ONE_TABLE_ALONE], ids=["the example", "one table alone"])
+def test_an_editor_takes_by_the_schema_what_is_taken(tmp_path, text):
+    """Judged by a validator that knows nothing of the models."""
+    file = tmp_path / "e.toml"
+    file.write_text(text, encoding="utf-8")
+    assert load(file)
+    document = tomllib.loads(text)
+    validator = Draft202012Validator(schema())
+    assert [error.message for error in validator.iter_errors(document)] == []
+    document["mef"] = {**one_of(document["mef"]), "lisen": "127.0.0.1:7443"}
+    assert [list(error.path) for error in validator.iter_errors(document)] == [["mef"]]
+
+
+def one_of(tables):
+    return tables[0] if isinstance(tables, list) else tables
 
 
 def test_the_manual_has_what_the_models_say():
