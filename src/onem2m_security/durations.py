@@ -8,13 +8,13 @@ from .errors import ConfigurationError
 
 
 def parse_duration(text: str) -> timedelta:
-    """Parse ``30s``, ``15m``, ``24h`` or ``7d``.
+    """Parse ``30s``, ``15m``, ``24h`` or ``7d``; a space before the unit does no harm.
 
     Raises:
         ConfigurationError: It is none of these.
     """
     units = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-    number, unit = text[:-1], text[-1:]
+    number, unit = text.strip()[:-1].rstrip(" "), text.strip()[-1:]
     if unit not in units or not number.isascii() or not number.isdigit() or not 0 < int(number) < 10**6:
         raise ConfigurationError(f"{text[:40]!r} is not a duration: 30s, 15m, 24h or 7d is expected")
     return timedelta(**{units[unit]: int(number)})

@@ -91,10 +91,11 @@ def test_defaults_that_are_durations_are_shown_as_people_write_them():
                 assert str(parameter.default) not in printed
 
 
-@given(st.timedeltas(timedelta(seconds=1), timedelta(seconds=999_999)))
-def test_what_is_shown_is_read_as_the_same(duration):
+@given(st.timedeltas(timedelta(seconds=1), timedelta(seconds=999_999)), st.sampled_from(["", " "]))
+def test_what_is_shown_is_read_as_the_same_with_a_space_or_without(duration, space):
     duration = timedelta(seconds=int(duration.total_seconds()))
-    assert parse_duration(show_duration(duration)) == duration
+    shown = show_duration(duration)
+    assert parse_duration(f"{shown[:-1]}{space}{shown[-1]}") == duration
 
 
 COMPLETE = r"""
