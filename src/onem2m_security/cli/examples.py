@@ -54,30 +54,6 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
         "m2msec maf clients --data maf --count",
     ),
     "maf keys": ("m2msec maf keys --data maf --filter /in-cse --json",),
-    "maf key register": (
-        (
-            "m2msec maf key register 127.0.0.1:8443 --km-id a@maf.example.com --km-file km-a"
-            " --entity //sp.example/in-cse/Ca --suid 33 --target //sp.example/in-cse/Cb --expires-in 24h"
-        ),
-    ),
-    "maf key retrieve": (
-        (
-            "m2msec maf key retrieve 127.0.0.1:8443 9235bf5a4e6ff714@maf.example.com"
-            " --km-id b@maf.example.com --km-file km-b --entity //sp.example/in-cse/Cb"
-        ),
-    ),
-    "maf key update": (
-        (
-            "m2msec maf key update 127.0.0.1:8443 9235bf5a4e6ff714@maf.example.com"
-            " --km-id a@maf.example.com --km-file km-a --entity //sp.example/in-cse/Ca --expires-in 48h"
-        ),
-    ),
-    "maf key deregister": (
-        (
-            "m2msec maf key deregister 127.0.0.1:8443 9235bf5a4e6ff714@maf.example.com"
-            " --km-id a@maf.example.com --km-file km-a --entity //sp.example/in-cse/Ca"
-        ),
-    ),
     "mef serve": ("m2msec mef serve --data mef --fqdn mef.example.com --listen 127.0.0.1:7443",),
     "mef add-enrolee": (
         (

@@ -66,20 +66,12 @@ def _load(name: str, command: LazyCommand) -> Any:  # noqa: ANN401 - the parser'
     loaded = getattr(importlib.import_module(f".{command.module}", __package__), command.attribute)
     parent = typer.Typer(rich_markup_mode=None, add_completion=False)
     if isinstance(loaded, typer.Typer):
-        _help_by_examples(loaded)
+        for registered in loaded.registered_commands:
+            registered.cls = HelpedCommand
         parent.add_typer(loaded, name=name)
     else:
         parent.command(name, cls=HelpedCommand)(loaded)
     return typer.main.get_group(parent).commands[name]
-
-
-def _help_by_examples(app: typer.Typer) -> None:
-    """Let every command of a group, and of the groups in it, show its examples."""
-    for registered in app.registered_commands:
-        registered.cls = HelpedCommand
-    for inner in app.registered_groups:
-        if inner.typer_instance is not None:
-            _help_by_examples(inner.typer_instance)
 
 
 @dataclass(frozen=True, slots=True)
