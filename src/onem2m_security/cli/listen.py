@@ -68,7 +68,7 @@ class EntityBOptions(OptionGroup):
         """
         if self.listen is None or self.cse_id is None:
             raise ConfigurationError("give --listen HOST:PORT and --cse-id IDB, or --config FILE")
-        parts = self.sources.parts(self.cse_id, self.session.link(self.listen))
+        parts = self.sources.parts(self.cse_id, self.session.link)
         entity_b = EntityB(
             self.cse_id,
             keys=parts.keys,

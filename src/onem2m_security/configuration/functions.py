@@ -42,7 +42,7 @@ class FunctionSettings(Table):
 
     Attributes:
         fqdn: Its FQDN.
-        data: Its data directory; default: that under ``[store]``.
+        data: Its data directory; needed where there is no ``[store]``.
         transports: ``tls``, ``dtls`` or both.
         certificate: Its certificate, then its issuers, PEM; it accepts clients with certificates then too.
             Without it, the key pair of ``private-key`` is a raw public key.

@@ -186,6 +186,11 @@ class ByEnrolment(Proving):
     async def how(self, meeting: Meeting) -> How:
         """Show KeId, prove what is derived from Ke for this peer; Ke is renewed when that is due."""
         data = meeting.enrolled_at(self.enrolment)
+        if not Store.is_at(data):
+            raise ConfigurationError(
+                f"peer {meeting.peer}: we are not enrolled with {self.enrolment} yet: there is no store in "
+                f"{data}: enrol first (m2msec enrol)"
+            )
         store = await meeting.closing.enter_async_context(await Store.open(data, existing=True))
         enrolee = await Enrolee.load(store, limits=meeting.link.limits, initiator=self._renewing(meeting))
         if enrolee.mef != self.enrolment:

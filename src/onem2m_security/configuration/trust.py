@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag
 
 from ..certificates.configuration import AssociationConfiguration
 from ..certificates.crl import CrlSource
@@ -24,7 +24,15 @@ from ..identifiers import EntityId
 from ..release import Release
 from .accepting import Accepted
 from .key_files import read_key
-from .values import EntitySetting, FileSetting, FqdnSetting, KeyIdSetting, Table, as_list, member_by_keys
+from .values import (
+    ONE_OR_MANY,
+    EntitySetting,
+    FileSetting,
+    FqdnSetting,
+    KeyIdSetting,
+    Table,
+    member_by_keys,
+)
 
 
 class Trusting(Table, abc.ABC):
@@ -223,7 +231,7 @@ TrustSetting = Annotated[
     ),
 ]
 
-TrustsSetting = Annotated[tuple[TrustSetting, ...], BeforeValidator(as_list), Field(min_length=1)]
+TrustsSetting = Annotated[tuple[TrustSetting, ...], ONE_OR_MANY, Field(min_length=1)]
 """One way or several: any of them will do."""
 
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, PlainSerializer, PlainValidator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, PlainValidator
 
 from ..durations import parse_duration, show_duration
 from ..errors import ConfigurationError, IdentifierError
@@ -38,6 +38,17 @@ def as_list(value: object) -> object:
     """One table is as good as an array of one."""
     return [value] if isinstance(value, dict) else value
 
+
+class _OneOrMany(BeforeValidator):
+    """Takes one table for an array of one, and says so in the schema."""
+
+    def __get_pydantic_json_schema__(self, core: Any, handler: Any) -> dict[str, Any]:  # noqa: ANN401
+        array = handler(core)
+        return {"anyOf": [array, array["items"]]}
+
+
+ONE_OR_MANY = _OneOrMany(as_list)
+"""Of an array of tables: one of them may stand alone."""
 
 FqdnSetting = Annotated[Fqdn, _from_text(Fqdn.parse)]
 EntitySetting = Annotated[EntityId, _from_text(EntityId.parse)]

@@ -8,7 +8,7 @@ Private keys come from files that only their owner can read.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -26,10 +26,10 @@ from ...errors import ConfigurationError
 from ...frameworks import bootstrap_certificate, maf_handshake, saef_certificate
 from ...frameworks.steps import How
 from ...identifiers import EntityId
-from ...net.link import Link
 from ...release import DEFAULT_RELEASE, Release
 from ...tls.endpoint import Endpoint
 from ..common import entity_parser, parsed
+from .asked import Way
 from .credentials import Aim, Being, MafOptions, Parts
 from .grouping import OptionGroup, without
 
@@ -244,11 +244,11 @@ class CertificateOptions(OptionGroup):
         if aim.entity is None:
             raise ConfigurationError("--entity ID is missing: which identity we assume")
         if aim.maf.maf is not None:
-            return aim.through(self.maf_client(aim.maf, aim.entity, aim.link))
+            return aim.through(self.maf_client(aim.maf, aim.entity, aim.way))
         certificate, trust = self.certificate(), self.trust(aim.peer, aim.release)
         return saef_certificate.initiate(aim.entity, certificate, trust, server_name=aim.server_name)
 
-    def maf_client(self, maf: MafOptions, local: EntityId, link: Link) -> MafClient:
+    def maf_client(self, maf: MafOptions, local: EntityId, way: Way) -> MafClient:
         """A MAF that is met by certificate (8.8.2.2).
 
         Raises:
@@ -263,7 +263,7 @@ class CertificateOptions(OptionGroup):
         )
         trust = Trust((configuration,), Release.R3, self.crls(), self.require_crl)
         how = maf_handshake.initiate_by_certificate(local, maf.maf_id, self.certificate(), trust)
-        return MafClient(maf.maf_id, replace(link, address=maf.maf), how)
+        return MafClient(maf.maf_id, way(maf.maf), how)
 
 
 ServerCertificateOptions = Annotated[
@@ -292,5 +292,5 @@ class AcceptingCertificateOptions(OptionGroup):
         by_certificate = maf.maf_id is not None or maf.maf_trust_anchor is not None
         return Parts(
             endpoint=given.accepting_endpoint(self.peer) if accepts else None,
-            mafs=(given.maf_client(maf, being.local, being.link),) if by_certificate else (),
+            mafs=(given.maf_client(maf, being.local, being.way),) if by_certificate else (),
         )
