@@ -25,6 +25,7 @@ from ..tls.endpoint import Endpoint
 from ..tls.suites import Suite
 from .client_registration import ClientRegistrations
 from .enrolments import Enrolments
+from .est import Est
 from .function import Function
 
 
@@ -44,6 +45,7 @@ class Mef(Function):
         release: Release = DEFAULT_RELEASE,
         quotas: PeerQuotas = DEFAULT_QUOTAS,
         endpoint: Endpoint | None = None,
+        est: Est | None = None,
     ) -> None:
         """An MEF at this FQDN.
 
@@ -54,12 +56,16 @@ class Mef(Function):
             release: By which release keys are derived for an Enrolee whose credential does not say it.
             quotas: What one client may have and do.
             endpoint: The (D)TLS configuration; by default pre-shared keys only.
+            est: What provisions certificates (8.3.6), over TLS; by default nothing does.
         """
         super().__init__(fqdn)
         self.enrolments = Enrolments(store, fqdn)
         registrations = ClientRegistrations(store, fqdn, MefClientRegistration, quotas=quotas)
         self._rate = Rate("key registrations", quotas.key_registrations_per_second)
         self.routes |= self.enrolments.routes() | registrations.routes()
+        self._est = est
+        if est is not None:
+            self.well_known["est"] = est.handle
         self._store = store
         self._enrolment_expiry = enrolment_expiry
         self._release = release
@@ -71,6 +77,11 @@ class Mef(Function):
             established=self.established,
             revision=store.trust.revision,
         )
+
+    async def stop(self) -> None:
+        """Ask no issuing authority any more."""
+        if self._est is not None:
+            await self._est.stop()
 
     async def resolve(self, identity: bytes, suite: Suite) -> ResolvedKey | None:
         """Kpm for a KpmId, or an Enrolment Target's own key for its identifier."""
