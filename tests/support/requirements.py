@@ -65,6 +65,7 @@ class Requirement:
 
 REQUIREMENTS = {
     "openssl": Requirement("openssl"),
+    "curl": Requirement("curl"),
     "coap-client-openssl": Requirement("libcoap3-bin"),
     "coap-client-gnutls": Requirement("libcoap3-bin"),
     "faketime": Requirement("faketime", _faketime),

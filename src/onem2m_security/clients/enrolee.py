@@ -10,8 +10,10 @@ Enrolee by ``with_certificate``; one that is loaded without it uses the Ke that 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Final, Self
 
@@ -31,19 +33,15 @@ from ..identifiers import EntityId, EntityKind, Fqdn, KeyIdentifier, Suid
 from ..net.address import Address, Transport
 from ..net.limits import Limits
 from ..net.link import Link
-from ..net.ports import request_client
 from ..release import Release
 from ..store.records import ByCertificate, Enrolment, KeyKind, KeyRecord
 from ..store.store import Store
 from ..telemetry import LOG
 from .at_maf import AtMaf
+from .bootstrap import Meeting, as_enrolment_key, renewal
 from .distributed_keys import DistributedKey, derived_key
-from .entity_a import associate
+from .est import EstClient
 from .maf import MafClient
-from .registration import RegistrationClient
-
-RENEWAL_MARGIN: Final = 0.1
-"""The last part of Ke's life in which it counts as about to expire."""
 
 RETRY_INTERVAL: Final = timedelta(seconds=30)
 """Between attempts to bootstrap again while the MEF cannot be reached."""
@@ -249,14 +247,14 @@ class Enrolee:
         async with self._turn:
             kept = await self._kept()
             if kept is not None and (self._initiator is None or self._clock.now() < renewal(kept)):
-                return _as_enrolment_key(kept)
+                return as_enrolment_key(kept)
             try:
                 return await self._enrol()
             except _UNREACHED as error:
                 if kept is None or kept.expired(self._clock.now()):
                     raise
                 LOG.warning("Ke is about to expire and could not be renewed", error=str(error))
-                return _as_enrolment_key(kept)
+                return as_enrolment_key(kept)
 
     async def keep_enrolled(self, *, retry: timedelta = RETRY_INTERVAL) -> None:
         """Bootstrap again whenever Ke is about to expire; runs until it is cancelled.
@@ -279,29 +277,48 @@ class Enrolee:
         live = [r for r in records if r.parent == self._kpm_id and not r.expired(now)]
         return live[-1] if live else None
 
+    @contextlib.asynccontextmanager
+    async def est(self) -> AsyncIterator[EstClient]:
+        """A client of the MEF by which it provisions us a certificate (8.3.6.2), over TLS.
+
+        Its session makes a Ke too, which is kept in the end: the MEF soon refuses the one before.
+
+        Raises:
+            ConfigurationError: Our certificate is not here.
+            StoreError: Ke could not be kept.
+        """
+        async with self._turn:
+            meeting, issued = self._meeting(), self._clock.now()
+            async with meeting.est() as client:
+                try:
+                    yield client
+                finally:
+                    with contextlib.suppress(HandshakeError):  # no connection was made
+                        exported = export_enrolment_key(
+                            client.established, self.mef, expires=self._latest(issued)
+                        )
+                        await self._keep(exported, issued)
+
     async def _enrol(self) -> EnrolmentKey:
         # From before the handshake: our Ke must not seem to live longer than the MEF's.
         issued = self._clock.now()
-        expires = issued + self._instruction.enrolment_expiry
-        if self._ends is not None:
-            expires = min(expires, self._ends)
-        initiator, link = self._initiator, self._link
-        if initiator is None or link is None:
+        exported = await self._meeting().bootstrap(self.release, self._latest(issued))
+        await self._keep(exported, issued)
+        return exported
+
+    def _meeting(self) -> Meeting:
+        if self._initiator is None or self._link is None:
             raise ConfigurationError(
                 f"{self.local} has no Ke, and its certificate is not here: enrol it again (m2msec enrol)"
             )
-        if self.release is Release.R1:
-            async with await associate(link, initiator) as channel:
-                exported = export_enrolment_key(channel.established, self.mef, expires=expires)
-        else:
-            client = request_client(link, initiator)
-            try:
-                registration = RegistrationClient(client, self.mef, at_maf=False)
-                registered = await registration.register(expires=expires, admin=self.mef)
-                expires = min(expires, registered.expires)
-                exported = export_enrolment_key(client.established, self.mef, expires=expires)
-            finally:
-                await client.close()
+        return Meeting(self.mef, self._link, self._initiator)
+
+    def _latest(self, issued: datetime) -> datetime:
+        """When a Ke of this moment ends (UTC)."""
+        expires = issued + self._instruction.enrolment_expiry
+        return expires if self._ends is None else min(expires, self._ends)
+
+    async def _keep(self, exported: EnrolmentKey, issued: datetime) -> None:
         record = KeyRecord(
             kind=KeyKind.KE,
             key_id=exported.ke_id,
@@ -309,12 +326,11 @@ class Enrolee:
             issued=issued,
             source=self.local,
             targets=self.targets,
-            expires=expires,
+            expires=exported.expires,
             parent=self._kpm_id,
         )
         await self._store.add(record, others=lambda _: ())  # until this moment the old one serves
         LOG.info("enrolled", mef=str(self.mef), ke_id=str(record.key_id), fingerprint=record.key.fingerprint)
-        return exported
 
     # --- what comes of it ---------------------------------------------------------------------------------
 
@@ -404,14 +420,3 @@ class Enrolee:
     def maf_ids(self) -> list[Fqdn]:
         """The MAFs among the Enrolment Targets."""
         return [Fqdn(t.text) for t in self.targets if t.kind is EntityKind.FUNCTION]
-
-
-def renewal(ke: KeyRecord) -> datetime:
-    """From when on a Ke counts as about to expire (UTC)."""
-    if ke.expires is None:
-        return datetime.max.replace(tzinfo=UTC)
-    return ke.expires - RENEWAL_MARGIN * (ke.expires - ke.issued)
-
-
-def _as_enrolment_key(record: KeyRecord) -> EnrolmentKey:
-    return EnrolmentKey(record.key_id, record.key, record.expires)

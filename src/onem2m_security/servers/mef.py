@@ -28,6 +28,7 @@ from ..tls.endpoint import Endpoint
 from ..tls.suites import Suite
 from .client_registration import ClientRegistrations
 from .enrolments import Enrolments
+from .est import Est
 from .function import Function, Handler
 from .key_registration import BY_MEF, KeyRegistrations
 from .stakeholders import Stakeholder, Stakeholders
@@ -52,6 +53,7 @@ class Mef(Function):
         quotas: PeerQuotas = DEFAULT_QUOTAS,
         endpoint: Endpoint | None = None,
         clock: Clock = CLOCK,
+        est: Est | None = None,
     ) -> None:
         """An MEF at this FQDN.
 
@@ -64,6 +66,7 @@ class Mef(Function):
             quotas: What one client may have and do.
             endpoint: The (D)TLS configuration; by default pre-shared keys only.
             clock: From when lifetimes count.
+            est: What provisions certificates (8.3.6), over TLS; by default nothing does.
         """
         super().__init__(fqdn)
         self.enrolments = Enrolments(store, fqdn, clock=clock)
@@ -87,6 +90,9 @@ class Mef(Function):
         )
         managed = {route: self._managing(handler) for route, handler in self.keys.routes().items()}
         self.routes |= self.enrolments.routes() | registrations.routes() | managed
+        self._est = est
+        if est is not None:
+            self.well_known["est"] = est.handle
         self._store = store
         self._enrolment_expiry = enrolment_expiry
         self._release = release
@@ -109,6 +115,11 @@ class Mef(Function):
             return await handler(request, established)
 
         return handle
+
+    async def stop(self) -> None:
+        """Ask no issuing authority any more."""
+        if self._est is not None:
+            await self._est.stop()
 
     async def resolve(self, identity: bytes, suite: Suite) -> ResolvedKey | None:
         """Kpm for a KpmId, or an Enrolment Target's own key for its identifier."""
