@@ -65,6 +65,7 @@ READS_OF_A_CLOCK = {
 }  # fmt: skip
 MAY_READ_THE_CLOCK = {
     "clock.py": "it is where time comes from",
+    "tls/gnutls.py": "the timers of its library go by that clock, whatever anybody else is given",
     "tls/trial.py": "a certificate for a handshake that no network sees, for the TLS library's own clock",
 }
 MAY_TAKE_THE_CLOCK_OF_THE_MACHINE = {
@@ -110,12 +111,19 @@ def of_the_machine(tree: ast.AST) -> Iterator[ast.Name]:
 
 
 def defaults(tree: ast.AST) -> set[ast.AST]:
-    """All that stands where a parameter has its default."""
+    """All that stands where a parameter, or a field of a value, has its default."""
     given = [
         default
         for function in functions(tree)
         for default in [*function.args.defaults, *function.args.kw_defaults]
         if default is not None
+    ]
+    given += [
+        field.value
+        for value in ast.walk(tree)
+        if isinstance(value, ast.ClassDef)
+        for field in value.body
+        if isinstance(field, ast.AnnAssign) and field.value is not None
     ]
     return {node for default in given for node in ast.walk(default)}
 

@@ -148,6 +148,7 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "pki sign": ("m2msec pki sign in-cse.csr cse-id --ca ca --out in-cse.crt",),
     "pki crl": ("m2msec pki crl --ca ca --revoke in-cse.crt --previous 1.crl --out 2.crl",),
     "pki check": ("m2msec pki check in-cse.crt",),
+    "pki raw-public-key": ("m2msec pki raw-public-key --out device-7",),
     "escertke initiate": (
         (
             "m2msec escertke initiate messages --entity //sp.example/in-cse/Ca --peer //sp.example/in-cse/Cb"
