@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Final, cast
-from urllib.parse import unquote_to_bytes
+from typing import Any, Final, cast
 
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect
@@ -22,9 +21,9 @@ from uvicorn.server import ServerState
 from ..frameworks.steps import Established
 from ..onem2m.primitives import RefusedError, Request, Response, Rsc
 from .binding import (
-    MAX_SEGMENTS,
     RELEASE_VERSION,
     RequestHandler,
+    path_segments,
     read_content,
     request_primitive,
     require_json_is_acceptable,
@@ -34,6 +33,7 @@ from .http_client import METHODS, path_component
 from .http_server import BoundedHttpProtocol, check_bounds, http_config
 from .limits import Limits, at_most
 from .tcp import ProtocolFactory, SecureTransport
+from .websocket_server import upgraded
 
 _OPERATIONS: Final = {method: operation for operation, method in METHODS.items()}
 
@@ -109,11 +109,16 @@ def http_protocol(handler: RequestHandler, limits: Limits) -> ProtocolFactory:
         return _render(response, request_id)
 
     app = Starlette(routes=[Route("/{path:path}", answer, methods=[*_OPERATIONS, "HEAD", "PATCH"])])
-    config = http_config(app, limits)
+    on_top = upgraded(handler, limits)
+
+    def take_over(*, app_state: Mapping[str, Any], **_: object) -> asyncio.Protocol:
+        return on_top(app_state["connection"])
+
+    config = http_config(app, limits, take_over)
     state = ServerState()
 
     def make(connection: SecureTransport) -> asyncio.Protocol:
-        session = {"established": connection.handshake.result()}
+        session = {"established": connection.handshake.result(), "connection": connection}
         return _AwaitingHttp(lambda: BoundedHttpProtocol(config, state, session, limits=limits))
 
     return make
@@ -124,7 +129,7 @@ async def _parse(http_request: HttpRequest, limits: Limits) -> Request:
     media_type, parameters = _media_type(headers.get("content-type", ""))
     request = request_primitive(
         _OPERATIONS.get(http_request.method),
-        _segments(http_request.scope.get("raw_path", b"")),
+        path_segments(http_request.scope.get("raw_path", b"")),
         headers.get("x-m2m-origin", ""),
         headers.get("x-m2m-ri", ""),
         _resource_type(parameters.get("ty")),
@@ -160,18 +165,6 @@ def _takes_json(accept: Iterable[str]) -> bool:
     return not ranges or any(
         name in _JSON_RANGES and parameters.get("q", "1").strip("0.") != "" for name, parameters in ranges
     )
-
-
-def _segments(raw_path: bytes) -> tuple[str, ...]:
-    """The path, split before it is unquoted: a base64 identifier may hold a quoted slash.
-
-    Of a path that is too long, no more than shows that it is.
-    """
-    parts = raw_path.partition(b"?")[0].strip(b"/").split(b"/")
-    try:
-        return tuple(unquote_to_bytes(part).decode("utf-8") for part in parts[: MAX_SEGMENTS + 1])
-    except UnicodeDecodeError:
-        raise RefusedError(Rsc.BAD_REQUEST, "the path is not UTF-8") from None
 
 
 def _render(response: Response, request_id: str) -> HttpResponse:
