@@ -20,6 +20,7 @@ from onem2m_security.errors import ConfigurationError, HandshakeError, ResolverU
 from onem2m_security.frameworks import saef_psk
 from onem2m_security.frameworks.saef_psk import initiate
 from onem2m_security.identifiers import KeyIdentifier
+from onem2m_security.net import open_sessions
 from onem2m_security.net.address import Address, Binding, Transport
 from onem2m_security.net.channel import Channel
 from onem2m_security.net.http_client import HttpClient
@@ -30,6 +31,7 @@ from onem2m_security.net.websocket import MAX_UNDER_WAY, SUBPROTOCOL, WebSocket
 from onem2m_security.net.websocket_client import WebSocketClient
 from onem2m_security.onem2m.primitives import Operation, RefusedError, Request, Response, Rsc
 from onem2m_security.release import Release
+from onem2m_security.store import KeyKind
 from programs import key_file
 
 KPSA = saef_psk.credential(KeyIdentifier.parse("kpsa@m.example"), key_of("kpsa"), peer=ID_A)
@@ -287,6 +289,21 @@ async def test_from_is_looked_at_in_every_request_of_a_connection(tmp_path, orig
             answer = await say(request)
             assert (answer["rsc"], answer["rqi"]) == (rsc, request_id)
             assert (await say(request | {"fr": str(ID_A)}))["rsc"] == Rsc.NOT_FOUND
+
+
+async def test_a_removed_client_is_refused_on_the_connection_that_it_has_which_then_ends(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(open_sessions, "WATCH_SECONDS", 3600.0)  # it is the request that finds out
+    async with running_maf(tmp_path) as running:
+        client = request_client(over_websocket(running.address), A.initiator())
+        assert (await client.request(Operation.RETRIEVE, ("x",))).rsc is Rsc.NOT_FOUND
+        await running.store.trust.revoke(KeyKind.KM, A.km_id)
+        assert (await client.request(Operation.RETRIEVE, ("x",))).rsc is Rsc.ORIGINATOR_NOT_AUTHENTICATED
+        await eventually(lambda: running.listener.connections == 0)
+        with pytest.raises(ResolverUnavailableError):
+            await client.request(Operation.RETRIEVE, ("x",))
+        await client.close()
 
 
 @pytest.mark.parametrize("to", ["//maf.example.com/maf/clientReg", "//MAF.example.com/maf/clientReg/"])

@@ -236,11 +236,25 @@ class _Memory(asyncio.Transport):
     def abort(self) -> None:
         self._ended = True
 
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        """Nothing comes for it."""
+
+
+class _Takes(asyncio.Protocol):
+    """In the place of WebSocket: keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.given = b""
+
+    def data_received(self, data: bytes) -> None:
+        self.given += data
+
 
 _TRIED: Final = Limits(head_octets=2048, body_octets=2048)
 _ENDLESS_OCTETS: Final = 4 * _TRIED.head_octets
 _CHUNKED: Final = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
 _WHOLE: Final = b"POST / HTTP/1.1\r\nContent-Length: 2048\r\n\r\n" + bytes(2048)
+_OPENING: Final = b"GET / HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
 _MUST_BE_CUT_OFF: Final = {
     "a head without end": b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * (_ENDLESS_OCTETS // 6),
     "a header without end": b"GET / HTTP/1.1\r\nX: " + b"y" * _ENDLESS_OCTETS,
@@ -274,8 +288,25 @@ def check_bounds(protocol: type[BoundedHttpProtocol] = BoundedHttpProtocol) -> N
         is_over, last = _try(protocol, config, _WHOLE * 4)
         if is_over or len(last.body) != 2048 or not last.keep_alive:
             raise _moved("take four short requests in turn")
+        _try_to_hand_over(protocol, nothing)
     except (AttributeError, TypeError) as error:
         raise _moved(f"have the parts that bounds are built on ({error})") from error
+
+
+def _try_to_hand_over(protocol: type[BoundedHttpProtocol], app: ASGIApp) -> None:
+    taken: list[_Takes] = []
+
+    def take(**_: object) -> _Takes:
+        taken.append(_Takes())
+        return taken[-1]
+
+    config = http_config(app, _TRIED, take)
+    is_over, _ = _try(protocol, config, _OPENING)
+    if is_over or [one.given.partition(b"\r\n")[0] for one in taken] != [b"GET / HTTP/1.1"]:
+        raise _moved("hand a connection over to WebSocket")
+    is_over, _ = _try(protocol, config, b"GET / HTTP/1.1\r\n\r\n" + _OPENING)
+    if not is_over or len(taken) != 1:
+        raise _moved("keep WebSocket from an answer that is due")
 
 
 def _try(
