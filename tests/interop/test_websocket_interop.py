@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import json
 import ssl
@@ -13,8 +14,8 @@ from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from certificate_support import ID_A, ID_B, NAME_B, ROOT, A, B, endpoint_b, initiator_a
-from certs import Issued
+from certificate_support import CA, ID_A, ID_B, NAME_B, ROOT, A, B, endpoint_b, initiator_a
+from certs import Flavour, Issued
 from onem2m_security.clients.entity_b import EntityB
 from onem2m_security.errors import ResolverUnavailableError
 from onem2m_security.net.address import Address, Binding
@@ -22,6 +23,7 @@ from onem2m_security.net.limits import Limits
 from onem2m_security.net.link import Link
 from onem2m_security.net.websocket_client import WebSocketClient
 from onem2m_security.onem2m.primitives import Operation, RefusedError, Request, Response, Rsc
+from test_saef_certificate import CLIENTS, IN_CSE, MAF, SENSOR, certificate_maf, maf_client
 
 LOOPBACK = Address("127.0.0.1", 0)
 SUBPROTOCOL = "oneM2M.json"
@@ -123,6 +125,26 @@ async def test_a_foreign_client_without_our_subprotocol_is_refused(tmp_path, sub
     with pytest.raises(InvalidStatus, match="400"):
         async with foreign_client(tmp_path, subprotocols=subprotocols):
             pass
+
+
+async def test_a_foreign_client_retrieves_kc_from_a_maf_that_knows_it_by_certificate(tmp_path):
+    (tmp_path / "maf").mkdir(mode=0o700)
+    async with certificate_maf(tmp_path / "maf", *CLIENTS) as (address, _):
+        sensor = maf_client(address, SENSOR, Flavour.AE_ID)
+        made = await sensor.handshake()
+        await sensor.close()
+        tls = context(ssl.Purpose.SERVER_AUTH, CA.issue(Flavour.CSE_ID, IN_CSE.text), tmp_path)
+        async with connect(
+            f"wss://{address}/", ssl=tls, proxy=None, subprotocols=[SUBPROTOCOL], server_hostname=str(MAF)
+        ) as connection:
+            to = f"//{MAF}/maf/symmKeyReg/{made.kc_id.relative}"
+            for originator, rsc in ((SENSOR, Rsc.ORIGINATOR_NOT_AUTHENTICATED), (IN_CSE, Rsc.OK)):
+                asking = {"op": 2, "to": to, "fr": str(originator), "rqi": "1"}
+                await connection.send(json.dumps(asking))
+                answer = json.loads(await connection.recv())
+                assert answer["rsc"] == rsc
+    assert base64.b64decode(answer["pc"]["sec:skr"]["kv"]) == made.kc.reveal()
+    assert answer["pc"]["sec:skr"]["src"] == str(SENSOR)
 
 
 async def test_our_client_asks_a_foreign_server_many_things_at_once_which_answers_in_another_order(tmp_path):
