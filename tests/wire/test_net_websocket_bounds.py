@@ -235,7 +235,7 @@ BAD = {
         frame(b" " * 50_000, flags=0) + frame(b" " * 50_000, CONTINUED, flags=0),
         1009,
     ),
-    "fragments without end": (frame(b"", flags=0) + frame(b"", CONTINUED, flags=0) * MAX_FRAGMENTS, 1008),
+    "fragments without end": (frame(b"", flags=0) + frame(b"", CONTINUED, flags=0) * MAX_FRAGMENTS, 1009),
 }
 
 

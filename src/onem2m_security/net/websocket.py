@@ -69,7 +69,7 @@ class _Parts:
             raise _Failed(CloseReason.MESSAGE_TOO_BIG, "the message is too long")
         if not event.message_finished:
             if self.frames >= MAX_FRAGMENTS:
-                raise _Failed(CloseReason.POLICY_VIOLATION, "the message is in too many frames")
+                raise _Failed(CloseReason.MESSAGE_TOO_BIG, "the message is in too many frames")
             return None
         whole = self.text.getvalue()
         self.text, self.frames, self.deadline = StringIO(), 0, None
