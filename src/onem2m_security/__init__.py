@@ -75,6 +75,7 @@ if TYPE_CHECKING:
     from .identifiers import KeyIdentifier as KeyIdentifier
     from .identifiers import Suid as Suid
     from .net.address import Address as Address
+    from .net.address import Binding as Binding
     from .net.address import Transport as Transport
     from .net.channel import Channel as Channel
     from .net.limits import Limits as Limits
@@ -129,7 +130,7 @@ _NAMES: Final = {
     "frameworks.instructions": ("BootstrapInstruction",),
     "onem2m.primitives": ("Operation", "Request", "Response", "Rsc"),
     "identifiers": ("CredentialId", "EntityId", "Fqdn", "KeyIdentifier", "Suid"),
-    "net.address": ("Address", "Transport"),
+    "net.address": ("Address", "Binding", "Transport"),
     "net.channel": ("Channel",),
     "net.limits": ("Limits",),
     "net.link": ("Link",),

@@ -48,6 +48,17 @@ ENDLESS = {
     "a body": (b"POST /x HTTP/1.1\r\nContent-Length: 9000000000\r\n\r\n", b"z" * 16_384),
 }
 
+OPENING = (
+    b"GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: ud63env87LQLd4uIV20/oQ==\r\nSec-WebSocket-Protocol: oneM2M.json\r\n\r\n"
+)
+ENDLESS_FRAMES = {
+    "a frame": (b"\x81\xff" + (1 << 62).to_bytes(8, "big") + bytes(4), b" " * 16_384),
+    "fragments": (b"\x01\x80" + bytes(4), (b"\x00\x80" + bytes(4)) * 2730),
+    "fragments of one octet": (b"\x01\x80" + bytes(4), (b"\x00\x81" + bytes(4) + b" ") * 2340),
+}
+"""What begins a message of WebSocket, and what goes on with it."""
+
 Write = Callable[[bytes], Awaitable[None]]
 Connect = Callable[[], contextlib.AbstractAsyncContextManager[tuple[Write, Callable[[], Awaitable[bytes]]]]]
 
@@ -98,6 +109,28 @@ async def holds_against_all(pid: int, connect: Connect) -> None:
         assert (await read()).startswith(b"HTTP/1.1 ")
 
 
+async def holds_against_all_frames(pid: int, connect: Connect) -> None:
+    process = psutil.Process(pid)
+
+    @contextlib.asynccontextmanager
+    async def connect_websocket():
+        async with connect() as (write, read):
+            await write(OPENING)
+            assert (await read()).startswith(b"HTTP/1.1 101 ")
+            yield write, read
+
+    for what, (beginning, again) in ENDLESS_FRAMES.items():
+        before = most = process.memory_info().rss
+        async with connect_websocket() as (write, read):
+            await write(beginning)
+            with contextlib.suppress(ConnectionError):
+                for _ in range(SENT_MAX // len(again)):
+                    await write(again)
+                    most = max(most, process.memory_info().rss)
+            assert (await read())[:1] in {b"", b"\x88"}, "it is over, after a Close frame if that arrived"
+        assert most - before < 5 * MIB, f"{what}: {(most - before) / MIB:.0f} MiB"
+
+
 def address_of(server: Server) -> Address:
     return Address("127.0.0.1", server.port)
 
@@ -113,6 +146,7 @@ async def test_a_maf_does_not_grow_with_an_endless_message(programs: Programs):
             yield both
 
     await holds_against_all(server.process.pid, connect)
+    await holds_against_all_frames(server.process.pid, connect)
     assert (await A.maf_client(address_of(server)).handshake()).kc
 
 

@@ -7,6 +7,7 @@ handshake that completes without the key.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 from collections.abc import Callable
 
@@ -31,9 +32,24 @@ from onem2m_security.errors import (
 from onem2m_security.gba.bootstrap_info import BootstrappingInfo as UbBootstrappingInfo
 from onem2m_security.identifiers import CredentialId, EntityId, Fqdn, KeyIdentifier
 from onem2m_security.net.address import Address
-from onem2m_security.net.binding import MAX_SEGMENTS, read_content, read_response, request_primitive
-from onem2m_security.net.http import _segments as segments_of
+from onem2m_security.net.binding import (
+    MAX_SEGMENTS,
+    path_segments,
+    read_content,
+    read_response,
+    request_primitive,
+)
+from onem2m_security.net.json_primitives import (
+    is_request,
+    read_answer,
+    read_primitive,
+    read_request,
+    request_id_of,
+    write_request,
+    write_response,
+)
 from onem2m_security.net.limits import Limits
+from onem2m_security.net.request_client import Asked
 from onem2m_security.onem2m.fetch_credentials import FetchedCredential
 from onem2m_security.onem2m.primitives import Operation, RefusedError
 from onem2m_security.onem2m.resources import (
@@ -128,7 +144,7 @@ def resources(octets: bytes) -> None:
 def http_segments(octets: bytes) -> None:
     """The path of a request: a bounded number of segments, none of which is split again."""
     with contextlib.suppress(RefusedError):
-        request = request_primitive(Operation.RETRIEVE, segments_of(octets), "/a", "1")
+        request = request_primitive(Operation.RETRIEVE, path_segments(octets), "/a", "1")
         assert 1 <= len(request.to) <= MAX_SEGMENTS
 
 
@@ -140,6 +156,24 @@ def bodies(octets: bytes) -> None:
     with contextlib.suppress(MessageError):
         content = read_response(status, body, LIMITS).content
         assert content is None or isinstance(content, dict)
+
+
+def json_primitives(octets: bytes) -> None:
+    """A primitive in a text frame: what is read is read again as it is written, or refused."""
+    with contextlib.suppress(MessageError, RefusedError, UnicodeDecodeError):
+        primitive = read_primitive(octets.decode())
+        if not is_request(primitive):
+            answer = read_answer(primitive)
+            written = read_primitive(write_response(answer, request_id_of(primitive)))
+            assert json.dumps(read_answer(written).content) == json.dumps(answer.content)
+            return
+        request = read_request(primitive, "maf.example")
+        assert 1 <= len(request.request_id) <= 255
+        asked = Asked(
+            request.operation, request.to, request.content, request.resource_type, request.request_id
+        )
+        again = read_request(read_primitive(write_request(asked, request.originator)), "maf.example")
+        assert json.dumps(dataclasses.asdict(again)) == json.dumps(dataclasses.asdict(request))
 
 
 def fetched_credentials(octets: bytes) -> None:
@@ -190,6 +224,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
         resources,
         http_segments,
         bodies,
+        json_primitives,
         fetched_credentials,
         diameter,
         bootstrapping_info,
@@ -232,6 +267,11 @@ SEEDS: dict[str, list[bytes]] = {
         b'{"gba:bi":{"kv":"AAAA","kty":"Ks_NAF","bt":"20300101T000000","et":"20300101T000000","src":"Ca"}}',
     ],
     "bodies": [b'{"sec:skr":{}}', b'2000\n{"sec:skr":{}}', b"4004\n"],
+    "json_primitives": [
+        b'{"op":1,"to":"/maf/symmKeyReg","fr":"/a","rqi":"1","ty":65001,"rvi":"3","pc":{"sec:skr":{}}}',
+        b'{"op":2,"to":"//maf.example/x%2F/y","fr":"/a","rqi":"1"}',
+        b'{"rsc":2001,"rqi":"1","pc":{"sec:skr":{}}}',
+    ],
     "fetched_credentials": [
         (
             b'{"Status":true,"Credential":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=","EnroleeID":"/a",'

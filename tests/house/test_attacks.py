@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
+from holders import holder
 from places import ROOT, TESTS
 
 ROWS = [line for line in (ROOT / "docs" / "attacks.md").read_text("utf-8").splitlines() if line[:2] == "| "]
 HOLDERS = sorted({name for row in ROWS for name in re.findall(r"`([^`]+)`", row.split("|")[-2])})
-FILES = {file.stem: file for file in TESTS.rglob("test_*.py")}
-
-
-def holder(name: str) -> Path | None:
-    """Where what a name says is: a test by its file's name, a target of make, anything else by its path."""
-    if name.startswith("make "):
-        makefile = ROOT / "Makefile"
-        return makefile if f"\n{name.removeprefix('make ')}:" in makefile.read_text("utf-8") else None
-    file, _, function = name.partition("::")
-    found = FILES.get(file.removesuffix(".py"), ROOT / file)
-    return found if found.is_file() and f"def {function}" in found.read_text("utf-8") else None
 
 
 @pytest.mark.parametrize("name", HOLDERS)

@@ -35,6 +35,7 @@ SLEEPS = {
     "wire/test_net_tcp.py": (3, f"{NOTHING_HAPPENS}; {IS_SLOW}"),
     "wire/test_net_ub.py": (1, NOTHING_HAPPENS),
     "wire/test_net_udp.py": (4, f"{NOTHING_HAPPENS}; {IS_SLOW}"),
+    "wire/test_net_websocket_bounds.py": (1, REAL_TIME_PASSES),
     "wire/test_revocation.py": (1, REAL_TIME_PASSES),
     "wire/test_secrets_do_not_leak.py": (1, "looks at the list of processes again and again"),
 }

@@ -149,6 +149,19 @@ KPSA = '{ kpsa-id = "a@b.example", kpsa-file = "k" }'
         ('[peers."/a"]\ntrust = [{ flavour = "fqdn" }]', "peers./a.trust.trust-anchors: Field required"),
         ('[peers."/a"]\ntrust = []', "line 21: peers./a.trust: "),
         ('[peers."/a"]\ntrust = { x = 1 }', "line 21: peers./a.trust: say what the peer must prove"),
+        ('[peers."/a"]\nbinding = "ws"', "line 21: peers./a.binding: "),
+        (
+            '[peers."/a"]\nbinding = "coap"\ntrust.maf = "m.example"',
+            'coap goes over dtls: set transport = "dtls", or leave',
+        ),
+        (
+            '[peers."/a"]\ntransport = "dtls"\nbinding = "websocket"\ntrust.maf = "m.example"',
+            "websocket goes over tls",
+        ),
+        (
+            '[peers."/a"]\ndiameter = true\nbinding = "http"\ntrust.maf = "m.example"',
+            "leave out binding or diameter",
+        ),
         ('[peers."/a"]\ntransport = "tls"', "line 20: peers./a: say how we prove ourselves to it"),
         ('[[enrolment]]\nmef = "maf.example.com"\ntargets = []', "line 22: enrolment.targets: "),
         ('[enrolment]\nmef = "maf.exampel.com"\ntargets = ["/b"]', "is 'maf.example.com' meant?"),

@@ -251,6 +251,23 @@ async def test_a_uvicorn_without_a_queue_of_that_name_is_refused():
         check_bounds(Moved)
 
 
+async def test_a_uvicorn_that_hands_no_connection_over_to_websocket_is_refused():
+    class Moved(BoundedHttpProtocol):
+        def _should_upgrade_to_ws(self) -> bool:
+            return False
+
+    with pytest.raises(ConfigurationError, match="hand a connection over to WebSocket"):
+        check_bounds(Moved)
+
+
+async def test_a_uvicorn_that_hands_it_over_past_us_is_refused():
+    class Moved(BoundedHttpProtocol):
+        handle_websocket_upgrade = HttpToolsProtocol.handle_websocket_upgrade
+
+    with pytest.raises(ConfigurationError, match="keep WebSocket from an answer that is due"):
+        check_bounds(Moved)
+
+
 async def test_no_port_is_opened_with_a_uvicorn_that_moved(monkeypatch, carrier):
     monkeypatch.setattr(httptools, "HttpRequestParser", past("on_body"))
     with pytest.raises(ConfigurationError, match="the installed uvicorn"):

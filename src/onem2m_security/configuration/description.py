@@ -300,7 +300,7 @@ class Description:
             local=local,
             peer=peer,
             role=role,
-            link=Link(settings.address, settings.transport, self.limits),
+            link=Link(settings.address, settings.transport, self.limits, settings.binding),
             diameter=settings.diameter,
             release=settings.release,
             server_name=settings.server_name,

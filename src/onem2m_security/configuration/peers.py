@@ -6,7 +6,7 @@ from typing import Self
 
 from pydantic import model_validator
 
-from ..net.address import Transport
+from ..net.address import Binding, Transport
 from ..release import DEFAULT_RELEASE
 from .key_proofs import AskingKey
 from .prove import ProveSetting
@@ -28,6 +28,8 @@ class PeerSettings(Table):
         address: Where it listens, if we connect to it, which we do not to an end-point of ESCertKE; for a BSF
             to whom we prove ourselves by a card, where it listens for UEs.
         transport: ``tls`` or ``dtls``.
+        binding: What carries requests to it: ``http`` or ``websocket`` over TLS, ``coap`` over DTLS; default:
+            ``http`` or ``coap``.
         diameter: Ask it, a BSF, over Diameter (TS 29.109), with TLS.
         release: Whose messages and identifiers to use with it: ``"1"`` or ``"3"``.
         server_name: SNI host name to send to it; default: its own.
@@ -38,6 +40,7 @@ class PeerSettings(Table):
 
     address: AddressSetting | None = None
     transport: Transport = Transport.TLS
+    binding: Binding | None = None
     diameter: bool = False
     release: ReleaseSetting = DEFAULT_RELEASE
     server_name: FqdnSetting | None = None
@@ -49,6 +52,17 @@ class PeerSettings(Table):
         if self.prove is None and not self.trust:
             raise ValueError(
                 "say how we prove ourselves to it (address and prove), or what it must prove to us (trust)"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _is_asked_in_one_way(self) -> Self:
+        if self.binding is not None and self.diameter:
+            raise ValueError("a BSF is asked over Diameter or by requests: leave out binding or diameter")
+        if self.binding is not None and self.binding.transport is not self.transport:
+            raise ValueError(
+                f"{self.binding.value} goes over {self.binding.transport.value}: set transport = "
+                f'"{self.binding.transport.value}", or leave out binding'
             )
         return self
 

@@ -16,6 +16,19 @@ class Transport(enum.Enum):
     DTLS = "dtls"
 
 
+class Binding(enum.Enum):
+    """What carries requests over a session: HTTP (TS-0009), CoAP (TS-0008) or WebSocket (TS-0020)."""
+
+    HTTP = "http"
+    COAP = "coap"
+    WEBSOCKET = "websocket"
+
+    @property
+    def transport(self) -> Transport:
+        """What it goes over."""
+        return Transport.DTLS if self is Binding.COAP else Transport.TLS
+
+
 @dataclass(frozen=True, slots=True)
 class Address:
     """A host (name, IPv4 or IPv6 address) and a TCP or UDP port."""

@@ -1,6 +1,7 @@
-"""What the bindings to HTTP (TS-0009) and CoAP (TS-0008) share: octets to primitives and back, without I/O.
+"""What the bindings to HTTP (TS-0009), CoAP (TS-0008) and WebSocket (TS-0020) share, without I/O.
 
-A binding itself only knows the names of its options or headers, and its codes.
+Octets become primitives, and primitives octets. A binding itself only knows the names of its options or
+headers, and its codes.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
+from urllib.parse import unquote_to_bytes
 
 from ..errors import MessageError
 from ..frameworks.steps import Established
@@ -54,6 +56,21 @@ def request_primitive(
     if operation is Operation.NOTIFY and resource_type is not None:
         operation = Operation.CREATE
     return Request(operation, to, originator[:255], request_id, resource_type=resource_type)
+
+
+def path_segments(raw_path: bytes) -> tuple[str, ...]:
+    """The path, split before it is unquoted: a base64 identifier may hold a quoted slash.
+
+    Of a path that is too long, no more than shows that it is.
+
+    Raises:
+        RefusedError: BAD_REQUEST when it is not UTF-8.
+    """
+    parts = raw_path.partition(b"?")[0].strip(b"/").split(b"/")
+    try:
+        return tuple(unquote_to_bytes(part).decode("utf-8") for part in parts[: MAX_SEGMENTS + 1])
+    except UnicodeDecodeError:
+        raise RefusedError(Rsc.BAD_REQUEST, "the path is not UTF-8") from None
 
 
 def require_json_is_acceptable(*, is_acceptable: bool) -> None:

@@ -177,7 +177,7 @@ class DatagramChannel(Channel):
         await asyncio.sleep(0)
 
 
-class _ChannelProtocol(asyncio.StreamReaderProtocol):
+class ChannelProtocol(asyncio.StreamReaderProtocol):
     """Feeds a stream channel's reader."""
 
     def __init__(self, transport: SecureTransport) -> None:
@@ -186,7 +186,8 @@ class _ChannelProtocol(asyncio.StreamReaderProtocol):
         self.channel = StreamChannel(reader, transport, self)
 
 
-async def _run(handler: ChannelHandler, channel: Channel) -> None:
+async def run_handler(handler: ChannelHandler, channel: Channel) -> None:
+    """Let a handler have a channel, and close it in the end."""
     try:
         await handler(channel)
     finally:
@@ -197,8 +198,8 @@ def channel_protocol(handler: ChannelHandler) -> ProtocolFactory:
     """For a TLS listener: each client gets a channel, and the handler runs for it."""
 
     def make(transport: SecureTransport) -> asyncio.Protocol:
-        protocol = _ChannelProtocol(transport)
-        transport.run(_run(handler, protocol.channel))
+        protocol = ChannelProtocol(transport)
+        transport.run(run_handler(handler, protocol.channel))
         return protocol
 
     return make
@@ -209,7 +210,7 @@ def datagram_channels(handler: ChannelHandler) -> MakeApplication:
 
     def make(connection: DatagramConnection) -> DatagramApplication:
         channel = DatagramChannel(connection)
-        connection.run(_run(handler, channel))
+        connection.run(run_handler(handler, channel))
         return channel
 
     return make
@@ -223,4 +224,4 @@ async def open_channel(link: Link, initiator: Initiator) -> Channel:
     """
     if link.transport is Transport.DTLS:
         return await open_datagram_connection(link, initiator, DatagramChannel)
-    return (await open_transport(link, initiator, _ChannelProtocol)).channel
+    return (await open_transport(link, initiator, ChannelProtocol)).channel

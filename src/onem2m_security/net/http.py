@@ -10,8 +10,7 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Final, cast
-from urllib.parse import unquote_to_bytes
+from typing import Any, Final, cast
 
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect
@@ -23,9 +22,9 @@ from uvicorn.server import ServerState
 from ..frameworks.steps import Established
 from ..onem2m.primitives import RefusedError, Request, Response, Rsc
 from .binding import (
-    MAX_SEGMENTS,
     RELEASE_VERSION,
     RequestHandler,
+    path_segments,
     read_content,
     request_primitive,
     require_json_is_acceptable,
@@ -36,6 +35,7 @@ from .http_server import BoundedHttpProtocol, check_bounds, http_config
 from .limits import Limits, at_most
 from .plain import PlainAnswer, PlainHandler, PlainRequest
 from .tcp import ProtocolFactory, SecureTransport
+from .websocket_server import upgraded
 
 _OPERATIONS: Final = {method: operation for operation, method in METHODS.items()}
 
@@ -119,11 +119,16 @@ def http_protocol(
         for name, plain in (well_known or {}).items()
     ]
     app = Starlette(routes=[*routes, Route("/{path:path}", answer, methods=methods)])
-    config = http_config(app, limits)
+    on_top = upgraded(handler, limits)
+
+    def take_over(*, app_state: Mapping[str, Any], **_: object) -> asyncio.Protocol:
+        return on_top(app_state["connection"])
+
+    config = http_config(app, limits, take_over)
     state = ServerState()
 
     def make(connection: SecureTransport) -> asyncio.Protocol:
-        session = {"established": connection.handshake.result()}
+        session = {"established": connection.handshake.result(), "connection": connection}
         return _AwaitingHttp(lambda: BoundedHttpProtocol(config, state, session, limits=limits))
 
     return make
@@ -149,7 +154,7 @@ def _plain_route(handler: PlainHandler, limits: Limits) -> Callable[[HttpRequest
 
 async def _parse_plain(http_request: HttpRequest, limits: Limits) -> PlainRequest:
     media_type, _ = _media_type(http_request.headers.get("content-type", ""))
-    path = _segments(http_request.scope.get("raw_path", b""))[2:]
+    path = path_segments(http_request.scope.get("raw_path", b""))[2:]
     body = await at_most(limits.body_octets, http_request.stream())
     if body is None:
         raise RefusedError(Rsc.CONTENTS_UNACCEPTABLE, f"the body has more than {limits.body_octets} octets")
@@ -161,7 +166,7 @@ async def _parse(http_request: HttpRequest, limits: Limits) -> Request:
     media_type, parameters = _media_type(headers.get("content-type", ""))
     request = request_primitive(
         _OPERATIONS.get(http_request.method),
-        _segments(http_request.scope.get("raw_path", b"")),
+        path_segments(http_request.scope.get("raw_path", b"")),
         headers.get("x-m2m-origin", ""),
         headers.get("x-m2m-ri", ""),
         _resource_type(parameters.get("ty")),
@@ -197,18 +202,6 @@ def _takes_json(accept: Iterable[str]) -> bool:
     return not ranges or any(
         name in _JSON_RANGES and parameters.get("q", "1").strip("0.") != "" for name, parameters in ranges
     )
-
-
-def _segments(raw_path: bytes) -> tuple[str, ...]:
-    """The path, split before it is unquoted: a base64 identifier may hold a quoted slash.
-
-    Of a path that is too long, no more than shows that it is.
-    """
-    parts = raw_path.partition(b"?")[0].strip(b"/").split(b"/")
-    try:
-        return tuple(unquote_to_bytes(part).decode("utf-8") for part in parts[: MAX_SEGMENTS + 1])
-    except UnicodeDecodeError:
-        raise RefusedError(Rsc.BAD_REQUEST, "the path is not UTF-8") from None
 
 
 def _render(response: Response, request_id: str) -> HttpResponse:

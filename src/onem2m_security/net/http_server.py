@@ -8,7 +8,8 @@ so ``check_bounds`` tries them with messages that must be refused before any por
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, cast
 
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -23,6 +24,9 @@ from .limits import Limits
 
 MAX_PIPELINED: Final = 16
 """Requests of one connection that wait for the answer to an earlier one; whoever sends more is cut off."""
+
+Upgraded = Callable[..., asyncio.Protocol]
+"""What uvicorn calls for WebSocket, with ``config``, ``server_state`` and ``app_state``."""
 
 _PIECE_OCTETS: Final = 1024
 """The parser does not tell where in its input a message ended: so it gets no more than this at once."""
@@ -56,7 +60,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().__init__(config, state, app_state)
         self.logger = LOG.logger.getChild("http")
         self.limits = limits
-        self._in_body = False
+        self._in_body = self._is_handed_over = False
         self._message_begun = self._message_ended = False
         self._head_octets = 0
         self._body_octets = 0
@@ -78,6 +82,19 @@ class BoundedHttpProtocol(HttpToolsProtocol):
                 return
             self._take(data[at : at + octets])
             at += octets
+            if self._is_handed_over:
+                if at < len(data):  # it may not speak before its opening handshake is answered (RFC 6455 4.1)
+                    self._cut_off("WebSocket frames before the answer")
+                return
+
+    def handle_websocket_upgrade(self) -> None:
+        """Hand the connection over to WebSocket: alone, since an answer that is due would be lost in it."""
+        self._cancel_deadline()
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._cut_off("WebSocket before an answer")
+            return
+        super().handle_websocket_upgrade()
+        self._is_handed_over = True
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
@@ -168,19 +185,26 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._deadline = None
 
 
-def http_config(app: ASGIApp, limits: Limits) -> Config:
-    """Configure uvicorn for an application on a port of ours."""
+def http_config(app: ASGIApp, limits: Limits, upgraded: Upgraded | None = None) -> Config:
+    """Configure uvicorn for an application on a port of ours.
+
+    Args:
+        app: Answers requests.
+        limits: Bounds on sizes and time.
+        upgraded: Makes what takes over a connection on which WebSocket is asked for; None for nothing.
+    """
     config = Config(
         app,
+        ws="none",
         log_config=None,
         access_log=False,
         server_header=False,
         lifespan="off",
-        ws="none",
         proxy_headers=False,
         timeout_keep_alive=max(1, int(limits.idle_seconds)),
     )
     config.load()
+    config.ws_protocol_class = cast("type[asyncio.Protocol] | None", upgraded)
     return config
 
 
@@ -212,11 +236,25 @@ class _Memory(asyncio.Transport):
     def abort(self) -> None:
         self._ended = True
 
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        """Nothing comes for it."""
+
+
+class _Takes(asyncio.Protocol):
+    """In the place of WebSocket: keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.given = b""
+
+    def data_received(self, data: bytes) -> None:
+        self.given += data
+
 
 _TRIED: Final = Limits(head_octets=2048, body_octets=2048)
 _ENDLESS_OCTETS: Final = 4 * _TRIED.head_octets
 _CHUNKED: Final = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
 _WHOLE: Final = b"POST / HTTP/1.1\r\nContent-Length: 2048\r\n\r\n" + bytes(2048)
+_OPENING: Final = b"GET / HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
 _MUST_BE_CUT_OFF: Final = {
     "a head without end": b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * (_ENDLESS_OCTETS // 6),
     "a header without end": b"GET / HTTP/1.1\r\nX: " + b"y" * _ENDLESS_OCTETS,
@@ -250,8 +288,25 @@ def check_bounds(protocol: type[BoundedHttpProtocol] = BoundedHttpProtocol) -> N
         is_over, last = _try(protocol, config, _WHOLE * 4)
         if is_over or len(last.body) != 2048 or not last.keep_alive:
             raise _moved("take four short requests in turn")
+        _try_to_hand_over(protocol, nothing)
     except (AttributeError, TypeError) as error:
         raise _moved(f"have the parts that bounds are built on ({error})") from error
+
+
+def _try_to_hand_over(protocol: type[BoundedHttpProtocol], app: ASGIApp) -> None:
+    taken: list[_Takes] = []
+
+    def take(**_: object) -> _Takes:
+        taken.append(_Takes())
+        return taken[-1]
+
+    config = http_config(app, _TRIED, take)
+    is_over, _ = _try(protocol, config, _OPENING)
+    if is_over or [one.given.partition(b"\r\n")[0] for one in taken] != [b"GET / HTTP/1.1"]:
+        raise _moved("hand a connection over to WebSocket")
+    is_over, _ = _try(protocol, config, b"GET / HTTP/1.1\r\n\r\n" + _OPENING)
+    if not is_over or len(taken) != 1:
+        raise _moved("keep WebSocket from an answer that is due")
 
 
 def _try(

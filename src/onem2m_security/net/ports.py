@@ -1,4 +1,4 @@
-"""Ports and clients by transport: what TLS with HTTP, and DTLS with CoAP, look like from above."""
+"""Ports and clients: what TLS with HTTP and WebSocket, and DTLS with CoAP, look like from above."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..extras import require
 from ..frameworks.steps import Authorities, Established, How, Initiator, initiator_of
 from ..onem2m.primitives import Response, Rsc
 from ..tasks import GRACE_SECONDS, together
-from .address import Address, Transport
+from .address import Address, Binding, Transport
 from .binding import RequestHandler
 from .channel import ChannelHandler, channel_protocol, datagram_channels
 from .coap import CoapClient, CoapServer
@@ -25,6 +25,7 @@ from .plain import PlainHandler
 from .request_client import Asked, RequestClient
 from .tcp import Listener
 from .udp import DatagramListener
+from .websocket_client import WebSocketClient
 
 
 class Port(Protocol):
@@ -73,7 +74,7 @@ async def request_port(
     limits: Limits,
     well_known: Mapping[str, PlainHandler] | None = None,
 ) -> Port:
-    """A port on which requests are answered: HTTP over TLS, or CoAP over DTLS.
+    """A port on which requests are answered: HTTP and WebSocket over TLS, or CoAP over DTLS.
 
     The handler gets what each session means at the moment of its request; so does, over HTTP, whoever answers
     the requests below a well-known URI, by its name.
@@ -193,13 +194,19 @@ class _LinkClient(RequestClient):
             await self._end(use)
 
 
+_CLIENTS: Final[Mapping[Binding, Callable[[Link, Initiator], RequestClient]]] = {
+    Binding.HTTP: HttpClient,
+    Binding.COAP: CoapClient,
+    Binding.WEBSOCKET: WebSocketClient,
+}
+
+
 def _client(link: Link, initiator: Initiator) -> RequestClient:
-    make = HttpClient if link.transport is Transport.TLS else CoapClient
-    return make(link, initiator)
+    return _CLIENTS[link.carries_requests](link, initiator)
 
 
 def request_client(link: Link, how: How) -> RequestClient:
-    """A client of the peer behind this link: HTTP over TLS, or CoAP over DTLS.
+    """A client of the peer behind this link, with the binding that the link names.
 
     Args:
         link: How to get there.
