@@ -446,11 +446,13 @@ async def test_a_client_says_what_came_in_place_of_an_answer(name):
         assert not client._newest.is_open
 
 
-async def test_an_answer_to_nobody_is_passed_over_and_a_request_is_told_that_nothing_is_offered():
+async def test_an_answer_to_nobody_or_again_is_passed_over_and_a_request_is_told_that_nothing_is_offered():
     unasked = said('{"rsc": 2000, "rqi": "nobody"}') + said('{"op": 2, "to": "/x", "rqi": "7"}')
-    async with asking(accepted, then=[unasked + to_asked('{"rsc": 2000, "rqi": "RQI"}')]) as (client, heard):
+    twice = to_asked('{"rsc": 2000, "rqi": "RQI"}') + to_asked('{"rsc": 4004, "rqi": "RQI"}')
+    async with asking(accepted, then=[unasked + twice]) as (client, heard):
         assert (await client.request(Operation.RETRIEVE, ("x",))).rsc is Rsc.OK
         await eventually(lambda: len(heard) > 1)
+        assert client._newest.is_open
         answer = message(heard[1])
     assert (answer["rsc"], answer["rqi"]) == (Rsc.OPERATION_NOT_ALLOWED, "7")
 

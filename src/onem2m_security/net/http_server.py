@@ -89,7 +89,6 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def handle_websocket_upgrade(self) -> None:
         """Hand the connection over to WebSocket: alone, since an answer that is due would be lost in it."""
-        self._cancel_deadline()
         if self.cycle is not None and not self.cycle.response_complete:
             self._cut_off("WebSocket before an answer")
             return
