@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from ..clients.bsf import BsfClient, NafClient
 from ..clients.entity_a import associate
+from ..clients.est import EstClient
 from ..clients.mef import MefClient
 from ..errors import ConfigurationError
 from ..identifiers import EntityId, Fqdn
@@ -186,8 +188,13 @@ class Description:
             mef.listen,
             enrolment_expiry=mef.enrolment_expiry,
             release=mef.release,
+            est=None if mef.est is None else mef.est.terms(self.here, partial(self._est_client, mef.fqdn)),
             **self._common(mef),
         )
+
+    def _est_client(self, mef: Fqdn, server: Fqdn, path: str) -> EstClient:
+        meeting = self.meeting(EntityId(str(server)), Role.EST, local=EntityId(str(mef)))
+        return EstClient(replace(meeting.link, limits=None), _own(meeting).initiate(meeting), path=path)
 
     def _bsf(self, bsf: BsfSettings) -> BsfService:
         return BsfService(

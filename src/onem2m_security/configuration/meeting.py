@@ -25,6 +25,7 @@ class Role(enum.Enum):
     MEF = "MEF"
     BSF = "BSF"
     HSS = "HSS"
+    EST = "EST server"
 
 
 class Proof(Protocol):

@@ -20,6 +20,7 @@ from ..net.limits import Limits
 from ..peer_quotas import PeerQuotas
 from ..release import Release
 from .bounds import LimitSettings, QuotaSettings
+from .est import EstSettings
 from .functions import BsfSettings, HssNafSettings, MafSettings, MefSettings
 from .peers import MefPeerSettings, PeerSettings
 from .prove import PROOFS
@@ -38,6 +39,7 @@ _TABLES: Final[tuple[tuple[str, type[Table]], ...]] = (
     ("`[[maf]]`", MafSettings),
     ("`[[maf.mefs]]`", MefPeerSettings),
     ("`[[mef]]`", MefSettings),
+    ("`[mef.est]`", EstSettings),
     ("`[[bsf]]`", BsfSettings),
     ("`[[bsf.hss-nafs]]`", HssNafSettings),
     ("`[limits]`", LimitSettings),

@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from ..errors import ConfigurationError
 from ..files import read_bounded
-from ..identifiers import EntityId
+from ..identifiers import EntityId, Fqdn
 from .bounds import LimitSettings, QuotaSettings
 from .complaints import Place, complaint, complaints, nearest
 from .functions import BsfSettings, FunctionSettings, MafSettings, MefSettings
@@ -128,9 +128,10 @@ class Settings(Table):
                     yield ("maf", number, "mefs", position), str(mef)
             for position, bsf in enumerate(maf.bsfs):
                 yield ("maf", number, "bsfs", position), str(bsf)
-        for number, function in enumerate(self.bsf):
-            if function.hss is not None:
-                yield ("bsf", number, "hss"), str(function.hss)
+        asked: list[tuple[Place, Fqdn | None]]
+        asked = [(("bsf", number, "hss"), bsf.hss) for number, bsf in enumerate(self.bsf)]
+        asked += [(("mef", number, "est", "server"), mef.est_server) for number, mef in enumerate(self.mef)]
+        yield from ((place, str(fqdn)) for place, fqdn in asked if fqdn is not None)
         for peer, settings in self.peers.items():
             for key in ("maf", "enrolment", "bsf"):
                 if (named := getattr(settings.prove, key, None)) is not None:

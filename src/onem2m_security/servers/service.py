@@ -25,7 +25,9 @@ from ..store.store import Store
 from ..tls.endpoint import Endpoint
 from .bsf import Bsf
 from .enrolees import AssociationPolicy
+from .est import Est, EstTerms
 from .function import Function
+from .issued import IssuedCertificates
 from .maf import DEFAULT_KC_LIFETIME, Maf
 from .mef import Mef
 from .ub import DEFAULT_LIFETIME as DEFAULT_KS_LIFETIME
@@ -164,12 +166,14 @@ class MefService(Service[Mef]):
     Attributes:
         enrolment_expiry: How long Ke may be used by an Enrolee whose instructions do not say it.
         release: By which release keys are derived for Enrolees with certificates.
+        est: Who provisions certificates to its clients by EST, over TLS; None for nobody.
     """
 
     kind: ClassVar[str] = "MEF"
 
     enrolment_expiry: timedelta = DEFAULT_ENROLMENT_EXPIRY
     release: Release = DEFAULT_RELEASE
+    est: EstTerms | None = None
 
     def build(self, store: Store) -> Mef:
         """The MEF over its store."""
@@ -180,7 +184,13 @@ class MefService(Service[Mef]):
             endpoint=self.endpoint,
             release=self.release,
             quotas=self.quotas,
+            est=None if self.est is None else Est(self.fqdn, self.est, IssuedCertificates(self.records)),
         )
+
+    @property
+    def records(self) -> Path:
+        """Where the certificates are on record that it provisioned."""
+        return self.data / "certificates" / str(self.fqdn)
 
 
 @dataclass(frozen=True)
