@@ -23,7 +23,7 @@ from onem2m_security.frameworks.steps import Initiator
 from onem2m_security.identifiers import EntityId, Fqdn
 from onem2m_security.net.address import Address
 from onem2m_security.net.link import Link
-from onem2m_security.servers.est import Est, EstPolicy
+from onem2m_security.servers.est import Est, EstPolicy, EstTerms
 from onem2m_security.servers.issued import IssuedCertificates
 from onem2m_security.servers.issuing import IssuingAuthority, OwnAuthority
 from onem2m_security.servers.mef import Mef
@@ -89,9 +89,8 @@ async def est_mef(
     records = data / "certificates"
     est = Est(
         MEF,
-        authority or OwnAuthority(ca, lifetime=lifetime, clock=clock),
+        EstTerms(authority or OwnAuthority(ca, lifetime=lifetime, clock=clock), policy or EstPolicy()),
         IssuedCertificates(records, clock=clock),
-        policy=policy,
         clock=clock,
     )
     mefs = [Mef(store, MEF, endpoint=endpoint, est=est), *(Mef(store, fqdn) for fqdn in others)]

@@ -8,6 +8,7 @@ import operator
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -15,6 +16,7 @@ from ..clients.bsf import BsfClient
 from ..clients.enrolee import Enrolee
 from ..clients.entity_a import associate
 from ..clients.entity_b import EntityB
+from ..clients.est import EstClient
 from ..clients.mef import MefClient
 from ..errors import ConfigurationError
 from ..frameworks.steps import How
@@ -337,8 +339,13 @@ class Description:
             enrolment_expiry=mef.enrolment_expiry,
             release=mef.release,
             stakeholders=mef.stakeholders,
+            est=None if mef.est is None else mef.est.terms(self.here, partial(self._est_client, mef.fqdn)),
             **self._common(mef),
         )
+
+    def _est_client(self, mef: Fqdn, server: Fqdn, path: str) -> EstClient:
+        meeting = self.meeting(EntityId(str(server)), Role.EST, local=EntityId(str(mef)))
+        return EstClient(replace(meeting.link, limits=None), _own(meeting).initiate(meeting), path=path)
 
     def _bsf(self, bsf: BsfSettings) -> BsfService:
         return BsfService(

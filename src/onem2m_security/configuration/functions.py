@@ -16,11 +16,13 @@ from ..errors import ConfigurationError
 from ..frameworks import bootstrap_certificate, saef_certificate
 from ..frameworks.instructions import DEFAULT_ENROLMENT_EXPIRY
 from ..frameworks.resolvers import REMEMBERED
+from ..identifiers import Fqdn
 from ..net.address import Transport
 from ..release import DEFAULT_RELEASE
 from ..servers.maf import DEFAULT_KC_LIFETIME
 from ..servers.ub import DEFAULT_LIFETIME, DEFAULT_REQUESTS_PER_SECOND
 from ..tls.endpoint import Endpoint
+from .est import EstSettings
 from .peers import MefPeerSettings
 from .values import (
     AddressSetting,
@@ -142,12 +144,19 @@ class MefSettings(FunctionSettings):
         enrolment_expiry: How long Ke may be used by an Enrolee whose instructions do not say it.
         release: By which release keys are derived for Enrolees with certificates: ``"1"`` or ``"3"``.
         stakeholders: ``FQDN`` or ``FQDN=SUID,SUID``: who may be named as adminFQDN, beside the MEF itself.
+        est: Certificates for its clients, by EST.
     """
 
     listen: AddressSetting
     enrolment_expiry: DurationSetting = DEFAULT_ENROLMENT_EXPIRY
     release: ReleaseSetting = DEFAULT_RELEASE
     stakeholders: tuple[StakeholderSetting, ...] = ()
+    est: EstSettings | None = None
+
+    @property
+    def est_server(self) -> Fqdn | None:
+        """The EST server outside that it asks; None for none."""
+        return None if self.est is None else self.est.server
 
     def endpoint(self, here: Path) -> Endpoint | None:
         """The same for an MEF, which must know who each of its clients is."""

@@ -29,6 +29,7 @@ class Role(enum.Enum):
     MEF = "an MEF that we ask"
     BSF = "a BSF"
     HSS = "an HSS"
+    EST = "an EST server"
 
 
 class Proof(Protocol):

@@ -22,6 +22,7 @@ from ..release import Release
 from .bounds import LimitSettings, QuotaSettings
 from .enrolment import EnrolmentSettings
 from .entity_b import EntityBSettings
+from .est import EstSettings
 from .functions import BsfSettings, HssNafSettings, MafSettings, MefSettings
 from .peers import MefPeerSettings, PeerSettings
 from .prove import PROOFS
@@ -42,6 +43,7 @@ _TABLES: Final[tuple[tuple[str, type[Table]], ...]] = (
     ("`[[maf]]`", MafSettings),
     ("`[[maf.mefs]]`", MefPeerSettings),
     ("`[[mef]]`", MefSettings),
+    ("`[mef.est]`", EstSettings),
     ("`[[bsf]]`", BsfSettings),
     ("`[[bsf.hss-nafs]]`", HssNafSettings),
     ("`[limits]`", LimitSettings),

@@ -146,6 +146,9 @@ class Settings(Table):
             yield from _asked(("maf", number), maf)
         for number, bsf in enumerate(self.bsf):
             yield from _asked(("bsf", number), bsf)
+        for number, mef in enumerate(self.mef):
+            if mef.est_server is not None:
+                yield ("mef", number, "est", "server"), str(mef.est_server)
         if self.entity_b is not None:
             yield from _asked(("entity-b",), self.entity_b)
         for number, enrolment in enumerate(self.enrolment):

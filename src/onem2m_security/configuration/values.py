@@ -15,6 +15,7 @@ from ..identifiers import EntityId, Fqdn, KeyIdentifier
 from ..net.address import Address
 from ..release import Release
 from ..servers.enrolees import AssociationRule
+from ..servers.est import NameRule
 from ..servers.stakeholders import Stakeholder
 from ..tls.suites import Suite
 from .suite_names import parse_suite
@@ -58,6 +59,7 @@ KmIdSetting = Annotated[KeyIdentifier, _from_text(KeyIdentifier.parse_km_id)]
 DurationSetting = Annotated[timedelta, _from_text(parse_duration), PlainSerializer(show_duration)]
 RuleSetting = Annotated[AssociationRule, _from_text(AssociationRule.parse)]
 StakeholderSetting = Annotated[Stakeholder, _from_text(Stakeholder.parse)]
+NameRuleSetting = Annotated[NameRule, _from_text(NameRule.parse)]
 ReleaseSetting = Annotated[
     Release, _from_text(Release.parse), PlainSerializer(lambda release: str(release.value))
 ]

@@ -9,11 +9,11 @@ key that leaves its device is known to two; the procedures of 8.3.6.2.2 and 8.3.
 from __future__ import annotations
 
 import secrets
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections import OrderedDict, defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Final
+from typing import Final, Self
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -33,6 +33,7 @@ from ..certificates.signing_requests import CertifiedName, chain_of, require_ans
 from ..clock import CLOCK, Clock
 from ..credentials import Secret
 from ..errors import (
+    ConfigurationError,
     CredentialError,
     IdentifierError,
     MessageError,
@@ -46,6 +47,7 @@ from ..net.plain import PlainAnswer, PlainRequest
 from ..onem2m.primitives import RefusedError, Rsc
 from ..peer_quotas import Ceiling, Rate
 from ..telemetry import LOG
+from ..texts import shown
 from .issued import IssuedCertificates
 from .issuing import IssuingAuthority
 
@@ -57,6 +59,32 @@ RETRY_SECONDS: Final = 60
 
 _CHALLENGES_MAX: Final = 100_000
 _CHALLENGE_OCTETS: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class NameRule:
+    """``CLIENT=FLAVOUR:IDENTIFIER``: a name that a client may have a certificate of.
+
+    Attributes:
+        client: The client of the MEF, by its CSE-ID or AE-ID.
+        name: The name.
+    """
+
+    client: EntityId
+    name: CertifiedName
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Parse ``//sp.example/in-cse/Cae=node-id:urn:gsma:imei:90420156-025763-0``.
+
+        Raises:
+            ConfigurationError: It is not of this form.
+            IdentifierError: One of the two is no identifier.
+        """
+        client, equals, name = text.partition("=")
+        if not equals:
+            raise ConfigurationError(f"{shown(text)}: CLIENT=FLAVOUR:IDENTIFIER is expected")
+        return cls(EntityId.parse(client), CertifiedName.parse(name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +102,14 @@ class EstPolicy:
     live_certificates: int = 20
     requests_per_second: float = 0.5
 
+    @classmethod
+    def of(cls, rules: Iterable[NameRule], *, live_certificates: int) -> Self:
+        """The policy that these rules describe."""
+        named: defaultdict[EntityId, tuple[CertifiedName, ...]] = defaultdict(tuple)
+        for rule in rules:
+            named[rule.client] += (rule.name,)
+        return cls(dict(named), live_certificates)
+
     def allowed(self, client: EntityId) -> tuple[CertifiedName, ...]:
         """The names that a certificate of this client may hold, one of them at a time; empty for none."""
         if client in self.names:
@@ -82,6 +118,19 @@ class EstPolicy:
             return (CertifiedName.of(client),)
         except CredentialError:
             return ()
+
+
+@dataclass(frozen=True, slots=True)
+class EstTerms:
+    """What it takes to provision certificates.
+
+    Attributes:
+        authority: Who issues them.
+        policy: Who may have which.
+    """
+
+    authority: IssuingAuthority
+    policy: EstPolicy = field(default_factory=EstPolicy)
 
 
 class _Challenges:
@@ -128,25 +177,23 @@ class Est:
     def __init__(
         self,
         fqdn: Fqdn,
-        authority: IssuingAuthority,
+        terms: EstTerms,
         issued: IssuedCertificates,
         *,
-        policy: EstPolicy | None = None,
         clock: Clock = CLOCK,
     ) -> None:
         """Serve EST.
 
         Args:
             fqdn: The MEF-ID.
-            authority: Who issues.
+            terms: Who issues, and who may have which certificates.
             issued: Where what was issued is on record.
-            policy: Who may have which certificates.
             clock: Where the time comes from.
         """
         self._fqdn = fqdn
-        self._authority = authority
+        self._authority = terms.authority
         self._issued = issued
-        self._policy = policy or EstPolicy()
+        self._policy = terms.policy
         self._challenges = _Challenges(clock)
         self._rate = Rate("certificates", self._policy.requests_per_second, clock=clock.monotonic)
         self._ceiling = Ceiling("live certificates", self._policy.live_certificates, clock=clock.monotonic)

@@ -26,7 +26,9 @@ from ..store.store import Store
 from ..tls.endpoint import Endpoint
 from .bsf import Bsf
 from .enrolees import AssociationPolicy, Provisioning
+from .est import Est, EstTerms
 from .function import Function
+from .issued import IssuedCertificates
 from .maf import DEFAULT_KC_LIFETIME, Maf
 from .mef import Mef
 from .stakeholders import Stakeholder
@@ -172,6 +174,7 @@ class MefService(Service[Mef]):
         enrolment_expiry: How long Ke may be used by an Enrolee whose instructions do not say it.
         release: By which release keys are derived for Enrolees with certificates.
         stakeholders: Who may be named as adminFQDN, and for which usages, beside the MEF itself.
+        est: Who provisions certificates to its clients by EST, over TLS; None for nobody.
     """
 
     kind: ClassVar[str] = "MEF"
@@ -179,6 +182,7 @@ class MefService(Service[Mef]):
     enrolment_expiry: timedelta = DEFAULT_ENROLMENT_EXPIRY
     release: Release = DEFAULT_RELEASE
     stakeholders: Sequence[Stakeholder] = ()
+    est: EstTerms | None = None
 
     def build(self, store: Store) -> Mef:
         """The MEF over its store."""
@@ -190,7 +194,13 @@ class MefService(Service[Mef]):
             release=self.release,
             stakeholders=self.stakeholders,
             quotas=self.quotas,
+            est=None if self.est is None else Est(self.fqdn, self.est, IssuedCertificates(self.records)),
         )
+
+    @property
+    def records(self) -> Path:
+        """Where the certificates are on record that it provisioned."""
+        return self.data / "certificates" / str(self.fqdn)
 
 
 @dataclass(frozen=True)
