@@ -1,4 +1,4 @@
-"""An unknown identity costs what a known one does: counted here, timed in benchmarks/bench_lookup_time.py."""
+"""An unknown identity costs what a known one does: counted here, timed in benchmarks/lookup_time.py."""
 
 from __future__ import annotations
 
