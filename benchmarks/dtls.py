@@ -54,7 +54,7 @@ def measure(bench: Bench) -> None:
         for at_once in options.at_once:
             contenders[f"coap-server, {at_once} at once"] = turn(server, _load(bench, at_once, one=True))
     turns = bench.compare(contenders, REFERENCE)
-    for at_once in set(options.at_once) & {1, 16}:
+    for at_once in sorted({1, 16} & set(options.at_once)):
         for short, name in (("b", "Entity B"), ("maf", "MAF")):
             spread = compare.cost(turns, f"{name}, {at_once} at once", REFERENCE)
             bench.reached(f"dtls-{short}-{at_once}", spread.median)
