@@ -6,12 +6,15 @@ FUZZ_SECONDS ?= 30
 FUZZ_SEED ?= 0
 FUZZ_RUNS ?= -1
 TESTS ?=
+WHAT ?= all
+BASE ?=
+BENCH ?=
 SEED := $(or $(SEED),$(shell od -An -N3 -tu4 /dev/urandom | tr -d ' '))
 # As many tests at once as there are processors; a worker that is done takes over what another has left.
 PYTEST := $(BIN)/python -m pytest -q --numprocesses logical --maxprocesses 8 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-random test-cost test-fresh coverage lint format bench fuzz docs clean
+.PHONY: help setup demo test test-fast test-random test-cost test-fresh coverage lint format bench profile fuzz docs clean
 
 help:  ## Show what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -68,9 +71,11 @@ lint: .venv/installed-for-development  ## Check style, form and types
 format: .venv/installed-for-development  ## Bring the code into form
 	$(BIN)/ruff format
 
-bench: .venv/installed-for-development  ## Measure against openssl s_server on this machine; takes minutes
-	$(BIN)/python -m benchmarks
-	for bench in benchmarks/bench_*.py; do $(BIN)/python -m benchmarks.$$(basename $$bench .py) || exit 1; done
+bench: .venv/installed-for-development  ## Measure against others on this machine (WHAT=maf BASE=commit): minutes
+	$(BIN)/python -m benchmarks $(WHAT) $(if $(BASE),--base $(BASE)) $(BENCH)
+
+profile: .venv/installed-for-development  ## Where a server's time goes under load (WHAT=maf, certificates or dtls)
+	$(BIN)/python -m benchmarks profile $(if $(filter all,$(WHAT)),maf,$(WHAT))
 
 fuzz: .venv/installed-for-fuzzing  ## Fuzz every parser, guided by coverage, FUZZ_SECONDS each
 	$(BIN)/python tests/fuzz/run.py --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED) --runs $(FUZZ_RUNS)

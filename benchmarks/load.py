@@ -1,109 +1,107 @@
-"""The client that drives every server alike: many TLS-PSK handshakes, as cheap as this side can make them.
-
-It is the sans-IO session on a bare asyncio protocol: connect, handshake, close_notify, close.
-"""
+"""What is done to a server: turns of ``c/load.c``, and what came of each."""
 
 from __future__ import annotations
 
-import asyncio
-import random
-import time
-from dataclasses import dataclass
+import contextlib
+import json
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-from onem2m_security.credentials import Secret
-from onem2m_security.net.address import Address
-from onem2m_security.tls.endpoint import Endpoint, PskOffer
-from onem2m_security.tls.events import HandshakeCompleted, SessionEnded
-from onem2m_security.tls.session import Session
-from onem2m_security.tls.suites import BY_OPENSSL_NAME
+from .programs import built
+from .provision import IDENTITY, KM
 
-KM = Secret(bytes(range(1, 33)))
-"""One key for every client, so that a server with a single key can be driven with the same identities."""
+PSK_TLS, PSK_DTLS, ECDSA = "PSK-AES128-GCM-SHA256", "PSK-AES128-CCM8", "ECDHE-ECDSA-AES128-GCM-SHA256"
 
 
-def identity_of(number: int) -> bytes:
-    """The KmId of a client."""
-    return f"client-{number:07d}@maf.example.com".encode()
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one turn came to.
 
+    Attributes:
+        completed: Handshakes, or answered requests.
+        failed: What did not complete, an abrupt end included.
+        seconds: From the first to the last.
+        median: Latency, in microseconds; p95 and p99 are those of the slowest 5 and 1 %.
+        why: How the last failure was called.
+    """
 
-class Handshake(asyncio.Protocol):
-    """One connection; ``done`` tells whether its handshake completed."""
-
-    def __init__(self, session: Session, *, keep: bool) -> None:
-        self.done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._session = session
-        self._keep = keep
-        self._transport: asyncio.Transport | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
-        transport.write(self._session.data_to_send())
-
-    def data_received(self, data: bytes) -> None:
-        for event in self._session.receive(data):
-            if isinstance(event, HandshakeCompleted | SessionEnded):
-                self._finish(completed=isinstance(event, HandshakeCompleted))
-        if octets := self._session.data_to_send():
-            self._transport.write(octets)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        del exc
-        self._finish(completed=False)
-
-    def _finish(self, *, completed: bool) -> None:
-        if self.done.done():
-            return
-        self.done.set_result(completed)
-        if not self._keep:
-            self.close()
-
-    def close(self) -> None:
-        self._session.close()
-        self._transport.write(self._session.data_to_send())
-        self._transport.close()
+    completed: int
+    failed: int
+    seconds: float
+    median: float
+    p95: float
+    p99: float
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What to do to a server.
+    """Options of the client in C; None leaves one out.
 
     Attributes:
-        suite: The only suite to offer, by its OpenSSL name.
-        clients: Identities are taken at random from so many.
+        suite: The only suite that is offered, by its OpenSSL name.
         at_once: Connections at the same time.
+        dtls: Over UDP, with cookies.
+        seconds: How long a turn takes, unless it ends by a count.
+        count: How many handshakes a turn has.
+        clients: Identities are taken at random from so many.
+        identity: The one that they show; with ``%ld`` for the number of the client.
+        keys: A file of identities and keys, each shown once, instead.
+        certificates: Numbered files of a certificate and its key, each shown once, instead.
+        first: The number of the first of them.
+        bind: The local port, for one DTLS client at a time.
+        request: A file with what is asked again and again in one session; then requests are counted.
     """
 
-    suite: str
-    clients: int
-    at_once: int
+    suite: str = PSK_TLS
+    at_once: int = 32
+    dtls: bool = False
+    seconds: float = 1.0
+    count: int | None = None
+    clients: int = 1000
+    identity: str = IDENTITY
+    keys: Path | None = None
+    certificates: str | None = None
+    first: int = 0
+    bind: int | None = None
+    request: Path | None = None
 
-    def _session(self, endpoint: Endpoint) -> Session:
-        return Session(endpoint, offer=PskOffer(identity_of(random.randrange(self.clients)), KM))
+    def command(self, port: int, *, hold: bool = False) -> list[str]:
+        given: dict[str, object] = {
+            "dtls": int(self.dtls),
+            "at-once": self.at_once,
+            "seconds": self.seconds,
+            "count": self.count,
+            "bind": self.bind,
+            "request": self.request,
+            "hold": int(hold),
+        }
+        if self.certificates is not None:
+            given |= {"certificates": self.certificates, "first": self.first}
+        elif self.keys is not None:
+            given |= {"keys": self.keys}
+        else:
+            given |= {"identity": self.identity, "clients": self.clients, "key": KM.reveal().hex()}
+        options = [str(word) for name, value in given.items() if value is not None for word in (name, value)]
+        return [str(built("load")), str(port), self.suite, *options]
 
-    async def connect(self, address: Address, endpoint: Endpoint, *, keep: bool = False) -> Handshake:
-        loop = asyncio.get_running_loop()
-        session = self._session(endpoint)
-        _, handshake = await loop.create_connection(
-            lambda: Handshake(session, keep=keep), address.host, address.port
-        )
-        if not await handshake.done:
-            raise RuntimeError("a handshake failed: is the server provisioned?")
-        return handshake
+    def run(self, port: int) -> Outcome:
+        done = subprocess.run(self.command(port), stdout=subprocess.PIPE, text=True, check=True)
+        return _outcome(done.stdout)
 
-    async def run(self, address: Address, seconds: float) -> tuple[int, float]:
-        """Drive the server for so long: completed handshakes, and the seconds that it took."""
-        endpoint = self.endpoint()
-        begin = time.perf_counter()
-        count = 0
+    @contextlib.contextmanager
+    def holding(self, port: int, sessions: int) -> Iterator[Outcome]:
+        """So many sessions, which say nothing until the context ends."""
+        command = replace(self, count=sessions).command(port, hold=True)
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+            yield _outcome(process.stdout.readline())
+            process.stdin.close()
 
-        async def one_after_the_other() -> None:
-            nonlocal count
-            while time.perf_counter() - begin < seconds:
-                await self.connect(address, endpoint)
-                count += 1
 
-        await asyncio.gather(*(one_after_the_other() for _ in range(self.at_once)))
-        return count, time.perf_counter() - begin
-
-    def endpoint(self) -> Endpoint:
-        return Endpoint(server=False, suites=(BY_OPENSSL_NAME[self.suite],))
+def _outcome(printed: str) -> Outcome:
+    outcome = Outcome(**json.loads(printed))
+    if not outcome.completed:
+        raise SystemExit(f"nothing completed, {outcome.failed} failed: {outcome.why}")
+    return outcome

@@ -1,32 +1,18 @@
-"""The servers that are compared, each a process of its own: ``m2msec maf serve``, ``openssl s_server``."""
+"""The servers that are measured, of the working tree or of a base, each a process of its own."""
 
 from __future__ import annotations
 
 import contextlib
-import os
-import re
-import shutil
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
-import psutil
+from .provision import KM, MAF, MAF_KEY_ID, MEF, TARGET
+from .running import Server, told
+from .trees import Tree
 
-from onem2m_security.identifiers import EntityId, KeyIdentifier
-from onem2m_security.net.address import Address
-from onem2m_security.store import KeyKind, KeyRecord, Store
-
-from .load import KM, identity_of
-
-M2MSEC = Path(sys.executable).with_name("m2msec")
-TARGET = EntityId.parse("/in-cse")
+LISTENING = r"listening on \S+?:(\d+)\b"
 _CONFIG = """\
 [maf]
-fqdn = "maf.example.com"
+fqdn = "{maf}"
 listen = "127.0.0.1:0"
 data = "{data}"
 
@@ -38,80 +24,66 @@ requests-per-second = 1000000
 """
 
 
-class Server:
-    """A running server and what it has cost."""
-
-    def __init__(self, process: subprocess.Popen, address: Address) -> None:
-        self.address = address
-        self._process = psutil.Process(process.pid)
-
-    @property
-    def cpu_seconds(self) -> float:
-        """User and system time of the process so far."""
-        times = self._process.cpu_times()
-        return times.user + times.system
-
-    @property
-    def resident_octets(self) -> int:
-        return self._process.memory_info().rss
+def provisioned(tree: Tree, function: str, data: Path, count: int) -> float:
+    """A store with so many clients, filled by the tree's own package; the seconds that it took."""
+    script = Path(__file__).with_name("provision.py")
+    return float(tree.run(script, function, data, count))
 
 
-async def provision(data: Path, clients: int) -> float:
-    """A store with so many clients; the seconds that it took."""
-    issued = datetime.now(UTC)
-    records = (
-        KeyRecord(
-            KeyKind.KM,
-            KeyIdentifier.parse_km_id(identity_of(number)),
-            KM,
-            issued,
-            EntityId(f"Cclient{number}"),
-            (TARGET,),
-        )
-        for number in range(clients)
-    )
-    begin = time.perf_counter()
-    async with await Store.open(data) as store:
-        await store.add_many(records)
-    return time.perf_counter() - begin
-
-
-@contextlib.contextmanager
-def maf(data: Path) -> Iterator[Server]:
+def maf(tree: Tree, data: Path, *, prefix: tuple[str, ...] = ()) -> contextlib.AbstractContextManager[Server]:
     """The MAF over this store; one client may do here what many do elsewhere."""
-    config = data.with_name(data.name + ".toml")
-    config.write_text(_CONFIG.format(data=data.absolute()), encoding="utf-8")
-    command = [M2MSEC, "serve", "--config", config]
-    with _running(command, stdout=subprocess.PIPE) as process:
-        line = process.stdout.readline().decode()
-        yield Server(process, Address("127.0.0.1", int(re.search(r":(\d+)\b", line).group(1))))
+    if tree.has("src/onem2m_security/quotas.py"):
+        config = data.with_name(data.name + ".toml")
+        config.write_text(_CONFIG.format(maf=MAF, data=data.absolute()), encoding="utf-8")
+        command = tree.m2msec("serve", "--config", config)
+    else:  # a tree of before there were quotas
+        command = tree.m2msec("maf", "serve", "--data", data, "--fqdn", MAF, "--listen", "127.0.0.1:0")
+    return _told(tree, [*prefix, *command], count_syncs=not prefix)
 
 
-@contextlib.contextmanager
-def s_server(suite: str) -> Iterator[Server]:
-    """``openssl s_server`` with the one key; it stores nothing, and serves one client at a time."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    command = [
-        shutil.which("openssl"), "s_server", "-accept", f"127.0.0.1:{port}", "-tls1_2",
-        "-nocert", "-no_ticket",
-        "-psk", KM.reveal().hex(), "-psk_identity", identity_of(0).decode(), "-cipher",
-        f"{suite}@SECLEVEL=0", "-quiet",
-    ]  # fmt: skip
-    with _running(command, stdout=subprocess.DEVNULL) as process:
-        while True:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
-                break
-            time.sleep(0.05)
-        yield Server(process, Address("127.0.0.1", port))
+def mef(tree: Tree, data: Path) -> contextlib.AbstractContextManager[Server]:
+    """The MEF over this store."""
+    return _told(tree, tree.m2msec("mef", "serve", "--data", data, "--fqdn", MEF, "--listen", "127.0.0.1:0"))
 
 
-@contextlib.contextmanager
-def _running(command: list[object], **streams: int) -> Iterator[subprocess.Popen]:
-    with subprocess.Popen(
-        list(map(str, command)), stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, env=os.environ, **streams
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
+def maf_with_mef(tree: Tree, data: Path, at_mef: Server) -> contextlib.AbstractContextManager[Server]:
+    """A MAF that knows nobody, and asks this MEF."""
+    key_file = data.with_name(data.name + ".key")
+    key_file.touch(mode=0o600)
+    key_file.write_text(KM.reveal().hex(), encoding="ascii")
+    command = tree.m2msec(
+        *("maf", "serve", "--data", data, "--fqdn", MAF, "--listen", "127.0.0.1:0"),
+        *("--mef", f"{MEF}=127.0.0.1:{at_mef.port}", "--mef-key-id", MAF_KEY_ID),
+        *("--mef-key-file", key_file, "--enrolee-target", TARGET),
+    )
+    return _told(tree, command, count_syncs=True)
+
+
+def entity_b_by_key(tree: Tree) -> contextlib.AbstractContextManager[Server]:
+    """Entity B with one key in memory, over DTLS."""
+    module = ("entity_b", "dtls") if _has_entity_b(tree) else ("bench_dtls", "--serve")
+    return _entity_b(tree, *module)
+
+
+def entity_b_by_certificate(tree: Tree, directory: Path) -> contextlib.AbstractContextManager[Server]:
+    """Entity B with certificates at both ends, over TLS."""
+    module = ("entity_b", "certificates") if _has_entity_b(tree) else ("bench_certificates", "--serve")
+    return _entity_b(tree, *module, directory)
+
+
+def _has_entity_b(tree: Tree) -> bool:
+    """Trees of before this program had it in the modules that used it."""
+    return tree.has("benchmarks/entity_b.py")
+
+
+def _entity_b(tree: Tree, module: str, *given: object) -> contextlib.AbstractContextManager[Server]:
+    command = tree.python("-m", f"benchmarks.{module}", *given)
+    return told(command, environment=tree.environment, cwd=tree.root, pattern=r"^(\d+)$")
+
+
+def _told(
+    tree: Tree, command: list[str], *, count_syncs: bool = False
+) -> contextlib.AbstractContextManager[Server]:
+    return told(
+        command, environment=tree.environment, cwd=tree.root, pattern=LISTENING, count_syncs=count_syncs
+    )

@@ -78,6 +78,7 @@ REQUIREMENTS = {
     "go": Requirement("golang-go"),
     "gcc": Requirement("gcc"),
     "stdio.h": Requirement("libc6-dev", _header),
+    "openssl/ssl.h": Requirement("libssl-dev", _header),
     "gnutls/gnutls.h": Requirement("libgnutls28-dev", _header),
     "mbedtls/ssl.h": Requirement("libmbedtls-dev", _header),
     "wolfssl/ssl.h": Requirement("libwolfssl-dev", _header),

@@ -29,6 +29,9 @@ from .worker import Outcome, result_of
 Lookup = tuple[KeyKind, str, datetime]
 """What the key is, its key_id or alias as text, and the moment that decides what is expired."""
 
+Count = tuple[KeyKind, str, bool, datetime]
+"""What the keys are, whom they authenticate, whether by request, and the moment that counts."""
+
 Revision = Callable[[Sequence[KeyRecord]], Iterable[KeyRecord]]
 """Given keys that are stored, those that stay, each as it is or changed. Runs in the worker's thread."""
 
@@ -101,6 +104,23 @@ class KeyJobs:
         if self._decoy is None or not isinstance(self.opened(self._decoy), KeyRecord):
             ring = self._keeper.ring
             self._decoy = tuple(KEYS.row(_a_decoy(), ring, ring.kek_ids[-1]).values())
+
+    def count_all(self, connection: Connection, counts: Sequence[Count]) -> list[Outcome[int]]:
+        """How many live keys each entity has (a handler).
+
+        A key that ends while the questions gather still counts.
+        """
+        alike: defaultdict[tuple[KeyKind, bool], list[int]] = defaultdict(list)
+        for position, (kind, _, by_request, _) in enumerate(counts):
+            alike[kind, by_request].append(position)
+        results: list[Outcome[int]] = [0] * len(counts)
+        for (kind, by_request), positions in alike.items():
+            sources = list({counts[at][1] for at in positions})
+            now = microseconds(min(counts[at][3] for at in positions))
+            live = queries.count_live(connection, kind.value, sources, now, by_request=by_request)
+            for at in positions:
+                results[at] = live.get(counts[at][1], 0)
+        return results
 
     def by_key_id(
         self, connection: Connection, kind: KeyKind, texts: set[str]

@@ -62,6 +62,17 @@ _BY_ALIAS = select(key_records).where(
     _k.alias.in_(bindparam("texts", expanding=True)),
     or_(_k.expires.is_(None), _k.expires > bindparam("now")),
 )
+_COUNT_LIVE = {
+    by_request: select(_k.source, func.count())
+    .where(
+        _k.kind == bindparam("kind"),
+        _k.source.in_(bindparam("sources", expanding=True)),
+        _k.admin_fqdn.is_not(None) if by_request else _k.admin_fqdn.is_(None),
+        or_(_k.expires.is_(None), _k.expires > bindparam("now")),
+    )
+    .group_by(_k.source)
+    for by_request in (False, True)
+}
 _BY_NAME = union_all(_BY_KEY_ID, _BY_ALIAS).order_by(desc("issued"))
 _KEY_PAGE = (
     select(key_records)
@@ -229,12 +240,15 @@ def delete_descendants(connection: Connection, key_id: str, *, parents: Sequence
         revocations.note(connection)
 
 
-def count_live(connection: Connection, kind: str, source: str, now: int, by_request: bool) -> int:  # noqa: FBT001
-    """How many keys of this entity have not ended: with an administrating stakeholder, or without."""
-    has_admin = _k.admin_fqdn.is_not(None) if by_request else _k.admin_fqdn.is_(None)
-    live = or_(_k.expires.is_(None), _k.expires > now)
-    statement = select(func.count()).where(_k.kind == kind, _k.source == source, has_admin, live)
-    return connection.execute(statement).scalar_one()
+def count_live(
+    connection: Connection, kind: str, sources: Sequence[str], now: int, *, by_request: bool
+) -> dict[str, int]:
+    """How many keys of each entity have not ended: with an administrating stakeholder, or without.
+
+    An entity that has none is not among them.
+    """
+    parameters = {"kind": kind, "sources": sources, "now": now}
+    return {source: count for source, count in connection.execute(_COUNT_LIVE[by_request], parameters)}  # noqa: C416 - rows
 
 
 def delete_oldest(connection: Connection, kind: str, source: str, keep: int) -> int:

@@ -282,8 +282,8 @@ class Store:
             by_request: Those with an administrating stakeholder; or those without, which come about by
                 themselves.
         """
-        now, of = microseconds(self._worker.clock.now()), (kind.value, source.text)
-        return await self._worker.read(lambda reading: queries.count_live(reading, *of, now, by_request))
+        asked = (kind, source.text, by_request, self._worker.clock.now())
+        return await self._worker.submit(self._keys.count_all, asked)
 
     async def keep_newest(self, kind: KeyKind, source: EntityId, keep: int) -> int:
         """Remove the oldest keys without an administrating stakeholder, but for so many; how many went."""

@@ -1,4 +1,4 @@
-"""An unknown identity costs what a known one does: counted here, timed in benchmarks/bench_lookup_time.py."""
+"""An unknown identity costs what a known one does: counted here, timed in benchmarks/lookup_time.py."""
 
 from __future__ import annotations
 
@@ -105,3 +105,25 @@ async def test_many_lookups_at_once_open_a_seal_for_each(store, costs):
     assert [record is not None for record in found] == [True, True, False, False, False]
     _, opened = costs.take()
     assert opened == len(names)
+
+
+async def test_clients_that_meet_a_maf_at_once_are_counted_by_one_statement(store, costs):
+    """Each MAF Handshake asks how many keys its client has: a statement for each made them a third dearer."""
+    clients = [EntityId(f"Cclient{number}") for number in range(20)]
+    await store.count_keys(KeyKind.KC, clients[0], by_request=False)
+    costs.take()
+    await asyncio.gather(*(store.count_keys(KeyKind.KC, client, by_request=False) for client in clients))
+    assert costs.take() == (1, 0)
+
+
+async def test_clients_that_are_counted_together_are_counted_each_for_itself(store):
+    one, two, none = (EntityId(f"Cclient{number}") for number in range(3))
+    for number, source in ((10, one), (11, one), (12, two)):
+        await store.add(a_record(number, kind=KeyKind.ZN, source=source, issued=NOW))
+    await store.add(a_record(13, kind=KeyKind.ZN, source=one, issued=NOW, expires=NOW - timedelta(days=1)))
+    await store.add(a_record(14, kind=KeyKind.ZN, source=one, issued=NOW, admin_fqdn=MAF))
+    asked = [(one, False), (two, False), (none, False), (one, True), (two, True), (one, False)]
+    counts = await asyncio.gather(
+        *(store.count_keys(KeyKind.ZN, source, by_request=by_request) for source, by_request in asked)
+    )
+    assert counts == [2, 1, 0, 1, 0, 2]

@@ -1,7 +1,5 @@
 """Can an identity that the MAF knows be told from one that it does not know by the time of the answer?
 
-    python -m benchmarks.bench_lookup_time [--pairs 4000]
-
 One client, one connection at a time, shows a known identity and an unknown one in turns, in random order
 within each pair, with a wrong key in both cases. What is timed is what a stranger can see: from sending the
 flight with the identity to the alert. The answers must be alike; the difference within the pairs is judged by
@@ -12,15 +10,11 @@ tries on an idle loopback.
 from __future__ import annotations
 
 import argparse
-import asyncio
-import math
 import random
 import socket
 import statistics
-import tempfile
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 from onem2m_security.credentials import Secret
 from onem2m_security.tls.endpoint import Endpoint, PskOffer
@@ -28,14 +22,19 @@ from onem2m_security.tls.events import SessionEnded
 from onem2m_security.tls.session import Session
 from onem2m_security.tls.suites import BY_OPENSSL_NAME
 
-from .__main__ import hardware
-from .load import identity_of
-from .servers import Server, maf, provision
+from .bench import Bench
+from .figures import signed_rank_z
+from .load import PSK_TLS
+from .provision import identity_of
+from .running import Server
+from .servers import maf, provisioned
 
-SUITE = "PSK-AES128-GCM-SHA256"
 CLIENTS = 1000
 WARMING = 200
-AIM_Z = 3.0
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--pairs", type=int, default=4000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +52,9 @@ class Answer:
 
 def refused(server: Server, identity: bytes) -> Answer:
     """Show this identity with a key that is nobody's."""
-    endpoint = Endpoint(server=False, suites=(BY_OPENSSL_NAME[SUITE],))
+    endpoint = Endpoint(server=False, suites=(BY_OPENSSL_NAME[PSK_TLS],))
     session = Session(endpoint, offer=PskOffer(identity, Secret.generate()))
-    with socket.create_connection((server.address.host, server.address.port)) as connection:
+    with socket.create_connection(("127.0.0.1", server.port)) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.sendall(session.data_to_send())
         flight = b""
@@ -71,15 +70,7 @@ def refused(server: Server, identity: bytes) -> Answer:
         return Answer(seconds, None if ended.error is None else ended.error.alert and ended.error.alert.name)
 
 
-def signed_rank_z(differences: list[float]) -> float:
-    """Wilcoxon's signed-rank statistic, as a normal deviate: 0 for differences that lie around 0."""
-    n = len(differences)
-    ordered = sorted(differences, key=abs)
-    positive = sum(rank for rank, difference in enumerate(ordered, 1) if difference > 0)
-    return (positive - n * (n + 1) / 4) / math.sqrt(n * (n + 1) * (2 * n + 1) / 24)
-
-
-def measure(server: Server, pairs: int) -> tuple[list[float], list[float]]:
+def times_of(server: Server, pairs: int) -> tuple[list[float], list[float]]:
     """The times of known and of unknown identities, pair by pair."""
     times: dict[bool, list[float]] = {True: [], False: []}
     alerts = set()
@@ -95,26 +86,20 @@ def measure(server: Server, pairs: int) -> tuple[list[float], list[float]]:
     return times[True], times[False]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--pairs", type=int, default=4000)
-    options = parser.parse_args()
-    print(hardware())
-    with tempfile.TemporaryDirectory() as scratch:
-        data = Path(scratch) / "maf"
-        asyncio.run(provision(data, CLIENTS))
-        with maf(data) as server:
-            known, unknown = measure(server, options.pairs)
-    differences = [one - other for one, other in zip(known, unknown, strict=True)]
-    z = signed_rank_z(differences)
-    for name, seconds in (("known", known), ("unknown", unknown)):
-        print(f"{name} identity: median {statistics.median(seconds) * 1e6:.0f} µs to the alert")
-    difference = statistics.median(differences) * 1e6
-    print(
-        f"{options.pairs} pairs: median difference {difference:+.1f} µs, z = {z:+.1f} "
-        f"(aim: within {AIM_Z:g}: {'met' if abs(z) <= AIM_Z else 'missed'})"
-    )
-
-
-if __name__ == "__main__":
-    main()
+def measure(bench: Bench) -> None:
+    for tree in bench.trees:
+        data = bench.directory(tree.name or "working") / "maf"
+        provisioned(tree, "maf", data, CLIENTS)
+        known, unknown = times_of(bench.run(maf(tree, data)), bench.options.pairs)
+        differences = [one - other for one, other in zip(known, unknown, strict=True)]
+        z = signed_rank_z(differences)
+        for name, seconds in (("known", known), ("unknown", unknown)):
+            median = statistics.median(seconds) * 1e6
+            print(f"{tree.called('MAF')}, {name} identity: median {median:.0f} µs to the alert")
+        difference = statistics.median(differences) * 1e6
+        print(
+            f"{bench.options.pairs} pairs, known minus unknown: {difference:+.1f} µs, z = {z:+.1f}",
+            flush=True,
+        )
+        if tree is bench.trees[0]:
+            bench.reached("lookup-time", abs(z))
