@@ -8,13 +8,13 @@ import sys
 from dataclasses import asdict, replace
 
 import pytest
+from benchmarks import compare, load, machine
 from benchmarks.__main__ import METRICS
 from benchmarks.aims import AIMS
 from benchmarks.compare import Turn
 from benchmarks.figures import Aim, Spread, ratio, signed_rank_z, without_idling
 from benchmarks.load import Load, Outcome
 
-from benchmarks import compare, load, machine
 from places import ROOT
 
 OUTCOME = Outcome(completed=100, failed=0, seconds=2.0, median=500, p95=900, p99=990, why="")

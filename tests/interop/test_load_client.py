@@ -5,10 +5,10 @@ from __future__ import annotations
 import subprocess
 
 import pytest
+from benchmarks import peers, programs
 from benchmarks.load import PSK_DTLS, PSK_TLS, Load
 from benchmarks.running import at, free_port
 
-from benchmarks import peers, programs
 from requirements import needs
 
 
