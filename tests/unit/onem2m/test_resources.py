@@ -22,14 +22,22 @@ from onem2m_security.onem2m.resources import (
     MAX_TARGETS,
     SHORT_NAMES,
     BootstrappingInfo,
+    ChildReference,
     MafClientRegistration,
+    MefClientCommand,
     MefClientRegistration,
     SymmetricKeyRegistration,
 )
 from places import ROOT
 
 NAME = "sec:skr"
-RESOURCES = (SymmetricKeyRegistration, MafClientRegistration, MefClientRegistration, BootstrappingInfo)
+RESOURCES = (
+    SymmetricKeyRegistration,
+    MafClientRegistration,
+    MefClientRegistration,
+    MefClientCommand,
+    BootstrappingInfo,
+)
 MOMENTS = st.datetimes(datetime(1970, 1, 1), datetime(9999, 12, 31), timezones=st.just(UTC)).map(  # noqa: DTZ001
     lambda moment: moment.replace(microsecond=0)
 )
@@ -37,6 +45,15 @@ LABELS = st.lists(st.text(min_size=1, max_size=20), max_size=MAX_LABELS).map(tup
 FQDNS = st.sampled_from([Fqdn("admin.example"), Fqdn("maf.example.com"), Fqdn.parse("bücher.example")])
 ENTITIES = st.sampled_from(["/a", "/b", "Cc", "//sp.example/cse/Cae"]).map(EntityId)
 KEYS = st.binary(min_size=1, max_size=256).map(Secret)
+CHILDREN = st.lists(
+    st.builds(
+        ChildReference,
+        st.text(min_size=1, max_size=20),
+        st.integers(1, 1 << 16),
+        st.lists(st.from_regex(r"[A-Za-z0-9.~-]{1,20}", fullmatch=True), min_size=1, max_size=5).map(tuple),
+    ),
+    max_size=3,
+).map(tuple)
 KM_IDS = st.binary(min_size=16, max_size=16).map(
     lambda octets: KeyIdentifier.from_octets(octets, Fqdn("maf.example.com"))
 ) | st.just(KeyIdentifier.parse_km_id("Km-7@maf.example.com"))
@@ -71,6 +88,7 @@ def answers(resource) -> st.SearchStrategy:
         client_reg_id=st.none() | st.text(min_size=1, max_size=255),
         client_id=st.none() | ENTITIES,
         assigned_symm_key_id=st.none() | KM_IDS,
+        child_resources=st.none() | CHILDREN,
     )
 
 
@@ -182,7 +200,9 @@ def test_the_manual_tells_paths_names_and_type_numbers():
     assert told["path of a key registration"].startswith(written[0])
     assert told["path of a client registration"].startswith(written[1])
     assert "`/" + "/".join(paths.MEF_CLIENT_REG) + "/<" in told["path of a client registration"]
-    registered = RESOURCES[:3]
+    below = MefClientCommand.below("<ClientRegID>").path
+    assert told["path of `<mefClientCmd>`"] == "`/" + "/".join(below) + "`"
+    registered = RESOURCES[:4]
     assert told["name of the resource in JSON"] == ", ".join(f"`{one.resource_name}`" for one in registered)
     assert told["type numbers"] == ", ".join(str(one.resource_type) for one in registered)
 
