@@ -10,8 +10,10 @@ Enrolee by ``with_certificate``; one that is loaded without it uses the Ke that 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Final, Self
 
@@ -19,7 +21,7 @@ from ..clock import CLOCK, Clock
 from ..credentials import ResolvedKey, Secret
 from ..errors import ConfigurationError, HandshakeError, PeerRefusedError, ResolverUnavailableError
 from ..frameworks import bootstrap_psk, saef_psk
-from ..frameworks.bootstrap_psk import EnrolmentKey, export_enrolment_key
+from ..frameworks.bootstrap_psk import EnrolmentKey
 from ..frameworks.instructions import (
     BootstrapInstruction,
     as_credential,
@@ -31,18 +33,15 @@ from ..identifiers import EntityId, EntityKind, Fqdn, KeyIdentifier
 from ..net.address import Address, Transport
 from ..net.limits import Limits
 from ..net.link import Link
-from ..net.ports import request_client
 from ..release import Release
 from ..store.records import ByCertificate, Enrolment, KeyKind, KeyRecord
 from ..store.store import Store
 from ..telemetry import LOG
 from .at_maf import AtMaf
-from .entity_a import associate
+from .commands import Memory
+from .enrolment_exchange import Bootstrap, EnrolmentExchange
+from .kept_key import KeptKey, as_enrolment_key, renewal
 from .maf import MafClient
-from .registration import RegistrationClient
-
-RENEWAL_MARGIN: Final = 0.1
-"""The last part of Ke's life in which it counts as about to expire."""
 
 RETRY_INTERVAL: Final = timedelta(seconds=30)
 """Between attempts to bootstrap again while the MEF cannot be reached."""
@@ -67,12 +66,12 @@ class Enrolee:
         clock: Clock = CLOCK,
     ) -> None:
         self._store = store
-        self._kpm_id = kpm_id
+        self._kept = KeptKey(store, instruction, kpm_id, clock)
+        self._bootstrap = Bootstrap(
+            mef_id, initiator, link, instruction=instruction, kept=self._kept, ends=ends, clock=clock
+        )
         self._instruction = instruction
-        self._initiator = initiator
         self._mef_id = mef_id
-        self._ends = ends
-        self._link = link
         self._clock = clock
         self._turn = asyncio.Lock()
 
@@ -221,6 +220,11 @@ class Enrolee:
         """The MEF-ID."""
         return self._mef_id
 
+    @property
+    def last_command(self) -> Memory:
+        """What was carried out last of what the MEF commanded."""
+        return self._store.enrolment.last_command
+
     # --- bootstrap ------------------------------------------------------------------------------------------
 
     async def enrol(self) -> EnrolmentKey:
@@ -233,7 +237,7 @@ class Enrolee:
             StoreError: Ke could not be kept.
         """
         async with self._turn:
-            return await self._enrol()
+            return await self._bootstrap.enrol()
 
     async def enrolment_key(self) -> EnrolmentKey:
         """Ke: the one that is kept or, if there is none or it is about to expire, a new one.
@@ -246,16 +250,16 @@ class Enrolee:
             PeerRefusedError: The same, in Release 3, when the MEF refused to register us.
         """
         async with self._turn:
-            kept = await self._kept()
-            if kept is not None and (self._initiator is None or self._clock.now() < renewal(kept)):
-                return _as_enrolment_key(kept)
+            kept = await self._kept.find()
+            if kept is not None and (not self._bootstrap.is_possible or self._clock.now() < renewal(kept)):
+                return as_enrolment_key(kept)
             try:
-                return await self._enrol()
+                return await self._bootstrap.enrol()
             except _UNREACHED as error:
                 if kept is None or kept.expired(self._clock.now()):
                     raise
                 LOG.warning("Ke is about to expire and could not be renewed", error=str(error))
-                return _as_enrolment_key(kept)
+                return as_enrolment_key(kept)
 
     async def keep_enrolled(self, *, retry: timedelta = RETRY_INTERVAL) -> None:
         """Bootstrap again whenever Ke is about to expire; runs until it is cancelled.
@@ -268,52 +272,24 @@ class Enrolee:
                 await self.enrolment_key()
             except _UNREACHED as error:
                 LOG.warning("not enrolled", mef=str(self.mef), error=str(error))
-            kept = await self._kept()
+            kept = await self._kept.find()
             due = 0.0 if kept is None else (renewal(kept) - self._clock.now()).total_seconds()
             await asyncio.sleep(due if due > 0 else retry.total_seconds())
 
-    async def _kept(self) -> KeyRecord | None:
-        now = self._clock.now()
-        records = await self._store.records(KeyKind.KE, source=self.local)
-        live = [r for r in records if r.parent == self._kpm_id and not r.expired(now)]
-        return live[-1] if live else None
+    @contextlib.asynccontextmanager
+    async def exchange(self) -> AsyncIterator[EnrolmentExchange]:
+        """Bootstrap, register, and go on with further procedures of the Enrolment Exchange (8.3.4).
 
-    async def _enrol(self) -> EnrolmentKey:
-        # From before the handshake: our Ke must not seem to live longer than the MEF's.
-        issued = self._clock.now()
-        expires = issued + self._instruction.enrolment_expiry
-        if self._ends is not None:
-            expires = min(expires, self._ends)
-        initiator, link = self._initiator, self._link
-        if initiator is None or link is None:
-            raise ConfigurationError(
-                f"{self.local} has no Ke, and its certificate is not here: enrol it again (m2msec enrol)"
-            )
-        if self.release is Release.R1:
-            async with await associate(link, initiator) as channel:
-                exported = export_enrolment_key(channel.established, self.mef, expires=expires)
-        else:
-            client = request_client(link, initiator)
-            try:
-                registration = RegistrationClient(client, self.mef, at_maf=False)
-                registered = await registration.register(expires=expires, admin=self.mef)
-                expires = min(expires, registered.expires)
-                exported = export_enrolment_key(client.established, self.mef, expires=expires)
-            finally:
-                await client.close()
-        record = KeyRecord(
-            kind=KeyKind.KE,
-            key_id=exported.ke_id,
-            key=exported.ke,
-            issued=issued,
-            source=self.local,
-            targets=self.targets,
-            expires=expires,
-            parent=self._kpm_id,
-        )
-        await self._store.add(record, others=lambda _: ())  # until this moment the old one serves
-        LOG.info("enrolled", mef=str(self.mef), ke_id=str(record.key_id), fingerprint=record.key.fingerprint)
-        return exported
+        Raises:
+            HandshakeError: The MEF cannot be reached, or does not know us.
+            ResolverUnavailableError: It gave no usable answer.
+            PeerRefusedError: It refused to register us.
+            StoreError: Ke could not be kept.
+        """
+        async with contextlib.AsyncExitStack() as open_exchange:
+            async with self._turn:  # others may ask for Ke while the exchange goes on
+                exchange = await open_exchange.enter_async_context(self._bootstrap.exchange())
+            yield exchange
 
     # --- what comes of it ---------------------------------------------------------------------------------
 
@@ -394,14 +370,3 @@ class Enrolee:
     def maf_ids(self) -> list[Fqdn]:
         """The MAFs among the Enrolment Targets."""
         return [Fqdn(t.text) for t in self.targets if t.kind is EntityKind.FUNCTION]
-
-
-def renewal(ke: KeyRecord) -> datetime:
-    """From when on a Ke counts as about to expire (UTC)."""
-    if ke.expires is None:
-        return datetime.max.replace(tzinfo=UTC)
-    return ke.expires - RENEWAL_MARGIN * (ke.expires - ke.issued)
-
-
-def _as_enrolment_key(record: KeyRecord) -> EnrolmentKey:
-    return EnrolmentKey(record.key_id, record.key, record.expires)

@@ -55,16 +55,16 @@ class CommandStatus(enum.IntEnum):
     MO_NODE_INCONSISTENT_CONFIG = 304
     MO_NODE_EXECUTION_ERROR = 305
 
-    def is_outcome_of(self, command_class: int) -> bool:
-        """Whether a client may say this of a command of this class (table 8.3.9.5.1-1)."""
+    def is_outcome_of(self, command_class: int | None) -> bool:
+        """Whether a client may say this of a command of this class, or of any (table 8.3.9.5.1-1)."""
         if self in _BY_MEF:
             return False
+        if command_class is None:
+            return True
         only = _ONLY_OF.get(self // 100)
         if only is not None:
             return command_class == only
-        return (
-            self is not CommandStatus.UNACCEPTABLE_ARGUMENTS or command_class != CommandClass.NO_MORE_COMMANDS
-        )
+        return self is not self.UNACCEPTABLE_ARGUMENTS or command_class != CommandClass.NO_MORE_COMMANDS
 
 
 _BY_MEF = {CommandStatus.ISSUED, CommandStatus.REISSUED}
@@ -168,6 +168,11 @@ class DeviceConfigUri:
     def __str__(self) -> str:
         return f"{int(self.management)}:{self.uri}"
 
+
+DEVICE_CONFIG_URI: Final = Attribute(
+    "deviceConfigURI", "dcu", lambda value: DeviceConfigUri.parse(read_text(value, MAX_URI + 2))
+)
+"""As an attribute of <MEFBase> and as an element of devCfgCmdArgs."""
 
 _DURATION: Final = re.compile(
     r"P(?:(\d{1,4})Y)?(?:(\d{1,5})M)?(?:(\d{1,6})D)?"
@@ -284,11 +289,7 @@ class DeviceConfiguration(CommandArguments):
 
     command_class: ClassVar[CommandClass] = CommandClass.DEV_CFG
     element: ClassVar[str] = "dcca"
-    elements: ClassVar[Mapping[str, Attribute]] = {
-        "server": Attribute(
-            "deviceConfigURI", "dcu", lambda v: DeviceConfigUri.parse(read_text(v, MAX_URI + 2))
-        )
-    }
+    elements: ClassVar[Mapping[str, Attribute]] = {"server": DEVICE_CONFIG_URI}
 
     server: DeviceConfigUri
 

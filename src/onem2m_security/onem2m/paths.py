@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from typing import Final
 
+MAF_BASE: Final = ("maf",)
+"""OURS: <MAFBase>."""
+MEF_BASE: Final = ("mef",)
+"""OURS: <MEFBase>."""
 MAF_SYMM_KEY_REG: Final = ("maf", "symmKeyReg")
 """OURS: ``/maf/symmKeyReg/<RelativeKeyID>``."""
 MAF_CLIENT_REG: Final = ("maf", "clientReg")

@@ -21,7 +21,14 @@ from ..errors import MessageError
 from ..gba.keys import KeyChoice
 from ..identifiers import EntityId, Fqdn, KeyIdentifier, Suid
 from . import paths
-from .commands import CommandDescription, CommandStatus
+from .commands import (
+    DEVICE_CONFIG_URI,
+    MAX_URI,
+    CommandDescription,
+    CommandStatus,
+    DeviceConfigUri,
+    ServerUri,
+)
 from .elements import Attribute, read_fields, read_number, read_suid, read_text, read_texts
 from .primitives import parse_timestamp, timestamp
 
@@ -118,6 +125,8 @@ ATTRIBUTES: Final[Mapping[str, Attribute]] = {
     ),
     "key_type": Attribute("keyType", "kty", _key_type, lambda v: v.value),
     "bootstrap_time": Attribute("bootstrapTime", "bt", parse_timestamp, timestamp),
+    "absolute_uri": Attribute("absoluteURI", "auri", lambda v: ServerUri.parse(read_text(v, MAX_URI))),
+    "device_config_uri": DEVICE_CONFIG_URI,
     "child_resources": Attribute("childResource", "ch", _children, lambda v: [one.encode() for one in v]),
     "cmd_id": Attribute("cmdID", "cmid", read_text),
     "cmd_description": Attribute(
@@ -270,6 +279,49 @@ class MefClientRegistration(ClientRegistration):
     resource_name: ClassVar[str] = "sec:mefcr"
     resource_type: ClassVar[int | None] = 65003
     path: ClassVar[tuple[str, ...]] = paths.MEF_CLIENT_REG
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FunctionBase(Resource):
+    """<MAFBase> or <MEFBase>: a function itself, as its clients may retrieve it; no client sets any of it.
+
+    Attributes:
+        fqdn: The function's FQDN.
+        absolute_uri: By what the function is addressed: ``https://mef.example.com/mef``.
+    """
+
+    _set_by_function: ClassVar[frozenset[str]] = frozenset({"fqdn", "absolute_uri", "device_config_uri"})
+
+    fqdn: Fqdn
+    absolute_uri: ServerUri
+
+    @classmethod
+    def at(cls, fqdn: Fqdn, **more: Any) -> Self:  # noqa: ANN401 - further attributes of the subclass
+        """That of the function at this FQDN."""
+        uri = ServerUri("/".join((f"https://{fqdn.ascii}", *cls.path)), fqdn)
+        return cls(fqdn=fqdn, absolute_uri=uri, **more)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MafBase(FunctionBase):
+    """<MAFBase>."""
+
+    resource_name: ClassVar[str] = "sec:mafb"
+    path: ClassVar[tuple[str, ...]] = paths.MAF_BASE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MefBase(FunctionBase):
+    """<MEFBase>.
+
+    Attributes:
+        device_config_uri: deviceConfigURI: where devices are configured (12.2); None for nowhere.
+    """
+
+    resource_name: ClassVar[str] = "sec:mefb"
+    path: ClassVar[tuple[str, ...]] = paths.MEF_BASE
+
+    device_config_uri: DeviceConfigUri | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import secrets
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -37,6 +38,7 @@ class ClientRegistrations:
         fqdn: Fqdn,
         resource: type[resources.ClientRegistration],
         *,
+        children: Iterable[Callable[[str], resources.ChildReference]] = (),
         lifetime: timedelta = MAX_REGISTRATION,
         quotas: PeerQuotas = DEFAULT_QUOTAS,
         clock: Clock = CLOCK,
@@ -47,6 +49,7 @@ class ClientRegistrations:
             store: Where they are kept.
             fqdn: The function's FQDN.
             resource: <mafClientReg> or <mefClientReg>.
+            children: What is below each registration, by its identifier.
             lifetime: The longest registration; none outlives the credential it was made with.
             quotas: What one client may have.
             clock: From when lifetimes count.
@@ -56,6 +59,7 @@ class ClientRegistrations:
         self._store = store
         self._fqdn = fqdn
         self._resource = resource
+        self._children = tuple(children)
         self._lifetime = lifetime
 
     def routes(self) -> dict[Route, Handler]:
@@ -92,11 +96,11 @@ class ClientRegistrations:
 
     async def retrieve(self, request: Request, established: Established) -> Response:
         """What is registered; this implementation has no further configuration for a client (8.8.2.4)."""
-        return Response(Rsc.OK, self._describe(await self._find_own(request, established)))
+        return Response(Rsc.OK, self._describe(await self.find_own(request.to[-1], established)))
 
     async def update(self, request: Request, established: Established) -> Response:
         """Client Registration Update (8.8.2.5): the end, the labels, and a new Km if there is one."""
-        registration = await self._find_own(request, established)
+        registration = await self.find_own(request.to[-1], established)
         asked = asked_of(request, self._resource)
         self._check_fqdn(asked)
         if asked.admin_fqdn is not None:
@@ -117,14 +121,26 @@ class ClientRegistrations:
             expiration_time=changed.expires if asked.expiration_time is not None else None,
             labels=changed.labels if asked.labels is not None else None,
             assigned_symm_key_id=assigned if is_new else None,
+            child_resources=self._below(changed),
         )
         return Response(Rsc.UPDATED, answer.encode())
 
     async def deregister(self, request: Request, established: Established) -> Response:
         """Client De-Registration (8.8.2.6)."""
-        registration = await self._find_own(request, established)
+        registration = await self.find_own(request.to[-1], established)
         await self._store.remove_registration(registration.registration_id)
         return Response(Rsc.DELETED)
+
+    async def find_own(self, registration_id: str, established: Established) -> ClientRegistration:
+        """The registration of this identifier, if it is that of the client who asks, and has not ended.
+
+        Raises:
+            RefusedError: NOT_FOUND, whatever the reason.
+        """
+        found = await self._store.find_registration(registration_id)
+        if found is None or found.client != established.association.peer:
+            raise _not_found()
+        return found
 
     # --- inside -------------------------------------------------------------------------------------------
 
@@ -162,12 +178,6 @@ class ClientRegistrations:
             raise RefusedError(Rsc.CONFLICT, "this client is registering elsewhere at this moment") from error
         return new
 
-    async def _find_own(self, request: Request, established: Established) -> ClientRegistration:
-        found = await self._store.find_registration(request.to[-1])
-        if found is None or found.client != established.association.peer:
-            raise _not_found()
-        return found
-
     def _describe(self, registration: ClientRegistration) -> dict[str, object]:
         described = self._resource(
             client_reg_id=registration.registration_id,
@@ -176,8 +186,12 @@ class ClientRegistrations:
             client_id=registration.client,
             admin_fqdn=registration.admin_fqdn,
             assigned_symm_key_id=registration.assigned_key_id,
+            child_resources=self._below(registration),
         )
         return described.encode()
+
+    def _below(self, registration: ClientRegistration) -> tuple[resources.ChildReference, ...] | None:
+        return tuple(child(registration.registration_id) for child in self._children) or None
 
 
 def _assigned(established: Established) -> KeyIdentifier | None:

@@ -17,7 +17,7 @@ from ..frameworks.instructions import DEFAULT_ENROLMENT_EXPIRY, BootstrapInstruc
 from ..frameworks.resolvers import parse_identity
 from ..frameworks.steps import Acceptor, Established
 from ..identifiers import EntityId, Fqdn
-from ..onem2m.resources import MefClientRegistration
+from ..onem2m.resources import MefBase, MefClientCommand, MefClientRegistration
 from ..peer_quotas import DEFAULT_QUOTAS, PeerQuotas, Rate
 from ..release import DEFAULT_RELEASE, Release
 from ..store.records import KeyKind
@@ -25,8 +25,9 @@ from ..store.store import Store
 from ..tls.endpoint import Endpoint
 from ..tls.suites import Suite
 from .client_registration import ClientRegistrations
+from .commands import STEERING, ClientCommands, Steering
 from .enrolments import Enrolments
-from .function import Function
+from .function import Function, base_routes
 
 
 class Mef(Function):
@@ -43,6 +44,7 @@ class Mef(Function):
         *,
         enrolment_expiry: timedelta = DEFAULT_ENROLMENT_EXPIRY,
         release: Release = DEFAULT_RELEASE,
+        steering: Steering = STEERING,
         quotas: PeerQuotas = DEFAULT_QUOTAS,
         endpoint: Endpoint | None = None,
         clock: Clock = CLOCK,
@@ -54,15 +56,21 @@ class Mef(Function):
             fqdn: The MEF-ID.
             enrolment_expiry: How long Ke may be used by an Enrolee whose credential does not say it.
             release: By which release keys are derived for an Enrolee whose credential does not say it.
+            steering: What it tells all its clients.
             quotas: What one client may have and do.
             endpoint: The (D)TLS configuration; by default pre-shared keys only.
             clock: From when lifetimes count.
         """
         super().__init__(fqdn)
         self.enrolments = Enrolments(store, fqdn, clock=clock)
-        registrations = ClientRegistrations(store, fqdn, MefClientRegistration, quotas=quotas, clock=clock)
+        registrations = ClientRegistrations(
+            store, fqdn, MefClientRegistration, children=[MefClientCommand.below], quotas=quotas, clock=clock
+        )
+        commands = ClientCommands(store, registrations, retry=steering.retry)
+        base = MefBase.at(fqdn, device_config_uri=steering.device_config)
         self._rate = Rate("key registrations", quotas.key_registrations_per_second, clock=clock.monotonic)
-        self.routes |= self.enrolments.routes() | registrations.routes()
+        self.routes |= self.enrolments.routes() | registrations.routes() | commands.routes()
+        self.routes |= base_routes(base)
         self._store = store
         self._enrolment_expiry = enrolment_expiry
         self._release = release

@@ -25,6 +25,7 @@ from ..release import DEFAULT_RELEASE, Release
 from ..store.store import Store
 from ..tls.endpoint import Endpoint
 from .bsf import Bsf
+from .commands import STEERING, Steering
 from .enrolees import AssociationPolicy, Provisioning
 from .function import Function
 from .maf import DEFAULT_KC_LIFETIME, Maf
@@ -167,12 +168,14 @@ class MefService(Service[Mef]):
     Attributes:
         enrolment_expiry: How long Ke may be used by an Enrolee whose instructions do not say it.
         release: By which release keys are derived for Enrolees with certificates.
+        steering: What it tells all its clients.
     """
 
     kind: ClassVar[str] = "MEF"
 
     enrolment_expiry: timedelta = DEFAULT_ENROLMENT_EXPIRY
     release: Release = DEFAULT_RELEASE
+    steering: Steering = STEERING
 
     def build(self, store: Store) -> Mef:
         """The MEF over its store."""
@@ -182,6 +185,7 @@ class MefService(Service[Mef]):
             enrolment_expiry=self.enrolment_expiry,
             endpoint=self.endpoint,
             release=self.release,
+            steering=self.steering,
             quotas=self.quotas,
         )
 

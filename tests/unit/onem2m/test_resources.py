@@ -15,6 +15,7 @@ from onem2m_security.errors import MessageError
 from onem2m_security.gba.keys import KeyChoice
 from onem2m_security.identifiers import EntityId, Fqdn, KeyIdentifier, Suid
 from onem2m_security.onem2m import paths
+from onem2m_security.onem2m.commands import DeviceConfigUri
 from onem2m_security.onem2m.primitives import parse_timestamp, timestamp
 from onem2m_security.onem2m.resources import (
     ATTRIBUTES,
@@ -23,7 +24,9 @@ from onem2m_security.onem2m.resources import (
     SHORT_NAMES,
     BootstrappingInfo,
     ChildReference,
+    MafBase,
     MafClientRegistration,
+    MefBase,
     MefClientCommand,
     MefClientRegistration,
     SymmetricKeyRegistration,
@@ -36,8 +39,11 @@ RESOURCES = (
     MafClientRegistration,
     MefClientRegistration,
     MefClientCommand,
+    MafBase,
+    MefBase,
     BootstrappingInfo,
 )
+BASE_PATHS = (MafBase.path, MefBase.path)
 MOMENTS = st.datetimes(datetime(1970, 1, 1), datetime(9999, 12, 31), timezones=st.just(UTC)).map(  # noqa: DTZ001
     lambda moment: moment.replace(microsecond=0)
 )
@@ -100,6 +106,14 @@ BOOTSTRAPPING_INFOS = st.builds(
     expiration_time=MOMENTS,
     source_id=st.none() | ENTITIES,
 )
+BASES = st.one_of(
+    FQDNS.map(MafBase.at),
+    st.builds(
+        MefBase.at,
+        FQDNS,
+        device_config_uri=st.none() | st.just(DeviceConfigUri.parse("3:coaps://dm.example.com")),
+    ),
+)
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner, max_size=4),
@@ -114,7 +128,13 @@ def test_what_a_client_asks_decodes_to_the_same(asked):
     assert type(asked).decode_request(asked.encode()) == asked
 
 
-@given(KEY_ANSWERS | answers(MafClientRegistration) | answers(MefClientRegistration) | BOOTSTRAPPING_INFOS)
+@given(
+    KEY_ANSWERS
+    | answers(MafClientRegistration)
+    | answers(MefClientRegistration)
+    | BOOTSTRAPPING_INFOS
+    | BASES
+)
 def test_what_a_function_answers_decodes_to_the_same(answer):
     assert type(answer).decode_answer(answer.encode()) == answer
 
@@ -196,6 +216,9 @@ def test_the_manual_lists_the_attributes_and_their_short_names():
 
 def test_the_manual_tells_paths_names_and_type_numbers():
     told = dict(rows("# Wire forms"))
+    assert told["path of `<MAFBase>`, of `<MEFBase>`"] == ", ".join(f"`/{'/'.join(p)}`" for p in BASE_PATHS)
+    bases = ", ".join(f"`{one.resource_name}`" for one in (MafBase, MefBase))
+    assert told["name of `<MAFBase>`, of `<MEFBase>` in JSON"] == bases
     written = ["`/" + "/".join(path) + "/<" for path in (paths.MAF_SYMM_KEY_REG, paths.MAF_CLIENT_REG)]
     assert told["path of a key registration"].startswith(written[0])
     assert told["path of a client registration"].startswith(written[1])
