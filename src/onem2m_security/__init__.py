@@ -23,8 +23,11 @@ if TYPE_CHECKING:
     from .certificates.local import LocalCertificate as LocalCertificate
     from .certificates.trust import Trust as Trust
     from .certificates.verification import PeerVerifier as PeerVerifier
+    from .clients import command_classes as command_classes
     from .clients.bsf import NafClient as NafClient
     from .clients.card import SoftwareCard as SoftwareCard
+    from .clients.commanded import CommandedEnrolee as CommandedEnrolee
+    from .clients.commands import NotCarriedOutError as NotCarriedOutError
     from .clients.enrolee import Enrolee as Enrolee
     from .clients.entity_a import associate as associate
     from .clients.entity_b import EntityB as EntityB
@@ -78,6 +81,10 @@ if TYPE_CHECKING:
     from .net.link import Link as Link
     from .net.ports import request_client as request_client
     from .net.request_client import RequestClient as RequestClient
+    from .onem2m.commands import CertProvProtocol as CertProvProtocol
+    from .onem2m.commands import CommandClass as CommandClass
+    from .onem2m.commands import CommandStatus as CommandStatus
+    from .onem2m.commands import DevMgmt as DevMgmt
     from .onem2m.primitives import Operation as Operation
     from .onem2m.primitives import Request as Request
     from .onem2m.primitives import Response as Response
@@ -98,6 +105,8 @@ _NAMES: Final = {
     "credentials": ("Framework", "ResolvedKey", "Secret"),
     "clients.bsf": ("NafClient",),
     "clients.card": ("SoftwareCard",),
+    "clients.commanded": ("CommandedEnrolee",),
+    "clients.commands": ("NotCarriedOutError",),
     "clients.enrolee": ("Enrolee",),
     "clients.entity_a": ("associate",),
     "clients.entity_b": ("EntityB",),
@@ -123,6 +132,7 @@ _NAMES: Final = {
     "frameworks.maf_handshake": ("ConnectionKey",),
     "escertke.notifications": ("EscertkeNotifications", "NotificationForm"),
     "frameworks.instructions": ("BootstrapInstruction",),
+    "onem2m.commands": ("CertProvProtocol", "CommandClass", "CommandStatus", "DevMgmt"),
     "onem2m.primitives": ("Operation", "Request", "Response", "Rsc"),
     "identifiers": ("CredentialId", "EntityId", "Fqdn", "KeyIdentifier"),
     "net.address": ("Address", "Transport"),
@@ -139,6 +149,7 @@ _NAMES: Final = {
 _MODULES: Final = {
     "bootstrap_certificate": "frameworks.bootstrap_certificate",
     "bootstrap_psk": "frameworks.bootstrap_psk",
+    "command_classes": "clients.command_classes",
     "escertke": "escertke",
     "maf_handshake": "frameworks.maf_handshake",
     "mef_handshake": "frameworks.mef_handshake",

@@ -64,12 +64,20 @@ def _load(name: str, command: LazyCommand) -> Any:  # noqa: ANN401 - the parser'
     loaded = getattr(importlib.import_module(f".{command.module}", __package__), command.attribute)
     parent = typer.Typer(rich_markup_mode=None, add_completion=False)
     if isinstance(loaded, typer.Typer):
-        for registered in loaded.registered_commands:
-            registered.cls = HelpedCommand
+        _help_with(loaded)
         parent.add_typer(loaded, name=name)
     else:
         parent.command(name, cls=HelpedCommand)(loaded)
     return typer.main.get_group(parent).commands[name]
+
+
+def _help_with(group: typer.Typer) -> None:
+    """Have the commands of a group, and those of the groups in it, tell their examples."""
+    for command in group.registered_commands:
+        command.cls = HelpedCommand
+    for inner in group.registered_groups:
+        if inner.typer_instance is not None:
+            _help_with(inner.typer_instance)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from ..identifiers import EntityId, EntityKind, Fqdn
 from ..net.channel import Channel
 from ..net.limits import Limits
 from ..net.link import Link
+from ..servers.commands import Steering
 from ..servers.enrolees import AssociationPolicy
 from ..servers.service import BsfService, MafService, MefService, Service
 from ..store.store import Store
@@ -327,6 +328,7 @@ class Description:
             mef.listen,
             enrolment_expiry=mef.enrolment_expiry,
             release=mef.release,
+            steering=Steering(mef.command_retry, mef.device_config_uri),
             **self._common(mef),
         )
 

@@ -13,6 +13,7 @@ from ..durations import parse_duration, show_duration
 from ..errors import ConfigurationError, IdentifierError
 from ..identifiers import EntityId, Fqdn, KeyIdentifier
 from ..net.address import Address
+from ..onem2m.commands import DeviceConfigUri
 from ..release import Release
 from ..servers.enrolees import AssociationRule
 from ..tls.suites import Suite
@@ -44,6 +45,7 @@ AddressSetting = Annotated[Address, _from_text(Address.parse)]
 KeyIdSetting = Annotated[KeyIdentifier, _from_text(KeyIdentifier.parse)]
 KmIdSetting = Annotated[KeyIdentifier, _from_text(KeyIdentifier.parse_km_id)]
 DurationSetting = Annotated[timedelta, _from_text(parse_duration), PlainSerializer(show_duration)]
+DeviceConfigSetting = Annotated[DeviceConfigUri, _from_text(DeviceConfigUri.parse)]
 RuleSetting = Annotated[AssociationRule, _from_text(AssociationRule.parse)]
 ReleaseSetting = Annotated[
     Release, _from_text(Release.parse), PlainSerializer(lambda release: str(release.value))
