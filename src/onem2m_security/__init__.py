@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from .clients.card import SoftwareCard as SoftwareCard
     from .clients.commanded import CommandedEnrolee as CommandedEnrolee
     from .clients.commands import NotCarriedOutError as NotCarriedOutError
+    from .clients.distributed_keys import DistributedKey as DistributedKey
+    from .clients.distributed_keys import KeyClient as KeyClient
     from .clients.enrolee import Enrolee as Enrolee
     from .clients.entity_a import associate as associate
     from .clients.entity_b import EntityB as EntityB
@@ -74,6 +76,7 @@ if TYPE_CHECKING:
     from .identifiers import EntityId as EntityId
     from .identifiers import Fqdn as Fqdn
     from .identifiers import KeyIdentifier as KeyIdentifier
+    from .identifiers import Suid as Suid
     from .net.address import Address as Address
     from .net.address import Transport as Transport
     from .net.channel import Channel as Channel
@@ -107,6 +110,7 @@ _NAMES: Final = {
     "clients.card": ("SoftwareCard",),
     "clients.commanded": ("CommandedEnrolee",),
     "clients.commands": ("NotCarriedOutError",),
+    "clients.distributed_keys": ("DistributedKey", "KeyClient"),
     "clients.enrolee": ("Enrolee",),
     "clients.entity_a": ("associate",),
     "clients.entity_b": ("EntityB",),
@@ -134,7 +138,7 @@ _NAMES: Final = {
     "frameworks.instructions": ("BootstrapInstruction",),
     "onem2m.commands": ("CertProvProtocol", "CommandClass", "CommandStatus", "DevMgmt"),
     "onem2m.primitives": ("Operation", "Request", "Response", "Rsc"),
-    "identifiers": ("CredentialId", "EntityId", "Fqdn", "KeyIdentifier"),
+    "identifiers": ("CredentialId", "EntityId", "Fqdn", "KeyIdentifier", "Suid"),
     "net.address": ("Address", "Transport"),
     "net.channel": ("Channel",),
     "net.limits": ("Limits",),

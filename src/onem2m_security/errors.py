@@ -103,10 +103,10 @@ class ResolverUnavailableError(SecurityFrameworkError):
 
 
 class PeerRefusedError(SecurityFrameworkError):
-    """The peer answered a oneM2M request with an error.
+    """The peer answered a request with an error.
 
     Attributes:
-        rsc: The oneM2M Response Status Code (TS-0004 clause 6.6.3).
+        rsc: The oneM2M Response Status Code (TS-0004 clause 6.6.3); of EST the HTTP status code.
     """
 
     def __init__(self, message: str, *, rsc: int) -> None:

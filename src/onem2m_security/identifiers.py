@@ -11,51 +11,22 @@ import base64
 import enum
 import functools
 import re
-import unicodedata
 from dataclasses import dataclass, field, replace
 from typing import Self
 
 import idna
 
 from .errors import IdentifierError
+from .texts import nfkc, require_length, shown, utf8
 
 RELATIVE_KEY_ID_OCTETS = 16
 """Length of RelativeKeId and RelativeKcId, in octets (TS-0003 clause 10.3.1)."""
-
-IDENTITY_MAX_OCTETS = 255
-"""The longest psk_identity this implementation sends or accepts, in octets (the TLS engine's bound)."""
 
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 _NAMED_RELATIVE = re.compile(r"[A-Za-z0-9._-]+")
 _HEX_RELATIVE = re.compile(r"[0-9A-Fa-f]{32}")
 _BASE64_RELATIVE = re.compile(r"[A-Za-z0-9+/]{22}==")
 _CREDENTIAL_VALUE = re.compile(r"[A-Za-z0-9._@-]+")
-
-
-def nfkc(text: str) -> str:
-    """Normalise to Unicode Normalization Form KC, as every identifier is before use (10.3.2)."""
-    return unicodedata.normalize("NFKC", text)
-
-
-def shown(text: object) -> str:
-    """Untrusted text made safe and short enough for an error message or a log line."""
-    plain = text.decode("utf-8", "backslashreplace") if isinstance(text, bytes) else str(text)
-    plain = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in plain[:80])
-    return f"{plain!r}"
-
-
-def _utf8(text: str | bytes) -> str:
-    if isinstance(text, str):
-        return text
-    try:
-        return text.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise IdentifierError(f"{shown(text)} is not UTF-8") from error
-
-
-def _require_length(text: str, given: str | bytes) -> None:
-    if not 1 <= len(text.encode("utf-8", "surrogatepass")) <= IDENTITY_MAX_OCTETS:
-        raise IdentifierError(f"{shown(given)} has not 1 to {IDENTITY_MAX_OCTETS} octets")
 
 
 @functools.lru_cache(maxsize=4096)
@@ -144,8 +115,8 @@ class EntityId:
             IdentifierError: It has none of the accepted forms.
         """
         given = text
-        text = nfkc(_utf8(text))
-        _require_length(text, given)
+        text = nfkc(utf8(text))
+        require_length(text, given)
         if text.startswith("//"):
             sp_id, *segments = text[2:].split("/")
             text = "//" + "/".join([str(Fqdn.parse(sp_id)), *segments])
@@ -160,7 +131,7 @@ class EntityId:
                 f"{shown(given)} is not an entity identifier: give a CSE-ID (/cse, //sp.example/cse), "
                 "an AE-ID (Cstem, /cse/Cstem, //sp.example/cse/Cstem) or an FQDN"
             )
-        _require_length(text, given)  # A-labels are longer than what was given
+        require_length(text, given)  # A-labels are longer than what was given
         return cls(text)
 
     @property
@@ -252,8 +223,8 @@ class KeyIdentifier:
                 ``.``, ``_`` and ``-`` (clauses 10.5, 10.6), or be 16 octets in base64 or hex.
         """
         given = text
-        text = _utf8(text)
-        _require_length(text, given)
+        text = utf8(text)
+        require_length(text, given)
         relative, at, domain = text.partition("@")
         if not at:
             raise IdentifierError(f"{shown(given)} is not a key identifier: relative@FQDN is expected")
@@ -270,7 +241,7 @@ class KeyIdentifier:
                 "and '-', or 16 octets in base64 or hex"
             )
         parsed = cls(relative, Fqdn.parse(domain))
-        _require_length(str(parsed), given)  # A-labels are longer than what was given
+        require_length(str(parsed), given)  # A-labels are longer than what was given
         return parsed
 
     @classmethod

@@ -9,12 +9,13 @@ import enum
 import hashlib
 import hmac
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Final, Self
 
 from .credentials import Secret
 from .errors import CredentialError
-from .identifiers import RELATIVE_KEY_ID_OCTETS, EntityId, Fqdn, KeyIdentifier, Suid, nfkc
+from .identifiers import RELATIVE_KEY_ID_OCTETS, EntityId, Fqdn, KeyIdentifier, Suid
 from .release import KM_ID_DERIVATION, Release
+from .texts import nfkc
 
 EXPORT_OCTETS = 48
 """Length of every TLS key export (10.3.1): 16 octets of relative identifier, then 32 of key."""
@@ -108,6 +109,17 @@ def km_for(release: Release, ke: Secret, maf_id: Fqdn) -> Secret:
     return derive_usage_constrained_key(ke, Suid.PROVISIONED_MAF, maf_id)
 
 
+PROVISIONED_SUIDS: Final = frozenset(
+    {
+        Suid.PROVISIONED_SAEF,
+        Suid.PROVISIONED_ESPRIM,
+        Suid.PROVISIONED_ESDATA_ENCRYPTION,
+        Suid.PROVISIONED_ESDATA_SIGNATURE,
+    }
+)
+"""The usages of keys that an Enrolee shares with a CSE or an AE; end-to-end ones are of Release 3."""
+
+
 def kpsa_for(release: Release, ke: Secret, target: EntityId) -> Secret:
     """Kpsa as the release derives it: 10.3.3 in Release 1, 10.3.7 with SUID 22 in Release 3.
 
@@ -115,14 +127,28 @@ def kpsa_for(release: Release, ke: Secret, target: EntityId) -> Secret:
         CredentialError: Release 3 needs the target's FQDN representation, which only an absolute CSE-ID or
             AE-ID has.
     """
+    return provisioned_key_for(release, ke, target, Suid.PROVISIONED_SAEF)
+
+
+def provisioned_key_for(release: Release, ke: Secret, target: EntityId, suid: Suid) -> Secret:
+    """The key that an Enrolee shares with a CSE or an AE for one usage, SUID 22 to 25 (10.3.3, 10.3.7).
+
+    Raises:
+        CredentialError: The SUID is another one, or of Release 3 only; or Release 3 needs the target's FQDN
+            representation, which only an absolute CSE-ID or AE-ID has.
+    """
+    if suid not in PROVISIONED_SUIDS:
+        raise CredentialError(f"SUID {int(suid)} is of no key that an Enrolee shares with a CSE or an AE")
     if release is Release.R1:
+        if suid is not Suid.PROVISIONED_SAEF:
+            raise CredentialError(f"Release 1 derives no key for SUID {int(suid)}")
         return derive_kpsa(ke, target)
     domain_name = target.domain_name
     if domain_name is None:
         raise CredentialError(
             f"{target}: Release 3 derives Kpsa for an absolute CSE-ID or AE-ID (//sp.example/…)"
         )
-    return derive_usage_constrained_key(ke, Suid.PROVISIONED_SAEF, domain_name)
+    return derive_usage_constrained_key(ke, suid, domain_name)
 
 
 def can_derive_for(release: Release, target: EntityId) -> bool:

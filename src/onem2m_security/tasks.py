@@ -76,6 +76,19 @@ async def together(*works: Awaitable[None]) -> None:
         raise failures[0]
 
 
+async def until_first(*works: Coroutine[Any, Any, None]) -> None:
+    """Do all of this until the first has ended, then no more of it; its failure is raised."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in done:
+        task.result()
+
+
 class Stopped(abc.ABC):
     """What is to be stopped when it is left: an asynchronous context manager.
 

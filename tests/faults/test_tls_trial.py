@@ -11,10 +11,12 @@ from maf_support import LOOPBACK
 from onem2m_security.clients.entity_b import EntityB
 from onem2m_security.errors import ConfigurationError
 from onem2m_security.identifiers import EntityId
+from onem2m_security.tls import gnutls, trial
 from onem2m_security.tls import openssl as binding
-from onem2m_security.tls import trial
+from onem2m_security.tls.engine import CertificateType
 from onem2m_security.tls.session import Session
 from programs import PATIENCE
+from requirements import needs
 
 
 @pytest.fixture(autouse=True)
@@ -75,6 +77,45 @@ def test_a_verifier_that_nobody_asks_is_noticed(monkeypatch):
     monkeypatch.setattr(Session, "verify_peer", accept)
     with pytest.raises(ConfigurationError, match="refuse a certificate that the verifier refuses"):
         trial.check_engine()
+
+
+@pytest.fixture
+def _gnutls():
+    needs("libgnutls.so.30")
+
+
+class GnuTls:
+    """The functions of the other library, but for one."""
+
+    def __init__(self, name, replacement):
+        self._own, self._name, self._replacement = gnutls.load(), name, replacement
+
+    def __getattr__(self, name):
+        return self._replacement if name == self._name else getattr(self._own, name)
+
+
+@pytest.mark.usefixtures("_gnutls")
+def test_the_library_for_raw_public_keys_that_is_installed_passes():
+    trial.check_engine(CertificateType.RAW_PUBLIC_KEY)
+
+
+@pytest.mark.usefixtures("_gnutls")
+@pytest.mark.parametrize(
+    ("name", "result", "what"),
+    [
+        ("gnutls_psk_set_server_credentials_function2", None, "complete a handshake with a pre-shared key"),
+        ("gnutls_session_set_verify_function", None, "complete a handshake with certificates"),
+        ("gnutls_handshake_set_hook_function", None, "have the parts that the engine is built on"),
+        ("gnutls_session_ext_master_secret_status", 0, "tell of Extended Master Secret"),
+    ],
+)
+def test_a_function_of_the_library_for_raw_public_keys_that_does_nothing_is_noticed(
+    monkeypatch, name, result, what
+):
+    library = GnuTls(name, lambda *_: result)
+    monkeypatch.setattr(gnutls, "load", lambda: library)
+    with pytest.raises(ConfigurationError, match=f"the installed GnuTLS .* does not {what}"):
+        trial.check_engine(CertificateType.RAW_PUBLIC_KEY)
 
 
 async def test_nobody_listens_over_an_engine_that_has_changed(monkeypatch):

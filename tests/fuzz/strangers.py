@@ -1,13 +1,26 @@
-"""More that is fuzzed: headers of Digest AKA, certificates, ClientHellos, ESCertKE's message 3, Zn, Ub."""
+"""More that is fuzzed: Digest AKA, certificates, ClientHellos, message 3 of ESCertKE, Zn, Ub, EST."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
 
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from onem2m_security.certificates.est_messages import (
+    CsrAttributes,
+    challenge_of,
+    decode_body,
+    decode_certificates,
+    decode_request,
+    encode_body,
+)
 from onem2m_security.certificates.path import PresentedCertificate
+from onem2m_security.certificates.signing_requests import CertifiedName, make_request, require_within
+from onem2m_security.credentials import Secret
 from onem2m_security.diameter.messages import DiameterMessage
-from onem2m_security.errors import CertificateRejectedError, HandshakeError, MessageError
+from onem2m_security.errors import CertificateRejectedError, CredentialError, HandshakeError, MessageError
 from onem2m_security.escertke.proof import ClientProof
 from onem2m_security.frameworks.saef_gba import split_psk_identity
 from onem2m_security.gba.bootstrap_info import BootstrappingInfo
@@ -66,9 +79,43 @@ def ub(octets: bytes) -> None:
         BootstrappingInfo.parse(octets)
 
 
+NAME = CertifiedName.parse("ae-id://sp.example/in-cse/Cae")
+
+
+def est_request(octets: bytes) -> None:
+    """What an EST client sends: what is granted holds one name, and no other."""
+    with contextlib.suppress(MessageError):
+        assert decode_body(encode_body(octets)) == octets
+        decode_body(octets)
+    with contextlib.suppress(MessageError, CredentialError):
+        request = decode_request(octets)
+        challenge_of(request)
+        require_within(request, NAME)
+        assert NAME.is_all_of(request)
+
+
+def est_answer(octets: bytes) -> None:
+    """What an EST server sends: CSR attributes, which are written and read again, or certificates."""
+    with contextlib.suppress(MessageError):
+        read = CsrAttributes.decode(octets)
+        assert CsrAttributes.decode(read.encode()) == read
+    with contextlib.suppress(MessageError):
+        assert decode_certificates(octets)
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     target.__name__: target
-    for target in (digest_headers, certificate, hello, message_3, gba_identity, zn, ub)
+    for target in (
+        digest_headers,
+        certificate,
+        hello,
+        message_3,
+        gba_identity,
+        zn,
+        ub,
+        est_request,
+        est_answer,
+    )
 }
 
 SEEDS: dict[str, list[bytes]] = {
@@ -82,5 +129,7 @@ SEEDS: dict[str, list[bytes]] = {
     "message_3": [bytes.fromhex("1603030007") + bytes((11, 0, 0, 3, 0, 0, 0))],
     "zn": [bytes.fromhex("01000014c000013000000000000000010000000180")],
     "ub": [b"<BootstrappingInfo xmlns='uri:3gpp-gba'><btid>AA==@b.example</btid></BootstrappingInfo>"],
+    "est_request": [make_request(NAME, ec.derive_private_key(7, ec.SECP256R1())).public_bytes(Encoding.DER)],
+    "est_answer": [CsrAttributes(Secret(b"once"), NAME.extension).encode(), bytes.fromhex("3000")],
     "gba_identity": [b"3GPP-bootstrapping;AAAA", b"3GPP-bootstrapping-uicc;AAAA", b"AAAA"],
 }

@@ -264,3 +264,9 @@ SEEDS: dict[str, list[bytes]] = {
 
 TARGETS.update(strangers.TARGETS)
 SEEDS.update(strangers.SEEDS)
+
+with contextlib.suppress(ConfigurationError):  # a machine without GnuTLS: nothing of it to fuzz
+    import key_pairs
+
+    TARGETS.update(key_pairs.TARGETS)
+    SEEDS.update(key_pairs.SEEDS)

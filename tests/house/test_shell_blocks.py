@@ -28,10 +28,13 @@ def blocks(page: str) -> list[str]:
     return [block for marked, block in BLOCK.findall((ROOT / page).read_text("utf-8")) if not marked]
 
 
+COMMAND = re.compile(r"^[^\n]* <<END\n.*?^END$|^[^\n]+$", re.DOTALL | re.MULTILINE)
+
+
 def commands(block: str) -> list[str]:
-    """The commands of a block, each in one line."""
+    """The commands of a block, each in one line but for one whose input stands in the block (``<<END``)."""
     joined = re.sub(r" \\\n\s+", " ", block)
-    return [line for line in joined.splitlines() if line.strip()]
+    return [found.group() for found in COMMAND.finditer(joined) if found.group().strip()]
 
 
 class Reader:

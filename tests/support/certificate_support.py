@@ -16,6 +16,7 @@ from onem2m_security.certificates.trust import Trust
 from onem2m_security.frameworks import saef_certificate
 from onem2m_security.identifiers import EntityId
 from onem2m_security.release import Release
+from onem2m_security.tls.engine import CertificateType
 from programs import PATIENCE, openssl
 
 ROOT = Authority.root()
@@ -65,10 +66,12 @@ class Credential:
     Attributes:
         certificate_chain: DER, in the order sent.
         private_key: The key of the first, whatever it is.
+        certificate_type: What the chain is said to be.
     """
 
     certificate_chain: tuple[bytes, ...]
     private_key: object
+    certificate_type: CertificateType = CertificateType.X509
 
     @classmethod
     def of(cls, issued: Issued) -> Credential:

@@ -58,6 +58,7 @@ class VirtualClock:
     def __init__(self) -> None:
         self._file = Path(os.environ["FAKETIME_TIMESTAMP_FILE"])
         self._offset = 0.0
+        self.advance(0.0)
 
     def advance(self, seconds: float) -> None:
         self._offset += seconds

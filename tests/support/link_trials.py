@@ -27,6 +27,7 @@ from onem2m_security.tls.records import (
 )
 from onem2m_security.tls.records import HANDSHAKE_CLIENT_KEY_EXCHANGE as KEY_EXCHANGE
 from onem2m_security.tls.states import State
+from raw_keys import A, B
 
 MTUS = (576, 1232)
 LONG_IDENTITY = b"a" * 200 + b"@" + b"m" * 40 + b".example.com"
@@ -162,6 +163,50 @@ def test_certificates_in_many_fragments_survive_the_same(mtu, loss):
     sent = [datagram for link in links for datagram in link.sent_datagrams]
     assert max(map(len, sent)) <= mtu
     assert len(sent) > 12 * 6  # the chains do not fit one datagram
+
+
+def raw_key_link(conditions: Conditions, seed: int) -> Link:
+    clock = VirtualClock()  # before the sessions: their library does not bear a clock that goes back
+    initiator = saef_certificate.initiate(A.entity, A.certificate, B.trust)
+    return Link(
+        initiator.session(framing=DatagramFraming(conditions.mtu)),
+        ServerSide(saef_certificate.accept(B.certificate, A.trust), None, conditions),
+        fate(conditions, random.Random(seed)),
+        clock=clock,
+    )
+
+
+@pytest.mark.parametrize("mtu", [260, *MTUS])
+@pytest.mark.parametrize("loss", [0.0, 0.1, 0.2, 0.3])
+def test_raw_public_keys_survive_the_same(mtu, loss):
+    conditions = Conditions(loss=loss, duplication=0.2, truncation=0.1, delay=0.4, mtu=mtu)
+    ends, longest = [], 0
+    for seed in range(25):
+        link = raw_key_link(conditions, seed)
+        ends.append(outcome(link))
+        longest = max(longest, *map(len, link.sent_datagrams))
+    assert ends.count("associated") >= 24
+    assert longest <= mtu
+
+
+@pytest.mark.parametrize("mtu", [260, 1232])
+@pytest.mark.parametrize(("lookup", "commit"), [(0.0, 0.0), (2.5, 0.0), (9.0, 4.0)])
+def test_a_pre_shared_key_on_a_port_for_raw_public_keys_gets_one_last_flight_and_nothing_beside_it(
+    mtu, lookup, commit
+):
+    sent: list[tuple[int, int]] = []
+
+    def watch(datagram: bytes, from_server: bool) -> list[tuple[float, bytes]]:
+        if from_server and link.server.identities:
+            sent.extend((record[0], epoch_of(record)) for record in split_datagram(datagram))
+        return [(0.0, datagram)]
+
+    clock = VirtualClock()
+    link = psk_link(Conditions(mtu=mtu, lookup=lookup, commit=commit), watch, clock)
+    link.server.endpoint = saef_certificate.accept(B.certificate, A.trust)
+    assert outcome(link) == "associated"
+    assert sent == [(CONTENT_CHANGE_CIPHER_SPEC, 0), (CONTENT_HANDSHAKE, 1)]
+    assert link.server.identities == [IDENTITY]
 
 
 @pytest.mark.parametrize("losses", [1, 2, 3])

@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import hashlib
 import inspect
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from onem2m_security.clients.entity_a import associate
 from onem2m_security.clients.entity_b import EntityB
@@ -25,7 +27,9 @@ from onem2m_security.net.link import Link
 from onem2m_security.net.tcp import Listener
 from onem2m_security.servers.maf import DEFAULT_KC_LIFETIME, Maf
 from onem2m_security.servers.run import Server
+from onem2m_security.servers.stakeholders import Stakeholder
 from onem2m_security.store import KeyKind, KeyRecord, Store
+from onem2m_security.store.records import ClientRegistration
 
 LOOPBACK = Address("127.0.0.1", 0)
 MAF = Fqdn("maf.example.com")
@@ -83,6 +87,17 @@ A_OF_TWO = Client("a-of-two", ID_A, (ID_B, ID_C))
 B = Client("b", ID_B)
 C = Client("c", ID_C)
 EVERYBODY = (A, A_OF_TWO, B, C)
+STAKEHOLDERS = tuple(
+    map(Stakeholder.parse, ("admin.example", "admin.example.com", "other.example.com", "esprim.example=33"))
+)
+
+
+ADMIN = Fqdn("admin.example")
+
+
+def client_registration(entity: EntityId, admin: Fqdn = ADMIN, **more: Any) -> ClientRegistration:
+    """A client's registration for a stakeholder, as the MAF keeps it."""
+    return ClientRegistration(secrets.token_hex(16), entity, admin, datetime.now(UTC), **more)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +135,13 @@ async def running_maf(
 ) -> AsyncIterator[RunningMaf]:
     await provision(data, clients)
     store = await Store.open(data, busy_timeout=busy_timeout)
-    maf = Maf(store, MAF, kc_lifetime=kc_lifetime, quotas=(limits or Limits()).quotas)
+    maf = Maf(
+        store,
+        MAF,
+        kc_lifetime=kc_lifetime,
+        stakeholders=STAKEHOLDERS,
+        quotas=(limits or Limits()).quotas,
+    )
     async with Server(store, [maf], limits=limits) as server:
         yield RunningMaf(store, maf, server, await server.start(LOOPBACK))
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from maf_support import LOOPBACK, MAF, B, key_of
+from maf_support import LOOPBACK, MAF, STAKEHOLDERS, B, key_of
 from onem2m_security.clients.mef import MefClient
 from onem2m_security.credentials import ResolvedKey, Secret
 from onem2m_security.frameworks import bootstrap_psk, maf_handshake, mef_handshake
@@ -182,6 +182,7 @@ async def asking_maf(
             timeout=fetch_timeout,
             remembered=remembered,
         ),
+        stakeholders=STAKEHOLDERS,
     )
     async with Server(store, [maf], limits=limits) as server:
         try:

@@ -6,6 +6,7 @@ and how to get it; in CI it fails the test.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import subprocess
@@ -29,6 +30,15 @@ def _header(name: str) -> str | None:
     compiler = needs("gcc")
     command = [compiler, "-fsyntax-only", "-x", "c", "-include", name, os.devnull]
     return name if subprocess.run(command, capture_output=True, check=False).returncode == 0 else None
+
+
+def _library(name: str) -> str | None:
+    """A shared library that the system finds by itself."""
+    try:
+        ctypes.CDLL(name)
+    except OSError:
+        return None
+    return name
 
 
 def _faketime(name: str) -> str | None:
@@ -55,11 +65,15 @@ class Requirement:
 
 REQUIREMENTS = {
     "openssl": Requirement("openssl"),
+    "curl": Requirement("curl"),
     "coap-client-openssl": Requirement("libcoap3-bin"),
     "coap-client-gnutls": Requirement("libcoap3-bin"),
     "faketime": Requirement("faketime", _faketime),
     "mount": Requirement("mount"),
     "certtool": Requirement("gnutls-bin"),
+    "libgnutls.so.30": Requirement("libgnutls30", _library),
+    "gnutls-cli": Requirement("gnutls-bin"),
+    "gnutls-serv": Requirement("gnutls-bin"),
     "botan": Requirement("botan"),
     "go": Requirement("golang-go"),
     "gcc": Requirement("gcc"),

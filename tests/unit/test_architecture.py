@@ -12,7 +12,7 @@ from source import MODULES, PACKAGE, imports
 
 FLOORS = (
     {"alerts", "errors", "telemetry", "version", "clock", "tasks", "files", "private_memory", "extras"},
-    {"identifiers", "release", "durations", "quotas", "peer_quotas"},
+    {"identifiers", "texts", "release", "durations", "quotas", "peer_quotas"},
     {"credentials", "association", "keys"},
     {"tls", "gba"},
     {"certificates", "store", "onem2m", "diameter"},
@@ -31,6 +31,7 @@ FLOOR_OF = {name: height for height, names in enumerate(FLOORS) for name in name
 ONLY_IN = {
     "OpenSSL": {"tls.openssl", "certificates.path"},
     "cryptography.hazmat.bindings": {"tls.openssl"},
+    "cffi": {"tls.gnutls_library"},
     "sqlalchemy": {"store"},
     "alembic": {"store"},
     "typer": {"cli"},
@@ -131,9 +132,10 @@ def test_a_library_stays_in_its_place(library):
 
 def test_an_engine_is_known_to_what_chooses_it_and_to_nobody_else():
     """What a session, a framing and every floor above need of a TLS library is in tls/engine.py."""
-    engines = {f"{PACKAGE}.tls.openssl"}
+    own = {"tls.openssl", "tls.gnutls", "tls.gnutls_library", "tls.gnutls_terms"}
+    engines = {f"{PACKAGE}.{module}" for module in own}
     users = {module.partition(".")[2] for module in MODULES if own_imports(module) & engines}
-    assert users == {"tls.endpoint", "tls.trial"}
+    assert users - own == {"tls.endpoint", "tls.trial"}
 
 
 @pytest.mark.parametrize("module", [module for module in MODULES if place(module) == "tls"])

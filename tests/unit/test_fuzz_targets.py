@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from places import TESTS
+from requirements import needs
 
 _SPEC = importlib.util.spec_from_file_location("fuzz_targets", TESTS / "fuzz" / "targets.py")
 fuzz = importlib.util.module_from_spec(_SPEC)
@@ -18,6 +19,11 @@ _SPEC.loader.exec_module(fuzz)
 def test_every_target_has_seeds():
     assert fuzz.SEEDS.keys() == fuzz.TARGETS.keys()
     assert all(fuzz.SEEDS.values())
+
+
+def test_what_takes_gnutls_is_a_target_where_it_is_installed():
+    needs("libgnutls.so.30")
+    assert "raw_public_keys" in fuzz.TARGETS
 
 
 @pytest.mark.parametrize("name", fuzz.TARGETS)

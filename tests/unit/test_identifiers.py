@@ -17,9 +17,8 @@ from onem2m_security.identifiers import (
     Fqdn,
     KeyIdentifier,
     Suid,
-    nfkc,
-    shown,
 )
+from onem2m_security.texts import nfkc, shown
 
 RELATIVE = bytes.fromhex("00112233445566778899aabbccddeeff")
 RELATIVE_BASE64 = "ABEiM0RVZneImaq7zN3u/w=="  # openssl base64

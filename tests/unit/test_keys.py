@@ -9,6 +9,9 @@ prescribes, for example
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +20,7 @@ from onem2m_security.credentials import Secret
 from onem2m_security.errors import CredentialError
 from onem2m_security.identifiers import EntityId, Fqdn, Suid
 from onem2m_security.keys import (
+    PROVISIONED_SUIDS,
     ExportedKey,
     ExportLabel,
     derive_km,
@@ -25,6 +29,7 @@ from onem2m_security.keys import (
     km_for,
     km_id_of,
     kpsa_for,
+    provisioned_key_for,
 )
 from onem2m_security.release import Release
 
@@ -79,6 +84,26 @@ def test_each_release_derives_its_own_km_and_kpsa():
 def test_release_3_derives_no_kpsa_for_an_identity_without_a_domain_name():
     with pytest.raises(CredentialError, match="absolute CSE-ID or AE-ID"):
         kpsa_for(Release.R3, KE, EntityId.parse("/in-cse"))
+
+
+@pytest.mark.parametrize("suid", PROVISIONED_SUIDS)
+def test_release_3_derives_a_key_for_each_usage_by_its_suid(suid):
+    cse = EntityId.parse("//sp.example/in-cse")
+    derived = provisioned_key_for(Release.R3, KE, cse, suid)
+    # TS-0003 clause 10.3.7, computed here from its text
+    constant = "oneM2M Enrolment Key to Usage-Constrained Symmetric Key derivation"
+    text = f"{constant}{int(suid)}in-cse.sp.example"
+    assert derived.reveal() == hmac.new(KE.reveal(), text.encode(), hashlib.sha256).digest()
+
+
+@pytest.mark.parametrize("suid", [suid for suid in Suid if suid is not Suid.PROVISIONED_SAEF])
+def test_release_1_derives_kpsa_only_and_nobody_derives_for_other_usages(suid):
+    cse = EntityId.parse("//sp.example/in-cse")
+    with pytest.raises(CredentialError, match=f"SUID {int(suid)}"):
+        provisioned_key_for(Release.R1, KE, cse, suid)
+    if suid not in PROVISIONED_SUIDS:
+        with pytest.raises(CredentialError, match=f"SUID {int(suid)}"):
+            provisioned_key_for(Release.R3, KE, cse, suid)
 
 
 @given(st.binary(min_size=48, max_size=48))

@@ -180,7 +180,7 @@ R1_OF_B = ("--peer-name", NAME_B, "--root-of-trust", ROOT.root_of_trust.hex())
         (("--cert", "{}/a.crt", "--key", "{}/a.key", *R1_OF_B, "--flavour", "device"), "--flavour with"),
         (
             ("--cert", "{}/a.crt", "--key", "{}/a.key", "--flavour", "raw-public-key"),
-            "raw public keys (RFC 7250) are not supported by the TLS engine",
+            "a raw-public-key association needs peer_id",
         ),
         (
             (

@@ -24,12 +24,14 @@ NOBODY = {
     "IDB": "/nobody",
     "[ENROLEE=]IDB": "/nobody",
     "HOST:PORT|IDB": "/nobody",
+    "HOST:PORT|MEF-ID": "nobody.example.com",
 }
 """What stands for a name in the help, and such a name that nobody has."""
 
 NAMES_NO_RECORD = {
     None, "DIR", "DIRECTORY", "DURATION", "FILE", "FILE|-", "FQDN", "FQDN=HOST:PORT", "FQDN[=KEY]", "HASH",
-    "HEX", "HOST:PORT", "N", "NAME", "PATH", "TEXT", "1|3", "raw-public-key|device|cse-id|ae-id|node-id|fqdn",
+    "FQDN[=SUID,…]", "HEX", "HOST:PORT", "N", "NAME", "PATH", "SUID", "TEXT", "1|3",
+    "raw-public-key|device|cse-id|ae-id|node-id|fqdn",
 }  # fmt: skip
 
 MAKES_IT = "makes what it names"
@@ -43,6 +45,10 @@ NOT_ASKED = {
     "bsf add-naf": MAKES_IT,
     "usim make": MAKES_IT,
     "enrol": ASKS_WHOEVER_KNOWS,
+    "maf key deregister": ASKS_WHOEVER_KNOWS,
+    "maf key register": ASKS_WHOEVER_KNOWS,
+    "maf key retrieve": ASKS_WHOEVER_KNOWS,
+    "maf key update": ASKS_WHOEVER_KNOWS,
     "listen": ASKS_WHOEVER_KNOWS,
     "maf serve": ASKS_WHOEVER_KNOWS,
     "escertke initiate": PROVED_BY_THE_PEER,

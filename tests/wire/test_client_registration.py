@@ -13,12 +13,12 @@ from mef_support import DEVICE, MEF, THE_MAF, asking_maf, running_mef
 from onem2m_security.clients.answers import answered
 from onem2m_security.clients.registration import Registered, RegistrationClient
 from onem2m_security.errors import PeerRefusedError, ResolverUnavailableError
-from onem2m_security.identifiers import Fqdn
+from onem2m_security.identifiers import Fqdn, Suid
 from onem2m_security.keys import km_id_of
 from onem2m_security.net.http_client import HttpClient
 from onem2m_security.net.link import Link
 from onem2m_security.onem2m.primitives import Operation, Response, Rsc
-from onem2m_security.onem2m.resources import MafClientRegistration
+from onem2m_security.onem2m.resources import MafClientRegistration, SymmetricKeyRegistration
 from onem2m_security.release import Release
 
 ADMIN = Fqdn("admin.example.com")
@@ -95,6 +95,33 @@ async def test_a_registration_has_a_longest_life(tmp_path):
     async with running_maf(tmp_path) as maf, registering(A, maf.address) as registration:
         registered = await registration.register(expires=in_days(9999), admin=ADMIN)
         assert registered.expires <= in_days(367)
+
+
+async def test_a_client_registers_for_no_stakeholder_that_the_operator_has_not_named(tmp_path):
+    async with running_maf(tmp_path) as maf, registering(A, maf.address) as registration:
+        with pytest.raises(PeerRefusedError, match="no administrating stakeholder") as caught:
+            await registration.register(expires=in_days(1), admin=Fqdn("evil.example"))
+        assert caught.value.rsc == Rsc.ORIGINATOR_HAS_NO_PRIVILEGE
+        assert await maf.store.count_registrations(A.entity) == 0
+
+
+async def test_a_key_is_registered_by_clients_that_are_registered_and_the_client_sees_to_it(tmp_path):
+    async with running_maf(tmp_path) as maf, client_of(A, maf.address) as bare:
+        asked = SymmetricKeyRegistration(
+            expiration_time=in_days(1), admin_fqdn=ADMIN, suid=Suid.MAF_ESPRIM, target_ids=(B.entity,)
+        )
+        refused = await bare.request(
+            Operation.CREATE, asked.path, content=asked.encode(), resource_type=asked.resource_type
+        )
+        assert refused.rsc is Rsc.ORIGINATOR_HAS_NO_PRIVILEGE
+        client = A.maf_client(maf.address)
+        await client.register_key(expires=in_days(1), target=B.entity, admin=ADMIN)
+        registered = await maf.store.find_registration_of(A.entity, ADMIN)
+        assert registered is not None
+        await maf.store.remove_registration(registered.registration_id)
+        with pytest.raises(PeerRefusedError):
+            await client.register_key(expires=in_days(1), target=B.entity, admin=ADMIN)
+        await client.register_key(expires=in_days(1), target=B.entity, admin=ADMIN)
 
 
 @pytest.mark.parametrize(

@@ -250,7 +250,7 @@ def test_durations(text, seconds):
     assert parse_duration(text) == timedelta(seconds=seconds)
 
 
-@pytest.mark.parametrize("text", ["", "s", "0s", "-1s", "1", "1.5h", "1w", "1 h", "\uff19s", "9999999d"])
+@pytest.mark.parametrize("text", ["", "s", "0s", "-1s", "1", "1.5h", "1w", "\uff19s", "9999999d"])
 def test_what_is_no_duration(text):
     with pytest.raises(ConfigurationError, match="is not a duration"):
         parse_duration(text)

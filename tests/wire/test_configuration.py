@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from onem2m_security.configuration.description import Description
 from onem2m_security.configuration.key_proofs import AskingKey, EnroleeKey, KeyProof
@@ -208,6 +209,32 @@ def test_a_maf_asks_by_proofs_that_need_nobody_else(tmp_path):
         read(tmp_path, PEERS + maf).services()
 
 
+def test_a_server_asks_by_what_lies_ready_and_is_told_so(tmp_path):
+    text = (
+        '[store]\ndata = "all"\n[maf]\nfqdn = "maf.example"\nlisten = "127.0.0.1:5"\nbsfs = ["bsf.example"]\n'
+        '[peers."bsf.example"]\naddress = "127.0.0.1:6"\nprove = { card = "card" }\n'
+    )
+    with pytest.raises(
+        ConfigurationError, match=r"peer bsf.example: a server asks a BSF by key-id and key-file"
+    ):
+        read(tmp_path, text).services()
+
+
+@pytest.mark.parametrize(
+    ("prove", "said"),
+    [
+        ('{ kpm-id = "a@mef.example", kpm-file = "key" }', "kpm-id is for an MEF with which we enrol"),
+        ('{ km-id = "a@maf.example", km-file = "key" }', "km-id is for a MAF"),
+    ],
+)
+def test_a_check_finds_a_proof_that_does_not_fit_entity_b(tmp_path, prove, said):
+    (tmp_path / "key").touch(mode=0o600)
+    (tmp_path / "key").write_text("00" * 32)
+    text = f'[identity]\nid = "/a"\n[peers."/b"]\naddress = "127.0.0.1:6"\nprove = {prove}\n'
+    with pytest.raises(ConfigurationError, match=rf"peer /b: {said}, and here it is an Entity B"):
+        read(tmp_path, text).check()
+
+
 @pytest.mark.parametrize("part", ["certificate", "private-key", "associations", "crl"])
 def test_a_part_of_what_certificates_take_is_refused(tmp_path, part):
     with pytest.raises(ConfigurationError, match="all three"):
@@ -245,6 +272,32 @@ def test_every_key_is_described():
     ]
     assert without == []
     assert all(descriptions(member) for member in (*PROOFS.values(), *TRUST.values()))
+
+
+ONE_TABLE_ALONE = """
+[store]
+data = "all"
+[mef]
+fqdn = "mef.example.com"
+listen = "127.0.0.1:7443"
+"""
+
+
+@pytest.mark.parametrize("text", [EXAMPLE, ONE_TABLE_ALONE], ids=["the example", "one table alone"])
+def test_an_editor_takes_by_the_schema_what_is_taken(tmp_path, text):
+    """Judged by a validator that knows nothing of the models."""
+    file = tmp_path / "e.toml"
+    file.write_text(text, encoding="utf-8")
+    assert load(file)
+    document = tomllib.loads(text)
+    validator = Draft202012Validator(schema())
+    assert [error.message for error in validator.iter_errors(document)] == []
+    document["mef"] = {**one_of(document["mef"]), "lisen": "127.0.0.1:7443"}
+    assert [list(error.path) for error in validator.iter_errors(document)] == [["mef"]]
+
+
+def one_of(tables):
+    return tables[0] if isinstance(tables, list) else tables
 
 
 def test_the_manual_has_what_the_models_say():

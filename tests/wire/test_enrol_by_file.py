@@ -109,10 +109,21 @@ def test_one_file_enrols_by_key_and_by_certificate_and_connects_by_what_came_of_
         assert json.loads(entity_b.output.splitlines()[-2])["credential_id"].endswith(f"@{mef}")
 
 
+def test_who_is_not_enrolled_yet_is_told_to_enrol(tmp_path):
+    file = device(tmp_path, "127.0.0.1:1", 2, MEF)
+    done = m2msec("connect", CSE, "--config", file, check=False)
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"m2msec: peer {CSE}: we are not enrolled with {MEF} yet: there is no store in "
+        f"{tmp_path / 'by-key'}: enrol first (m2msec enrol)\n"
+    )
+    assert not (tmp_path / "by-key").exists()
+
+
 def test_the_options_of_an_enrolee_and_a_file_are_not_mixed(tmp_path):
     file = tmp_path / "device.toml"
     shutil.copy(__file__, tmp_path / "kpm")
-    file.write_text('[identity]\nid = "/a"\n[peers."/b"]\nprove = { card = "c" }\n')
+    file.write_text('[identity]\nid = "/a"\n[peers."/b"]\naddress = "127.0.0.1:1"\nprove = { card = "c" }\n')
     done = m2msec("enrol", "--config", file, "--enrolee-id", "/a", check=False)
     assert (done.returncode, "leave out the others" in done.stderr) == (1, True)
     done = m2msec("enrol", "--config", file, check=False)

@@ -6,7 +6,9 @@ everything that its commands are told: a framework is what stands in it, and not
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -206,7 +208,8 @@ def test_files_lead_entity_a_to_entity_b_and_each_knows_the_other(site, cell):
         m2msec(command, "--config", file)
     done = m2msec("connect", IN_CSE, "--config", file, "--json", "--wait", "0", given=f"{cell.id}\n")
     a_sees = json.loads(done.stdout.splitlines()[0])
-    b_sees = json.loads(entity_b.wait_for(rf"(\{{.*\}})\n{cell.id}\n").group(1))
+    heard = base64.b64encode(f"{cell.id}\n".encode()).decode()
+    b_sees = json.loads(entity_b.wait_for(rf'(\{{.*\}})\n.*"data": "{re.escape(heard)}"').group(1))
     assert a_sees["framework"] == cell.way.framework
     assert b_sees["framework"] == (cell.way.at_b or cell.way.framework)
     assert a_sees["protocol"] == b_sees["protocol"] == f"{cell.transport.value.upper()}v1.2"

@@ -52,7 +52,7 @@ asyncio.run(main())
 
 def said(setting: str = "") -> tuple[str, str]:
     done = subprocess.run(
-        [sys.executable, "-X", "dev", "-c", PROGRAM.format(setting=setting)],
+        [sys.executable, "-W", "error", "-c", PROGRAM.format(setting=setting)],
         capture_output=True,
         text=True,
         timeout=PATIENCE,

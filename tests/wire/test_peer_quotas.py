@@ -20,9 +20,11 @@ from maf_support import (
     ID_C,
     LOOPBACK,
     MAF,
+    STAKEHOLDERS,
     A,
     B,
     Client,
+    client_registration,
     key_of,
     running_maf,
 )
@@ -43,6 +45,7 @@ from onem2m_security.peer_quotas import Ceiling, PeerQuotas, Rate
 from onem2m_security.servers.maf import Maf
 from onem2m_security.servers.mef import Mef
 from onem2m_security.servers.run import Server
+from onem2m_security.servers.stakeholders import Stakeholder
 from onem2m_security.store import KeyKind, Store
 from onem2m_security.telemetry import OVER_QUOTA
 from test_key_registration import content
@@ -216,7 +219,8 @@ async def test_the_oldest_key_made_by_a_handshake_gives_way_and_none_of_another_
 
 
 async def test_keys_registered_by_request_never_give_way_and_never_keep_a_handshake_out(store):
-    maf = Maf(store, MAF, quotas=PeerQuotas(live_keys=2))
+    maf = Maf(store, MAF, stakeholders=STAKEHOLDERS, quotas=PeerQuotas(live_keys=2))
+    await store.add_registration(client_registration(ID_A))
     session = await shake_hands(maf, A_OF_TWO)
 
     async def registered():
@@ -236,7 +240,8 @@ async def test_keys_registered_by_request_never_give_way_and_never_keep_a_handsh
 
 
 async def test_a_client_registers_for_so_many_stakeholders(store):
-    maf = Maf(store, MAF, quotas=PeerQuotas(client_registrations=2))
+    stakeholders = [Stakeholder(Fqdn(f"{name}.example")) for name in ("one", "two", "three")]
+    maf = Maf(store, MAF, stakeholders=stakeholders, quotas=PeerQuotas(client_registrations=2))
     session = await shake_hands(maf, B)
 
     async def registered(admin: str) -> Rsc:

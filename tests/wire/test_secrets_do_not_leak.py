@@ -245,6 +245,7 @@ PUBLIC_OCTETS = {
     "ClientHello.random",
     "ClientHello.record_sequence",
     "Credentials.auts",
+    "CsrAttributes.names",
     "DatagramFragment.body",
     "ExportedKey.relative",
     "Initiator.identity",

@@ -1,9 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
-import socket
 
 import pytest
 
@@ -15,6 +12,7 @@ from onem2m_security.servers.mef import Mef
 from onem2m_security.servers.run import Server, serve
 from onem2m_security.servers.service import MafService, MefService
 from onem2m_security.store import KeyKind, Store
+from quiet_ports import a_quiet_port
 
 
 async def hold_udp(port: int) -> asyncio.BaseTransport:
@@ -29,17 +27,6 @@ async def server(tmp_path):
     store = await Store.open(tmp_path)
     async with Server(store, [Mef(store, MEF)]) as made:
         yield made
-
-
-def a_quiet_port() -> int:
-    """A free port among those that the system gives to nobody by itself: no client takes it by chance."""
-    for port in range(20_000 + os.getpid() % 10_000, 32_000):
-        with contextlib.suppress(OSError), socket.socket() as tcp:
-            tcp.bind(("127.0.0.1", port))
-            with socket.socket(type=socket.SOCK_DGRAM) as udp:
-                udp.bind(("127.0.0.1", port))
-            return port
-    raise AssertionError("no port is free")
 
 
 async def test_a_named_port_whose_udp_half_is_taken_is_refused_and_its_tcp_half_is_free_again(server):

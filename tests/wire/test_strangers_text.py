@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from sqlalchemy import Engine, event
 
-from maf_support import EVERYBODY, LOOPBACK, MAF, A, B, client_of
+from maf_support import EVERYBODY, LOOPBACK, MAF, STAKEHOLDERS, A, B, client_of
 from onem2m_security.onem2m.paths import MAF_CLIENT_REG, MAF_SYMM_KEY_REG
 from onem2m_security.onem2m.primitives import Operation, Rsc
 from onem2m_security.onem2m.resources import SHORT_NAMES, MafClientRegistration
@@ -24,7 +24,7 @@ async def running(tmp_path, postgres):
     made = []
     store = await Store.open(tmp_path / "maf", url=postgres.new_url())
     await store.add_many([client.record for client in EVERYBODY])
-    async with Server(store, [Maf(store, MAF)]) as server:
+    async with Server(store, [Maf(store, MAF, stakeholders=STAKEHOLDERS)]) as server:
         address = await server.start(LOOPBACK)
 
         def connected(*_: object) -> None:

@@ -2,9 +2,10 @@
 
 Each ``[[association]]`` has one of the two forms of configuration.py. Release 1: ``certificate_name``,
 ``root_of_trust`` and ``peer``; ``root_certificate`` (a PEM file) for a peer that does not send its root.
-Release 3: ``flavour``, ``trust_anchors`` (a PEM file) and, as the flavour needs, ``peer_id``, ``peer`` and
-``allowed_ae_ids``. Both take ``name``, ``targets`` and ``peer_kind``. Files are relative to this one.
-Whatever is wrong is refused as a whole, naming file, association and key; nothing is guessed.
+Release 3: ``flavour``, ``trust_anchors`` (a PEM file; none for a raw public key) and, as the flavour needs,
+``peer_id``, ``peer`` and ``allowed_ae_ids``. Both take ``name``, ``targets`` and ``peer_kind``. Files are
+relative to this one. Whatever is wrong is refused as a whole, naming file, association and key; nothing is
+guessed.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from onem2m_security.identifiers import EntityId, EntityKind
 
 from .configuration import AssociationConfiguration
 from .files import read_public
+from .flavours import Flavour
 
 ASSOCIATIONS_MAX: Final = 10_000
 """The most associations in one file."""
@@ -73,9 +75,9 @@ def _association(path: Path, number: int, entry: object) -> AssociationConfigura
     if foreign:
         form = "flavour" if is_release1 else "certificate_name"
         raise ConfigurationError(f"{where}: {foreign[0]} belongs to an association with {form}")
-    missing = sorted(
-        {"root_of_trust", "peer"} - given.keys() if is_release1 else {"trust_anchors"} - given.keys()
-    )
+    is_raw = given.get("flavour") == Flavour.RAW_PUBLIC_KEY.value
+    needed = {"root_of_trust", "peer"} if is_release1 else {"peer_id" if is_raw else "trust_anchors"}
+    missing = sorted(needed - given.keys())
     if missing:
         raise ConfigurationError(f"{where}: {missing[0]} is missing")
     try:
@@ -104,7 +106,7 @@ def _make(path: Path, given: Mapping[str, Any]) -> AssociationConfiguration:
         )
     return AssociationConfiguration.release3(
         flavour=given["flavour"],
-        trust_anchors=read_public(path.parent / given["trust_anchors"]),
+        trust_anchors=read_public(path.parent / given["trust_anchors"]) if "trust_anchors" in given else (),
         peer_id=given.get("peer_id"),
         peer=peer,
         allowed_ae_ids=tuple(given.get("allowed_ae_ids", ())),

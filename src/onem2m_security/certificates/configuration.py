@@ -13,16 +13,17 @@ from typing import Self
 from cryptography import x509
 
 from onem2m_security.errors import ConfigurationError, IdentifierError
-from onem2m_security.identifiers import EntityId, Fqdn, nfkc
+from onem2m_security.identifiers import EntityId, Fqdn
+from onem2m_security.texts import nfkc
 
-from .flavours import Flavour, cse_id_of, parse_ae_id_uri, parse_identifier, raw_public_key_error
+from .flavours import Flavour, cse_id_of, parse_ae_id_uri, parse_identifier
 from .profile import MALFORMED, anchor_findings
 from .public_key_id import PublicKeyIdentifier, key_hash, parse_root_of_trust
 
 TRUST_ANCHORS_MAX_OCTETS = 1024 * 1024
 """The largest bundle of trust anchors read, in octets."""
 
-_SEVERAL_AES = (Flavour.DEVICE, Flavour.NODE_ID)
+_SEVERAL_AES = (Flavour.DEVICE, Flavour.NODE_ID, Flavour.RAW_PUBLIC_KEY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,10 +38,12 @@ class AssociationConfiguration:
         flavour: Release 3: the certificate flavour.
         peer_id: Release 3: the globally unique identifier, canonical; None to accept any that the trust
             anchors certify and to take the identity from the certificate (8.1.2.4 for Entity B).
-        trust_anchors: Release 3: the trust anchor certificates.
+        trust_anchors: Release 3: the trust anchor certificates; none for a raw public key, which is the one
+            that ``peer_id`` names.
         peer: The identity that a successful verification authenticates; None when only the credential is
             known.
-        allowed_ae_ids: For device and Node-ID certificates: the AEs that the credential may act for (8.2.1).
+        allowed_ae_ids: For device and Node-ID certificates, and raw public keys: the AEs that the credential
+            may act for (8.2.1).
         targets: Enrolment Targets or MAF targets of this peer, for the frameworks above.
         name: What the operator calls this configuration, to tell which one matched.
     """
@@ -109,7 +112,7 @@ class AssociationConfiguration:
         cls,
         *,
         flavour: Flavour | str,
-        trust_anchors: str | bytes | tuple[x509.Certificate, ...],
+        trust_anchors: str | bytes | tuple[x509.Certificate, ...] = (),
         peer_id: str | None = None,
         peer: EntityId | str | None = None,
         allowed_ae_ids: tuple[EntityId | str, ...] = (),
@@ -120,15 +123,15 @@ class AssociationConfiguration:
 
         Args:
             flavour: The peer's certificate flavour.
-            trust_anchors: PEM certificates, one after the other, or parsed ones.
+            trust_anchors: PEM certificates, one after the other, or parsed ones; none for a raw public key.
             peer_id: The globally unique identifier; see flavours.parse_identifier for the forms.
             peer: The identity of the peer; for CSE-ID, AE-ID and FQDN it follows from ``peer_id``.
-            allowed_ae_ids: For device and Node-ID certificates.
+            allowed_ae_ids: For device and Node-ID certificates, and raw public keys.
             targets: Its Enrolment Targets or MAF targets.
             name: What the operator calls this configuration.
 
         Raises:
-            ConfigurationError: A value is missing or malformed, or raw public keys are asked for.
+            ConfigurationError: A value is missing or malformed.
         """
         try:
             flavour = Flavour(flavour)
@@ -167,13 +170,13 @@ class AssociationConfiguration:
                 )
 
     def _check_release3(self, flavour: Flavour) -> None:
-        if flavour is Flavour.RAW_PUBLIC_KEY:
-            raise raw_public_key_error()
         if self.root_of_trust is not None or self.root_certificate is not None:
             raise ConfigurationError(
                 "root_of_trust and root_certificate belong to a Release 1 association: use trust_anchors"
             )
-        if not self.trust_anchors:
+        if flavour is Flavour.RAW_PUBLIC_KEY:
+            self._check_raw_public_key()
+        elif not self.trust_anchors:
             raise ConfigurationError(f"a {flavour.value} association needs trust_anchors: PEM certificates")
         for anchor in self.trust_anchors:
             _check_anchor("the trust anchor", anchor)
@@ -183,12 +186,23 @@ class AssociationConfiguration:
             )
         if self.allowed_ae_ids and flavour not in _SEVERAL_AES:
             raise ConfigurationError(
-                f"allowed_ae_ids belong to device and Node-ID certificates, not {flavour.value}"
+                "allowed_ae_ids belong to device and Node-ID certificates and to raw public keys, "
+                f"not {flavour.value}"
             )
         if self.peer_id is None and self.peer is not None:
             raise ConfigurationError(f"a {flavour.value} association that names a peer needs its peer_id too")
         if self.peer_id is None and self.allowed_ae_ids:
             raise ConfigurationError(f"a {flavour.value} association with allowed_ae_ids needs a peer_id")
+
+    def _check_raw_public_key(self) -> None:
+        if self.peer_id is None:
+            raise ConfigurationError(
+                "a raw-public-key association needs peer_id: the public key identifier (ni:///sha-256;…)"
+            )
+        if self.trust_anchors:
+            raise ConfigurationError(
+                "a raw-public-key association takes no trust_anchors: peer_id says which key it is"
+            )
 
     @property
     def description(self) -> str:

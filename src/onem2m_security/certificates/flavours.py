@@ -11,8 +11,11 @@ import re
 import unicodedata
 from typing import Final
 
-from onem2m_security.errors import ConfigurationError, IdentifierError
-from onem2m_security.identifiers import CredentialId, CredentialType, EntityId, EntityKind, Fqdn, nfkc, shown
+from onem2m_security.errors import IdentifierError
+from onem2m_security.identifiers import CredentialId, CredentialType, EntityId, EntityKind, Fqdn
+from onem2m_security.texts import nfkc, shown
+
+from .public_key_id import PublicKeyIdentifier
 
 AE_ID_URI_SCHEME: Final = "m2m"
 """OURS: the scheme before the Absolute AE-ID in a certificate that we issue (clause 10.1.1.5 asks for a "full
@@ -51,11 +54,10 @@ def parse_identifier(flavour: Flavour, text: str) -> str:
 
     Device: an M2M Device ID in dotted form (TS-0001 annex H). CSE-ID: an absolute CSE-ID or its public domain
     name; gives the domain name. AE-ID: an Absolute AE-ID, a URI scheme before it is dropped. Node-ID: a URI
-    (TS-0004 m2m:nodeID) or a dotted OID. FQDN: a domain name.
+    (TS-0004 m2m:nodeID) or a dotted OID. FQDN: a domain name. Raw public key: its public key identifier.
 
     Raises:
         IdentifierError: The text has not the form of the flavour.
-        ConfigurationError: Raw public keys were asked for.
     """
     match flavour:
         case Flavour.DEVICE:
@@ -69,15 +71,7 @@ def parse_identifier(flavour: Flavour, text: str) -> str:
         case Flavour.FQDN:
             return str(Fqdn.parse(text))
         case Flavour.RAW_PUBLIC_KEY:
-            raise raw_public_key_error()
-
-
-def raw_public_key_error() -> ConfigurationError:
-    """What to tell whoever asks for the raw public key flavour."""
-    return ConfigurationError(
-        "raw public keys (RFC 7250) are not supported by the TLS engine: use a self-signed certificate with "
-        "its key hash as Certificate Name, or another certificate flavour"
-    )
+            return str(PublicKeyIdentifier.parse(text))
 
 
 def parse_ae_id_uri(text: str) -> EntityId:

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from ..errors import IdentifierError
+from ..errors import ConfigurationError, IdentifierError
 from ..identifiers import Fqdn
-from .flavours import AE_ID_URI_SCHEME, Flavour, parse_identifier, raw_public_key_error
+from .flavours import AE_ID_URI_SCHEME, Flavour, parse_identifier
 from .names import CertificateNames, encode_device_id
 
 DEVICE_INDICATION_ID = "0.2.481.1"
@@ -29,6 +29,10 @@ def alternative_names(
     """
     if flavour is None:
         return _release1_names(identifier)
+    if flavour is Flavour.RAW_PUBLIC_KEY:
+        raise ConfigurationError(
+            "a raw public key (RFC 7250) has no certificate: make a key pair by m2msec pki raw-public-key"
+        )
     canonical = parse_identifier(flavour, identifier)
     match flavour:
         case Flavour.CSE_ID | Flavour.FQDN:
@@ -41,8 +45,6 @@ def alternative_names(
             is_uri = ":" in canonical
             uri, oid = x509.UniformResourceIdentifier, x509.ObjectIdentifier
             return [uri(canonical) if is_uri else x509.RegisteredID(oid(canonical))]
-        case Flavour.RAW_PUBLIC_KEY:
-            raise raw_public_key_error()
 
 
 def _release1_names(certificate_name: str) -> list[x509.GeneralName]:

@@ -19,7 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from onem2m_security.errors import IdentifierError
-from onem2m_security.identifiers import shown
+from onem2m_security.texts import shown
 
 DIGEST_OCTETS = {"sha-256": 32, "sha-256-128": 16, "sha-256-120": 15}
 """The hash algorithms of clause 10.1.2, each with the length of its digest in octets."""

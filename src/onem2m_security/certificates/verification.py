@@ -21,8 +21,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from onem2m_security.alerts import Alert
 from onem2m_security.errors import CertificateRejectedError, ConfigurationError, IdentifierError
-from onem2m_security.identifiers import CredentialId, EntityId, EntityKind
+from onem2m_security.identifiers import EntityId, EntityKind
 from onem2m_security.release import Release
+from onem2m_security.tls.engine import CertificateType
 
 from ..clock import CLOCK
 from .configuration import AssociationConfiguration, peer_of
@@ -40,7 +41,9 @@ from .profile import (
     purpose_findings,
     usage_findings,
 )
+from .raw_public_keys import RawPublicKeys, is_public_key
 from .roots_of_trust import RootsOfTrust
+from .verified_peer import VerifiedPeer
 
 CHAIN_MAX_CERTIFICATES = 5
 """The default for the most certificates in a chain."""
@@ -49,31 +52,6 @@ CHAIN_MAX_OCTETS = 16 * 1024
 """The default for the size of a chain in octets: one TLS record's worth, several times what P-256 needs."""
 
 _ISSUERS_KEPT = 128
-
-
-@dataclass(frozen=True, slots=True)
-class VerifiedPeer:
-    """What a peer's certificate has proved.
-
-    Attributes:
-        configuration: The Association Configuration that matched.
-        peer: The authenticated identity; None when only the credential is known.
-        credential_id: The Credential-ID (clause 10.4); None in Release 1 and for FQDN certificates.
-        flavour: The certificate flavour; None for the Release 1 form.
-        allowed_ae_ids: The AEs that the credential may act for; empty when ``peer`` says it all.
-        targets: Enrolment Targets or MAF targets from the configuration.
-        expires: The earliest end of a validity period on the path (UTC).
-        fingerprint: SHA-256 of the end entity's certificate, 64 hex digits.
-    """
-
-    configuration: AssociationConfiguration
-    peer: EntityId | None
-    credential_id: CredentialId | None
-    flavour: Flavour | None
-    allowed_ae_ids: tuple[EntityId, ...]
-    targets: tuple[EntityId, ...]
-    expires: datetime
-    fingerprint: str
 
 
 class PeerVerifier:
@@ -120,6 +98,7 @@ class PeerVerifier:
         self._require_name_constraints = require_name_constraints
         self._chain_max = (chain_max_certificates, chain_max_octets)
         self._roots = RootsOfTrust()
+        self._raw_public_keys = RawPublicKeys()
         self._by_identifier: dict[tuple[Flavour, str | None], list[_Candidate]] = {}
         self._validators: dict[frozenset[x509.Certificate], PathValidator] = {}
         self._issuers: OrderedDict[bytes, PresentedCertificate] = OrderedDict()
@@ -133,7 +112,8 @@ class PeerVerifier:
         """Verify a peer's certificates.
 
         Args:
-            chain: The DER certificates of its Certificate message, its own first, in the order received.
+            chain: The DER certificates of its Certificate message, its own first, in the order received; or
+                the one SubjectPublicKeyInfo of a raw public key.
             server: Whether the peer is the handshake's server or its client, which an extended key usage must
                 allow; None outside a handshake: then either will do.
             now: The moment at which they must be valid; the present if None.
@@ -141,6 +121,8 @@ class PeerVerifier:
         Raises:
             CertificateRejectedError: Abort the handshake with the error's ``alert``.
         """
+        if len(chain) == 1 and self._raw_public_keys and is_public_key(chain[0]):
+            return self._raw_public_keys.verify(chain[0])
         presented = self._parse(chain)
         try:
             names = CertificateNames.of(presented[0].parsed)
@@ -155,6 +137,14 @@ class PeerVerifier:
         for issuer in presented[1:]:
             self._remember(issuer)
         return peer
+
+    @property
+    def certificate_types(self) -> frozenset[CertificateType]:
+        """What the configurations take: certificates, raw public keys, or both."""
+        types = {CertificateType.RAW_PUBLIC_KEY} if self._raw_public_keys else set()
+        if self._roots or self._by_identifier:
+            types.add(CertificateType.X509)
+        return frozenset(types)
 
     @property
     def revision(self) -> object:
@@ -261,6 +251,9 @@ class PeerVerifier:
         flavour = configuration.flavour
         if flavour is None:
             self._roots.add(rank, configuration)
+            return
+        if flavour is Flavour.RAW_PUBLIC_KEY:
+            self._raw_public_keys.add(configuration)
             return
         anchors = frozenset(configuration.trust_anchors)
         if anchors not in self._validators:

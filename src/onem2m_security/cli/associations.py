@@ -6,7 +6,7 @@ import json
 import sys
 
 from ..association import Association, PeerProof
-from ..certificates.verification import VerifiedPeer
+from ..certificates.verified_peer import VerifiedPeer
 from ..frameworks.steps import Established
 from ..identifiers import EntityId
 

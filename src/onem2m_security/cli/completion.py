@@ -18,7 +18,7 @@ class Shell(enum.Enum):
 
 
 def completion(context: typer.Context, shell: Annotated[Shell, typer.Argument(help="Whose script.")]) -> None:
-    """Print a script for a shell, which then completes commands and options of m2msec.
+    """Print a script by which a shell completes commands and options.
 
     Keep it where the shell looks for completions, or for this shell alone: source <(m2msec completion bash).
     """

@@ -13,6 +13,7 @@ from ..net.address import Address
 from ..net.channel import Channel
 from ..net.link import Link
 from ..servers.run import run
+from ..tasks import until_first
 from .associations import report as report_on
 from .common import entity_parser, log_to_stderr, parsed
 from .options.credentials import ReportOptions, SessionOptions
@@ -75,18 +76,11 @@ async def _carry(channel: Channel, wait: float) -> None:
         source = await standard_input()
         while data := await source.read(channel.max_write):
             await channel.write(data)
+        await asyncio.sleep(wait)  # for what the peer still answers
 
     async def inward() -> None:
         while data := await channel.read():
             print_data(data, channel.association, as_json=False)
 
-    sending, receiving = asyncio.create_task(outward()), asyncio.create_task(inward())
-    await asyncio.wait([sending, receiving], return_when=asyncio.FIRST_COMPLETED)
-    if not receiving.done():
-        await asyncio.wait([receiving], timeout=wait)
-    for task in (sending, receiving):
-        task.cancel()
-    await channel.close()
-    for task in (sending, receiving):
-        if task.done() and not task.cancelled() and (error := task.exception()) is not None:
-            raise error
+    async with channel:
+        await until_first(outward(), inward())

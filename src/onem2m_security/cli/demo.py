@@ -71,7 +71,7 @@ def demo(
         told = {"release": release.value, "seconds": seconds, "association": association.as_dict()}
         print(json.dumps(told | {"steps": steps}, indent=2))
     else:
-        diagram.close(f"{association.peer} and {association.local} are associated ({seconds:.1f} s).")
+        diagram.close(f"{association.peer} and {association.local} are associated: {seconds:.0f} s.")
 
 
 class Diagram:

@@ -54,6 +54,30 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
         "m2msec maf clients --data maf --count",
     ),
     "maf keys": ("m2msec maf keys --data maf --filter /in-cse --json",),
+    "maf key register": (
+        (
+            "m2msec maf key register 127.0.0.1:8443 --km-id a@maf.example.com --km-file km-a"
+            " --entity //sp.example/cse/Ca --suid 33 --target //sp.example/cse/Cb"
+        ),
+    ),
+    "maf key retrieve": (
+        (
+            "m2msec maf key retrieve 127.0.0.1:8443 key-7@maf.example.com"
+            " --km-id b@maf.example.com --km-file km-b --entity //sp.example/cse/Cb"
+        ),
+    ),
+    "maf key update": (
+        (
+            "m2msec maf key update 127.0.0.1:8443 key-7@maf.example.com"
+            " --km-id a@maf.example.com --km-file km-a --entity //sp.example/cse/Ca --expires-in 1h"
+        ),
+    ),
+    "maf key deregister": (
+        (
+            "m2msec maf key deregister 127.0.0.1:8443 key-7@maf.example.com"
+            " --km-id a@maf.example.com --km-file km-a --entity //sp.example/cse/Ca"
+        ),
+    ),
     "mef serve": ("m2msec mef serve --data mef --fqdn mef.example.com --listen 127.0.0.1:7443",),
     "mef add-enrolee": (
         (
@@ -137,6 +161,7 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "pki sign": ("m2msec pki sign in-cse.csr cse-id --ca ca --out in-cse.crt",),
     "pki crl": ("m2msec pki crl --ca ca --revoke in-cse.crt --previous 1.crl --out 2.crl",),
     "pki check": ("m2msec pki check in-cse.crt",),
+    "pki raw-public-key": ("m2msec pki raw-public-key --out device-7",),
     "escertke initiate": (
         (
             "m2msec escertke initiate messages --entity //sp.example/in-cse/Ca --peer //sp.example/in-cse/Cb"

@@ -42,9 +42,11 @@ COMMANDS: Final = {
     "pki": LazyCommand("pki", "app", "Issue and check certificates."),
     "escertke": LazyCommand("escertke", "app", "Agree on an end-to-end key by certificates."),
     "store": LazyCommand("store", "app", "The sealed store in a data directory."),
-    "completion": LazyCommand("completion", "completion", "Print a script by which a shell completes."),
+    "completion": LazyCommand(
+        "completion", "completion", "Print a script by which a shell completes commands and options."
+    ),
     "vectors": LazyCommand(
-        "vectors", "vectors", "Print known-answer vectors for every derivation and identifier."
+        "vectors", "vectors", "Print known answers with their inputs, for every derivation."
     ),
 }
 """In the order in which a reader meets them."""

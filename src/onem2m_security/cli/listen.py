@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Never
 
 import typer
 
@@ -20,6 +20,7 @@ from ..net.address import Address, Transport
 from ..net.channel import Channel
 from ..net.descriptors import raise_open_files
 from ..servers.run import run, until_signalled
+from ..tasks import until_first
 from .associations import report as report_on
 from .common import RememberOption, entity_parser, log_to_stderr, over, parsed
 from .options.credentials import ReportOptions, SessionOptions
@@ -67,7 +68,7 @@ class EntityBOptions(OptionGroup):
         """
         if self.listen is None or self.cse_id is None:
             raise ConfigurationError("give --listen HOST:PORT and --cse-id IDB, or --config FILE")
-        parts = self.sources.parts(self.cse_id, self.session.link(self.listen))
+        parts = self.sources.parts(self.cse_id, self.session.link)
         entity_b = EntityB(
             self.cse_id,
             keys=parts.keys,
@@ -128,17 +129,19 @@ async def _accept(accepting: Accepting, *, once: bool, as_json: bool) -> None:
         bound = await entity_b.listen_over(accepting.transports, accepting.address, accepted)
         where = f"{bound} ({over(accepting.transports)})"
         print(f"{entity_b.acceptor.local} listening on {where}", file=sys.stderr, flush=True)
-        forwarding = asyncio.create_task(_forward_to(newest))
-        signalled = asyncio.create_task(until_signalled())
-        ends = [signalled, asyncio.create_task(finished.wait())] if once else [signalled]
-        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        for task in (forwarding, *ends):
-            task.cancel()
+        await until_first(until_signalled(), _forward_to(newest), *([_wait_for(finished)] if once else []))
 
 
-async def _forward_to(newest: list[Channel]) -> None:
+async def _wait_for(event: asyncio.Event) -> None:
+    await event.wait()
+
+
+async def _forward_to(newest: list[Channel]) -> Never:
+    """Standard input to the newest session; the end of the one does not end the other."""
     source = await standard_input()
     while data := await source.read(newest[0].max_write if newest else 1024):
         if newest and not newest[0].closing:
             for start in range(0, len(data), newest[0].max_write):
                 await newest[0].write(data[start : start + newest[0].max_write])
+    while True:
+        await asyncio.Event().wait()

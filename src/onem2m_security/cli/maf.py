@@ -21,6 +21,7 @@ from ..servers.enrolees import AssociationPolicy
 from ..servers.maf import DEFAULT_KC_LIFETIME
 from ..servers.service import MafService
 from ..store.records import KeyKind, KeyRecord, Revocation
+from . import maf_key
 from .common import (
     KEY_FORMAT,
     DataOption,
@@ -40,10 +41,11 @@ from .options.gba import NafOptions
 from .options.grouping import grouped, without
 from .options.listing import ListOptions
 from .options.mefs import EnroleeTargetsOption, MefOptions
-from .options.serving import ServingOptions
+from .options.serving import ServingOptions, StakeholdersOption
 from .tables import Row, add_record, list_keys
 
 app = typer.Typer(help="The M2M Authentication Function.", no_args_is_help=True)
+app.add_typer(maf_key.app, name="key")
 
 _SEVERAL_TARGETS = (
     "m2msec: with several targets, no handshake makes Kc by itself: in Release 3 (--release 3) the client "
@@ -76,6 +78,7 @@ def serve(
     ] = DEFAULT_KC_LIFETIME,
     enrolee_target: EnroleeTargetsOption = None,
     remember: RememberOption = REMEMBERED,
+    stakeholder: StakeholdersOption = None,
 ) -> None:
     """Run a MAF until SIGTERM or SIGINT; prints one line when it accepts clients.
 
@@ -96,6 +99,7 @@ def serve(
         bsfs=replace(bsfs, naf=fqdn).clients(local),
         policy=AssociationPolicy.of(enrolee_target or ()),
         remembered=remember,
+        stakeholders=tuple(stakeholder or ()),
         endpoint=certificates.accepting_endpoint(),
         transports=serving.transport,
     )

@@ -40,7 +40,7 @@ from .common import (
 from .options.certificates import ServerCertificateOptions
 from .options.grouping import grouped
 from .options.listing import ListOptions
-from .options.serving import ServingOptions
+from .options.serving import ServingOptions, StakeholdersOption
 from .options.steering import SteeringOptions
 from .tables import Row, add_record, list_keys
 
@@ -79,6 +79,7 @@ def serve(
     certificates: ServerCertificateOptions,
     steering: SteeringOptions,
     release: ReleaseOption = DEFAULT_RELEASE,
+    stakeholder: StakeholdersOption = None,
 ) -> None:
     """Run an MEF until SIGTERM or SIGINT; prints one line when it accepts clients.
 
@@ -94,6 +95,7 @@ def serve(
         endpoint=certificates.bootstrap_endpoint(release),
         release=release,
         steering=steering.steering,
+        stakeholders=tuple(stakeholder or ()),
         transports=serving.transport,
     )
     run_services([service], limits=serving.limits, metrics=serving.metrics)

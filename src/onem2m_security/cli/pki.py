@@ -13,7 +13,13 @@ from typing import Annotated
 
 import typer
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
 
 from ..certificates.authority import Authority, Issued, self_signed, signing_request
 from ..certificates.constraints import name_constraints_of
@@ -21,10 +27,11 @@ from ..certificates.crl import load_crl
 from ..certificates.files import read_private, read_public, write_new
 from ..certificates.flavours import Flavour, credential_id
 from ..certificates.issued_names import DEVICE_INDICATION_ID, permitted_names
-from ..certificates.local import parse_certificates, parse_private_key
+from ..certificates.local import LocalCertificate, parse_certificates, parse_private_key
 from ..certificates.names import CertificateNames
 from ..certificates.profile import MALFORMED, is_authority, profile_findings
 from ..certificates.public_key_id import PublicKeyIdentifier, key_hash
+from ..certificates.raw_public_keys import is_profiled, public_key_in
 from ..errors import ConfigurationError, CredentialError, SecurityFrameworkError
 
 app = typer.Typer(
@@ -124,6 +131,19 @@ def self_signed_certificate(out: Out, days: Days = 365) -> None:
         typer.echo(f"Certificate Name and Root of Trust: {key_hash(issued.certificate).hex()}")
 
 
+@app.command("raw-public-key")
+def raw_public_key(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Path prefix: writes PREFIX.pub and PREFIX.key.")],
+) -> None:
+    """Make a key pair for a raw public key (RFC 7250): peers are told its identifier, and there is no end."""
+    with _said_plainly():
+        key = ec.generate_private_key(ec.SECP256R1())
+        pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        spki = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        _write_pair(_suffixed(out, "key"), pem, _suffixed(out, "pub"), spki)
+        typer.echo(f"Public key identifier: {LocalCertificate.raw_public_key(pem).public_key_id}")
+
+
 @app.command()
 def request(
     flavour: Annotated[str, typer.Argument(help=f"One of {_FLAVOURS}.")],
@@ -178,12 +198,30 @@ def crl(
 
 
 @app.command()
-def check(file: Annotated[Path, typer.Argument(help="A certificate or chain, PEM or DER.")]) -> None:
-    """Say whether a certificate meets the profile (10.1.1) and which flavour it is; exit code 1 if not."""
+def check(
+    file: Annotated[Path, typer.Argument(help="A certificate or chain, or a public key, PEM or DER.")],
+) -> None:
+    """Say whether a certificate meets the profile (10.1.1) and which flavour it is; exit code 1 if not.
+
+    Of a raw public key, its public key identifier (10.1.2).
+    """
     with _said_plainly():
-        certificates = parse_certificates(read_public(file))
-        findings = [_describe(certificate) for certificate in certificates]
+        octets = read_public(file)
+        if (spki := public_key_in(octets)) is not None:
+            findings = [_describe_key(spki)]
+        else:
+            findings = [_describe(certificate) for certificate in parse_certificates(octets)]
     raise typer.Exit(1 if any(findings) else 0)
+
+
+def _describe_key(spki: bytes) -> list[str]:
+    """Print what a raw public key is; gives what is wrong with it."""
+    findings = [] if is_profiled(spki) else ["it is not on P-256 (secp256r1), uncompressed: clause 10.1.1.1"]
+    typer.echo("a raw public key")
+    typer.echo(f"  public key identifier: {PublicKeyIdentifier.of(spki)}")
+    for finding in findings:
+        typer.echo(f"  NOT by the profile: {finding}")
+    return findings
 
 
 def _describe(certificate: x509.Certificate) -> list[str]:

@@ -17,7 +17,8 @@ from ..gba.subscriber import AlgorithmSet, Subscriber
 from ..net.limits import Limits
 from ..servers.run import run
 from .common import JsonOption, RevealOption, log_to_stderr, parsed
-from .options.gba import BsfAddress, GbaOptions
+from .options.asked import FunctionAddress
+from .options.gba import GbaOptions
 from .options.grouping import grouped
 from .options.subscribers import CardOptions, ImpiOption
 
@@ -84,9 +85,12 @@ def authenticate(
 def bootstrap(
     card: CardArgument,
     bsf: Annotated[
-        BsfAddress,
+        FunctionAddress,
         parsed(
-            BsfAddress.parse, "--bsf", metavar="FQDN=HOST:PORT", help="The BSF, where it listens for UEs."
+            FunctionAddress.parse,
+            "--bsf",
+            metavar="FQDN=HOST:PORT",
+            help="The BSF, where it listens for UEs.",
         ),
     ],
     timeout: Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds for each request.")] = 5.0,

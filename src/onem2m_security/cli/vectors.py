@@ -13,10 +13,10 @@ from .known_answers import known_answers
 def vectors(
     text: Annotated[bool, typer.Option("--text", help="Print them for reading, not as JSON.")] = False,
 ) -> None:
-    """Print known-answer vectors with their inputs, for every derivation and identifier, as JSON.
+    """Print known answers with their inputs, for every derivation.
 
-    Both releases, GBA and its algorithm sets, and exports from master secret and randoms. All octet strings
-    are in hex; the keys are public: never use them.
+    In JSON: both releases and their identifiers, GBA and its algorithm sets, exports from master secret and
+    randoms. All octet strings are in hex; the keys are public: never use them.
     """
     answers = known_answers()
     if not text:

@@ -29,7 +29,7 @@ from ..frameworks.instructions import (
     require_derivable,
 )
 from ..frameworks.steps import Ask, Initiator
-from ..identifiers import EntityId, EntityKind, Fqdn, KeyIdentifier
+from ..identifiers import EntityId, EntityKind, Fqdn, KeyIdentifier, Suid
 from ..net.address import Address, Transport
 from ..net.limits import Limits
 from ..net.link import Link
@@ -39,7 +39,9 @@ from ..store.store import Store
 from ..telemetry import LOG
 from .at_maf import AtMaf
 from .commands import Memory
+from .distributed_keys import DistributedKey, derived_key
 from .enrolment_exchange import Bootstrap, EnrolmentExchange
+from .est import EstClient
 from .kept_key import KeptKey, as_enrolment_key, renewal
 from .maf import MafClient
 
@@ -291,6 +293,19 @@ class Enrolee:
                 exchange = await open_exchange.enter_async_context(self._bootstrap.exchange())
             yield exchange
 
+    @contextlib.asynccontextmanager
+    async def est(self) -> AsyncIterator[EstClient]:
+        """A client of the MEF by which it provisions us a certificate (8.3.6.2), over TLS.
+
+        Its session makes a Ke too, which is kept in the end: the MEF soon refuses the one before.
+
+        Raises:
+            ConfigurationError: Our certificate is not here.
+            StoreError: Ke could not be kept.
+        """
+        async with self._turn, self._bootstrap.est() as client:
+            yield client
+
     # --- what comes of it ---------------------------------------------------------------------------------
 
     async def master_credential(self, maf: Fqdn) -> ResolvedKey:
@@ -313,6 +328,15 @@ class Enrolee:
         """
         self._check(target)
         return (await self.enrolment_key()).provisioned_key(self.release, target)
+
+    async def end_to_end_key(self, target: EntityId, suid: Suid) -> DistributedKey:
+        """The key that we share with a CSE or an AE for one usage, SUID 22 to 25 (10.3.7), named by KeId.
+
+        Raises:
+            CredentialError: Our release derives no such key, or none for this target.
+        """
+        self._check(target)
+        return derived_key(await self.enrolment_key(), self.release, target, suid)
 
     def initiator(self, peer: EntityId, *, server_name: Fqdn | None = None) -> Ask:
         """How we prove ourselves to a CSE or an AE that we are enrolled for: by Kpsa of the Ke that is due.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from ..clock import CLOCK, Clock
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, HandshakeError
 from ..frameworks.bootstrap_psk import EnrolmentKey, export_enrolment_key
 from ..frameworks.instructions import BootstrapInstruction
 from ..frameworks.steps import Initiator
@@ -18,6 +18,7 @@ from ..net.ports import request_client
 from ..net.request_client import RequestClient
 from ..release import Release
 from .entity_a import associate
+from .est import EstClient
 from .kept_key import KeptKey
 from .registration import Registered, RegistrationClient
 
@@ -119,6 +120,23 @@ class Bootstrap:
                     await self._kept.put(newest, issued=issued)
         finally:
             await client.close()
+
+    @contextlib.asynccontextmanager
+    async def est(self) -> AsyncIterator[EstClient]:
+        """A client of the MEF's certificate provisioning, over TLS (8.3.6.2); the Ke of its session is kept.
+
+        Raises:
+            ConfigurationError: We do not know how.
+            StoreError: Ke could not be kept.
+        """
+        initiator, link, issued, expires = self._begin()
+        async with EstClient(link, initiator) as client:
+            try:
+                yield client
+            finally:
+                with contextlib.suppress(HandshakeError):  # no connection was made
+                    key = export_enrolment_key(client.established, self._mef, expires=expires)
+                    await self._kept.put(key, issued=issued)
 
     def _begin(self) -> tuple[Initiator, Link, datetime, datetime]:
         """How we meet the MEF, and from when to when the next Ke lives."""

@@ -7,13 +7,13 @@ configuration says which application a NAF is (TS 33.220 clause 4.4.6).
 
 from __future__ import annotations
 
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
+from ..clock import CLOCK
 from ..diameter import messages as dm
 from ..diameter.messages import DiameterMessage
 from ..diameter.multimedia_auth import MultimediaAuthAnswer, MultimediaAuthRequest
@@ -105,7 +105,7 @@ class HssClient:
         *,
         bsf: Fqdn,
         nafs: Iterable[NafOfOperator],
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = CLOCK.monotonic,
     ) -> None:
         """A client of the HSS behind this link.
 

@@ -7,22 +7,17 @@ from typing import Final
 
 from ..clock import CLOCK, Clock
 from ..credentials import ResolvedKey, Secret
-from ..errors import IdentifierError, PeerRefusedError, ResolverUnavailableError
+from ..errors import ResolverUnavailableError
 from ..frameworks import saef_maf
 from ..frameworks.maf_handshake import ConnectionKey, export_connection_key
 from ..frameworks.steps import Ask, How, Initiator, initiator_of, meeting
 from ..identifiers import EntityId, Fqdn, KeyIdentifier, Suid
 from ..net.link import Link
-from ..net.ports import expect, request_client
-from ..onem2m.primitives import Operation, Rsc
-from ..onem2m.resources import SymmetricKeyRegistration
+from ..net.ports import request_client
 from ..release import DEFAULT_RELEASE, Release
-from .answers import answered
+from .distributed_keys import KeyClient
 from .entity_a import associate
 from .registration import RegistrationClient
-
-_PATH = SymmetricKeyRegistration.path
-
 
 PROPOSED_LIFETIME: Final = timedelta(hours=24)
 """What Release 3 proposes to the MAF as the lifetime of Kc; the MAF decides."""
@@ -33,6 +28,7 @@ class MafClient:
 
     Attributes:
         maf: The MAF-ID.
+        keys: The keys that the MAF distributes, for every usage.
     """
 
     def __init__(self, maf: Fqdn, link: Link, how: How, *, clock: Clock = CLOCK) -> None:
@@ -53,6 +49,7 @@ class MafClient:
         self._link = link
         self._how = meeting(maf, how)
         self._client = request_client(link, self._how)
+        self.keys = KeyClient(maf, lambda: request_client(link, self._how), self._client, clock=clock)
 
     def initiator(
         self, peer: EntityId, *, release: Release = DEFAULT_RELEASE, server_name: Fqdn | None = None
@@ -106,6 +103,8 @@ class MafClient:
     ) -> ConnectionKey:
         """MAF Key Registration (8.8.2.7): the MAF names the key and says until when it lives.
 
+        We register as a client for the stakeholder first, when we have not done so yet.
+
         Args:
             expires: Proposed end (UTC).
             target: Who may retrieve the key.
@@ -118,49 +117,24 @@ class MafClient:
             ResolverUnavailableError: The MAF cannot be reached.
             HandshakeError: The MAF does not know us by this key.
         """
-        asked = SymmetricKeyRegistration(
-            fqdn=self.maf,
-            expiration_time=expires,
-            admin_fqdn=admin,
-            suid=suid,
-            target_ids=(target,),
-            key_value=key,
-        )
-        client = request_client(self._link, self._how)
-        try:
-            response = await client.request(
-                Operation.CREATE, _PATH, content=asked.encode(), resource_type=asked.resource_type
-            )
-            if key is None:
-                key = export_connection_key(client.established, self.maf).kc
-        finally:
-            await client.close()
-        made = answered(response, SymmetricKeyRegistration, Rsc.CREATED)
-        return ConnectionKey(self._kc_id(made), key, made.expiration_time, made.target_ids or ())
+        made = await self.keys.register(expires=expires, targets=(target,), admin=admin, suid=suid, key=key)
+        return ConnectionKey(made.key_id, made.key, made.expires, made.targets)
 
     async def retrieve(self, kc_id: KeyIdentifier) -> ResolvedKey | None:
-        """MAF Key Retrieval (8.8.2.8); None when there is no such key for us.
+        """MAF Key Retrieval (8.8.2.8) of a Kc; None when there is no such key for us.
 
         Raises:
             ResolverUnavailableError: The MAF cannot be reached, or its answer cannot be used.
         """
-        response = await self._client.request(Operation.RETRIEVE, (*_PATH, kc_id.relative_hex))
-        if response.rsc is Rsc.NOT_FOUND:
+        found = await self.keys.retrieve(kc_id)
+        if found is None:
             return None
-        try:
-            found = answered(response, SymmetricKeyRegistration, Rsc.OK)
-        except PeerRefusedError as error:
-            raise ResolverUnavailableError(f"{self.maf} answered with no usable key: {error}") from None
-        if found.key_value is None or found.suid is None:
-            raise ResolverUnavailableError(
-                f"{self.maf} answered with no usable key: keyValue or SUID is missing"
-            )
         if found.suid is not Suid.MAF_SAEF:
             raise ResolverUnavailableError(
                 f"{kc_id}: the key is for SUID {int(found.suid)}, not for an association"
             )
         return saef_maf.credential(
-            kc_id, found.key_value, peer=found.source_id, expires=found.expiration_time, suid=found.suid
+            kc_id, found.key, peer=found.source, expires=found.expires, suid=found.suid
         )
 
     async def deregister_key(self, kc_id: KeyIdentifier) -> None:
@@ -169,7 +143,7 @@ class MafClient:
         Raises:
             PeerRefusedError: The MAF refused: the key is not ours, or not there.
         """
-        expect(await self._client.request(Operation.DELETE, (*_PATH, kc_id.relative_hex)), Rsc.DELETED)
+        await self.keys.deregister(kc_id)
 
     def registration(self) -> RegistrationClient:
         """What registers us as a client of the MAF (8.8.2.3 to 6)."""
@@ -178,11 +152,3 @@ class MafClient:
     async def close(self) -> None:
         """Close the kept connections."""
         await self._client.close()
-
-    def _kc_id(self, made: SymmetricKeyRegistration) -> KeyIdentifier:
-        try:
-            return KeyIdentifier.parse(f"{made.relative_key_id or ''}@{self.maf}")
-        except IdentifierError as error:
-            raise ResolverUnavailableError(
-                f"{self.maf} answered with no usable RelativeKeyID: {error}"
-            ) from None

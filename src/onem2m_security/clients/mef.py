@@ -24,6 +24,8 @@ from ..net.ports import request_client
 from ..onem2m.fetch_credentials import FetchedCredential
 from ..onem2m.paths import FETCH_CREDENTIALS
 from ..onem2m.primitives import Operation, Rsc
+from ..onem2m.resources import MefSymmetricKeyRegistration
+from .distributed_keys import DistributedKey, KeyClient
 
 FETCH_SECONDS: Final = 8.0
 """For an MEF to answer, waiting for our other questions included; below the time that a handshake has."""
@@ -34,6 +36,7 @@ class MefClient:
 
     Attributes:
         mef: The MEF-ID.
+        keys: The keys that the MEF distributes for its clients (8.3.5.2.7 to 10).
     """
 
     def __init__(self, mef: Fqdn, link: Link, how: How, *, clock: Clock = CLOCK) -> None:
@@ -52,7 +55,16 @@ class MefClient:
         self.mef = mef
         self._clock = clock
         limits = link.limits or Limits(request_seconds=FETCH_SECONDS)
-        self._client = request_client(replace(link, limits=limits), meeting(mef, how))
+        link, how = replace(link, limits=limits), meeting(mef, how)
+        self._client = request_client(link, how)
+        self.keys = KeyClient(
+            mef,
+            lambda: request_client(link, how),
+            self._client,
+            resource=MefSymmetricKeyRegistration,
+            at_maf=False,
+            clock=clock,
+        )
 
     async def fetch_km(self, ke_id: KeyIdentifier) -> ResolvedKey | None:
         """Km for a MAF, with the Enrolee that it authenticates; None when the MEF has none for us.
@@ -78,6 +90,23 @@ class MefClient:
             return None
         return saef_psk.credential(
             ke_id, fetched.credential, peer=fetched.enrolee, expires=expires, suid=Suid.PROVISIONED_SAEF
+        )
+
+    async def fetch_key(self, ke_id: KeyIdentifier, suid: Suid) -> DistributedKey | None:
+        """The key that an Enrolee shares with us for one usage; None when the MEF has none for us.
+
+        Args:
+            ke_id: KeId, as the Enrolee named it.
+            suid: 23 for primitives, 24 and 25 for data, end to end (10.3.7).
+
+        Raises:
+            ResolverUnavailableError: The MEF cannot be reached, or its answer cannot be used.
+        """
+        fetched, expires = await self._fetch(ke_id, suid)
+        if fetched is None:
+            return None
+        return DistributedKey(
+            key_id=ke_id, key=fetched.credential, suid=suid, source=fetched.enrolee, expires=expires
         )
 
     async def _fetch(self, ke_id: KeyIdentifier, suid: Suid) -> tuple[FetchedCredential | None, datetime]:

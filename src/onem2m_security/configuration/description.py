@@ -238,6 +238,7 @@ class Description:
         for peer, settings in self.settings.peers.items():
             if settings.prove is not None:
                 settings.prove.check(self.here)
+                self._check_fit(peer, settings)
             for trust in settings.trust:
                 trust.accepted(peer, self.here)
             told.append(f"peer {peer}" + (f", at {settings.address}" if settings.address else ""))
@@ -248,6 +249,13 @@ class Description:
             self.meeting(EntityId(str(enrolment.mef)), Role.OWN_MEF)
             told.append(f"Enrolee {self.local}, with {enrolment.mef}")
         return told
+
+    def _check_fit(self, peer: EntityId, settings: PeerSettings) -> None:
+        """Whether an Entity B can be met by what lies ready in files; a function may have several roles."""
+        own = isinstance(settings.prove, OwnProof) and settings.address is not None
+        if own and peer.kind is not EntityKind.FUNCTION:
+            meeting = self.meeting(peer)
+            _own(meeting).initiate(meeting)
 
     def _accepting(self, settings: EntityBSettings) -> Accepting:
         """By what everybody may prove itself to us as Entity B; functions are asked, and do not associate."""
@@ -317,6 +325,7 @@ class Description:
             mefs=list(self._mef_clients(maf)),
             bsfs=[self._bsf_client(maf.fqdn, bsf) for bsf in maf.bsfs],
             policy=AssociationPolicy.of(maf.enrolee_targets),
+            stakeholders=maf.stakeholders,
             remembered=maf.remember,
             **self._common(maf),
         )
@@ -329,6 +338,7 @@ class Description:
             enrolment_expiry=mef.enrolment_expiry,
             release=mef.release,
             steering=Steering(mef.command_retry, mef.device_config_uri),
+            stakeholders=mef.stakeholders,
             **self._common(mef),
         )
 
@@ -383,4 +393,7 @@ def _own(meeting: Meeting) -> OwnProof:
     """The proof of a meeting that a server keeps up: one that needs nobody else."""
     if isinstance(meeting.prove, OwnProof):
         return meeting.prove
-    raise meeting.cannot("a MAF asks by key-id and key-file, or by certificate and private-key")
+    raise ConfigurationError(
+        f"peer {meeting.peer}: a server asks {meeting.role.value} by key-id and key-file, or by certificate "
+        "and private-key"
+    )

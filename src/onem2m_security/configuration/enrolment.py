@@ -19,7 +19,8 @@ class EnrolmentSettings(Table):
         mef: The MEF, by its FQDN: it is a peer, whose ``release`` counts.
         targets: The Enrolment Targets: MAFs by FQDN, CSEs and AEs by identity.
         enrolment_expiry: How long Ke may be used, and every key that comes from it.
-        data: The data directory that keeps this enrolment, and no other; default: that under ``[store]``.
+        data: The data directory that keeps this enrolment and no other; needed where there is no
+            ``[store]``.
     """
 
     mef: FqdnSetting

@@ -63,8 +63,7 @@ class EntityBSettings(Table):
         """
         if self.certificate is not None and self.private_key is not None:
             return LocalCertificate.load(here / self.certificate, here / self.private_key)
-        parts = (self.certificate, self.private_key, self.associations, self.crl)
-        if parts != (None, None, None, None) or self.require_crl:
+        if (self.certificate, self.private_key, self.associations) != (None, None, None):
             raise ConfigurationError("entity-b: certificates take certificate and private-key, both")
         return None
 

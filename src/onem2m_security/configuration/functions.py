@@ -31,6 +31,7 @@ from .values import (
     FqdnSetting,
     ReleaseSetting,
     RuleSetting,
+    StakeholderSetting,
     Table,
 )
 
@@ -43,9 +44,10 @@ class FunctionSettings(Table):
 
     Attributes:
         fqdn: Its FQDN.
-        data: Its data directory; default: that under ``[store]``.
+        data: Its data directory; needed where there is no ``[store]``.
         transports: ``tls``, ``dtls`` or both.
         certificate: Its certificate, then its issuers, PEM; it accepts clients with certificates then too.
+            Without it, the key pair of ``private-key`` is a raw public key.
         private_key: Its private signing key, PEM or DER; mode 0600.
         associations: Whose certificates it accepts: TOML, ``[[association]]``.
         crl: A CRL, or a directory of them; read again when they change.
@@ -71,11 +73,13 @@ class FunctionSettings(Table):
         parts = (self.certificate, self.private_key, self.associations)
         if parts == (None, None, None) and self.crl is None and not self.require_crl:
             return None
-        if self.certificate is None or self.private_key is None or self.associations is None:
+        if self.private_key is None or self.associations is None:
             raise ConfigurationError(
-                f"{self.fqdn}: certificates take certificate, private-key and associations, all three"
+                f"{self.fqdn}: certificates take certificate, private-key and associations, all three; "
+                "a raw public key takes the last two"
             )
-        return LocalCertificate.load(here / self.certificate, here / self.private_key)
+        certificate = None if self.certificate is None else here / self.certificate
+        return LocalCertificate.load(certificate, here / self.private_key)
 
     def trust(self, here: Path) -> Trust:
         """Whose certificates it accepts.
@@ -120,6 +124,7 @@ class MafSettings(FunctionSettings):
         bsfs: BSFs that it asks for those of their subscribers, by FQDN: they are peers.
         enrolee_targets: ``IDB`` or ``ENROLEE=IDB``: whom clients of these may have keys for.
         remember: How long what these said of a client counts, before they are asked again.
+        stakeholders: ``FQDN`` or ``FQDN=SUID,SUID``: who may be named as adminFQDN, beside the MAF itself.
     """
 
     listen: AddressSetting
@@ -128,6 +133,7 @@ class MafSettings(FunctionSettings):
     bsfs: tuple[FqdnSetting, ...] = ()
     enrolee_targets: tuple[RuleSetting, ...] = ()
     remember: DurationSetting = REMEMBERED
+    stakeholders: tuple[StakeholderSetting, ...] = ()
 
 
 class MefSettings(FunctionSettings):
@@ -140,6 +146,7 @@ class MefSettings(FunctionSettings):
         command_retry: After what time an Enrolee without commands asks for some again.
         device_config_uri: Where devices are configured: ``1`` (OMA DM 1.3), ``2`` (OMA DM 2.0), ``3`` (LwM2M)
             or ``4`` (TR-069), a colon, and the server's URI.
+        stakeholders: ``FQDN`` or ``FQDN=SUID,SUID``: who may be named as adminFQDN, beside the MEF itself.
     """
 
     listen: AddressSetting
@@ -147,6 +154,7 @@ class MefSettings(FunctionSettings):
     release: ReleaseSetting = DEFAULT_RELEASE
     command_retry: DurationSetting = DEFAULT_RETRY
     device_config_uri: DeviceConfigSetting | None = None
+    stakeholders: tuple[StakeholderSetting, ...] = ()
 
     def endpoint(self, here: Path) -> Endpoint | None:
         """The same for an MEF, which must know who each of its clients is."""

@@ -45,14 +45,15 @@ class Certificate(OwnProof):
     """A certificate, for any peer whose own certificate ``trust`` describes (8.2.2.2, 8.3.2.2, 8.7, 8.8.2.2).
 
     Attributes:
-        certificate: Our certificate, then its issuers, PEM; Release 1 peers need the root too.
+        certificate: Our certificate, then its issuers, PEM; Release 1 peers need the root too. Without it,
+            the key pair of ``private-key`` is a raw public key.
         private_key: Our private signing key, PEM or DER; mode 0600.
     """
 
     needs_address: ClassVar[bool] = False
 
-    certificate: FileSetting
     private_key: FileSetting
+    certificate: FileSetting | None = None
 
     def check(self, here: Path) -> None:
         """Load the certificate and its key."""
@@ -65,7 +66,8 @@ class Certificate(OwnProof):
             ConfigurationError: A file cannot be read.
             CredentialError: They cannot be used.
         """
-        return LocalCertificate.load(here / self.certificate, here / self.private_key)
+        certificate = None if self.certificate is None else here / self.certificate
+        return LocalCertificate.load(certificate, here / self.private_key)
 
     def initiate(self, meeting: Meeting) -> Initiator:
         """Show our certificate, accept the one that ``trust`` describes."""
@@ -184,6 +186,11 @@ class ByEnrolment(Proving):
     async def how(self, meeting: Meeting) -> How:
         """Show KeId, prove what is derived from Ke for this peer; Ke is renewed when that is due."""
         data = meeting.enrolled_at(self.enrolment)
+        if not Store.is_at(data):
+            raise ConfigurationError(
+                f"peer {meeting.peer}: we are not enrolled with {self.enrolment} yet: there is no store in "
+                f"{data}: enrol first (m2msec enrol)"
+            )
         store = await meeting.closing.enter_async_context(await Store.open(data, existing=True))
         enrolee = await Enrolee.load(store, limits=meeting.link.limits, initiator=self._renewing(meeting))
         if enrolee.mef != self.enrolment:

@@ -50,6 +50,9 @@ _TABLES: Final[tuple[tuple[str, type[Table]], ...]] = (
 _DESCRIBED_BY: Final[dict[type[Table], type]] = {LimitSettings: Limits, QuotaSettings: PeerQuotas}
 """Models that say nothing of their own: what they make says it."""
 
+_IN_THE_COMMON_STORE: Final = (EnrolmentSettings, MafSettings, MefSettings, BsfSettings)
+"""Models whose ``data`` is filled in from ``[store]`` before they see it: a file may leave it out."""
+
 _NAMES: Final[dict[type, str]] = {
     bool: "true or false",
     int: "number",
@@ -85,6 +88,8 @@ def schema() -> dict[str, Any]:
         for name, described in descriptions(model).items():
             if of_model is not None and kebab(name) in of_model["properties"]:
                 of_model["properties"][kebab(name)]["description"] = described
+        if of_model is not None and model in _IN_THE_COMMON_STORE:
+            of_model["required"].remove("data")
     return made
 
 
@@ -120,7 +125,9 @@ def _rows(model: type[Table]) -> Iterator[str]:
     told = descriptions(model)
     for name, field in model.model_fields.items():
         default = "**required**"
-        if not field.is_required():
+        if model in _IN_THE_COMMON_STORE and name == "data":
+            default = "that under `[store]`"
+        elif not field.is_required():
             default = _shown(field.get_default(call_default_factory=True))
         yield f"| `{kebab(name)}` | {_kind(field)} | {default} | {_marked(told[name])} |"
 

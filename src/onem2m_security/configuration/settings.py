@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from ..errors import ConfigurationError
 from ..files import read_bounded
@@ -23,11 +23,11 @@ from .entity_b import EntityBSettings
 from .functions import BsfSettings, FunctionSettings, MafSettings, MefSettings
 from .peers import MefPeerSettings, PeerSettings
 from .toml_lines import Lines
-from .values import AddressSetting, EntitySetting, FileSetting, Table, as_list
+from .values import ONE_OR_MANY, AddressSetting, EntitySetting, FileSetting, Table, as_list
 
 MAX_FILE_OCTETS: Final = 1 << 20
 WITH_DATA: Final = ("maf", "mef", "bsf", "enrolment")
-"""Tables that have a data directory each, their own or the common one."""
+"""Tables that have a data directory each, their own or, if they do not say it, the common one."""
 
 
 class IdentitySettings(Table):
@@ -72,10 +72,10 @@ class Settings(Table):
     store: StoreSettings | None = None
     peers: dict[EntitySetting, PeerSettings] = Field(default_factory=dict)
     entity_b: EntityBSettings | None = None
-    enrolment: Annotated[tuple[EnrolmentSettings, ...], BeforeValidator(as_list)] = ()
-    maf: Annotated[tuple[MafSettings, ...], BeforeValidator(as_list)] = ()
-    mef: Annotated[tuple[MefSettings, ...], BeforeValidator(as_list)] = ()
-    bsf: Annotated[tuple[BsfSettings, ...], BeforeValidator(as_list)] = ()
+    enrolment: Annotated[tuple[EnrolmentSettings, ...], ONE_OR_MANY] = ()
+    maf: Annotated[tuple[MafSettings, ...], ONE_OR_MANY] = ()
+    mef: Annotated[tuple[MefSettings, ...], ONE_OR_MANY] = ()
+    bsf: Annotated[tuple[BsfSettings, ...], ONE_OR_MANY] = ()
     limits: LimitSettings = LimitSettings()
     quotas: QuotaSettings = QuotaSettings()
 

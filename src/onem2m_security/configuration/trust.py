@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag
 
 from ..certificates.configuration import AssociationConfiguration
 from ..certificates.crl import CrlSource
@@ -24,7 +24,15 @@ from ..identifiers import EntityId
 from ..release import Release
 from .accepting import Accepted
 from .key_files import read_key
-from .values import EntitySetting, FileSetting, FqdnSetting, KeyIdSetting, Table, as_list, member_by_keys
+from .values import (
+    ONE_OR_MANY,
+    EntitySetting,
+    FileSetting,
+    FqdnSetting,
+    KeyIdSetting,
+    Table,
+    member_by_keys,
+)
 
 
 class Trusting(Table, abc.ABC):
@@ -108,7 +116,8 @@ class FlavouredCertificate(CertificateTrust):
     """Release 3: an identifier in a certificate of one flavour, under trust anchors.
 
     Attributes:
-        flavour: What its certificate identifies: ``device``, ``node-id``, ``cse-id``, ``ae-id`` or ``fqdn``.
+        flavour: What its certificate identifies: ``device``, ``node-id``, ``cse-id``, ``ae-id`` or ``fqdn``;
+            or ``raw-public-key``, which takes ``peer-id`` (ni:///sha-256;…) and no trust anchors.
         trust_anchors: Certificates of trusted authorities, PEM.
         peer_id: The identifier in its certificate; by default the identity of the peer.
         allowed_ae_ids: For a device or Node-ID certificate: the AEs that the peer may act for (8.2.1).
@@ -117,7 +126,7 @@ class FlavouredCertificate(CertificateTrust):
     """
 
     flavour: Flavour
-    trust_anchors: FileSetting
+    trust_anchors: FileSetting | None = None
     peer_id: str | None = None
     allowed_ae_ids: tuple[EntitySetting, ...] = ()
 
@@ -130,8 +139,8 @@ class FlavouredCertificate(CertificateTrust):
         """The association configuration."""
         return AssociationConfiguration.release3(
             flavour=self.flavour,
-            trust_anchors=read_public(here / self.trust_anchors),
-            peer_id=self.peer_id or str(peer),
+            trust_anchors=() if self.trust_anchors is None else read_public(here / self.trust_anchors),
+            peer_id=self.peer_id or (None if self.flavour is Flavour.RAW_PUBLIC_KEY else str(peer)),
             peer=peer,
             allowed_ae_ids=self.allowed_ae_ids,
         )
@@ -222,7 +231,7 @@ TrustSetting = Annotated[
     ),
 ]
 
-TrustsSetting = Annotated[tuple[TrustSetting, ...], BeforeValidator(as_list), Field(min_length=1)]
+TrustsSetting = Annotated[tuple[TrustSetting, ...], ONE_OR_MANY, Field(min_length=1)]
 """One way or several: any of them will do."""
 
 

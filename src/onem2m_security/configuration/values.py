@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, PlainSerializer, PlainValidator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, PlainValidator
 
 from ..durations import parse_duration, show_duration
 from ..errors import ConfigurationError, IdentifierError
@@ -16,6 +16,7 @@ from ..net.address import Address
 from ..onem2m.commands import DeviceConfigUri
 from ..release import Release
 from ..servers.enrolees import AssociationRule
+from ..servers.stakeholders import Stakeholder
 from ..tls.suites import Suite
 from .suite_names import parse_suite
 
@@ -39,6 +40,17 @@ def as_list(value: object) -> object:
     return [value] if isinstance(value, dict) else value
 
 
+class _OneOrMany(BeforeValidator):
+    """Takes one table for an array of one, and says so in the schema."""
+
+    def __get_pydantic_json_schema__(self, core: Any, handler: Any) -> dict[str, Any]:  # noqa: ANN401
+        array = handler(core)
+        return {"anyOf": [array, array["items"]]}
+
+
+ONE_OR_MANY = _OneOrMany(as_list)
+"""Of an array of tables: one of them may stand alone."""
+
 FqdnSetting = Annotated[Fqdn, _from_text(Fqdn.parse)]
 EntitySetting = Annotated[EntityId, _from_text(EntityId.parse)]
 AddressSetting = Annotated[Address, _from_text(Address.parse)]
@@ -47,6 +59,7 @@ KmIdSetting = Annotated[KeyIdentifier, _from_text(KeyIdentifier.parse_km_id)]
 DurationSetting = Annotated[timedelta, _from_text(parse_duration), PlainSerializer(show_duration)]
 DeviceConfigSetting = Annotated[DeviceConfigUri, _from_text(DeviceConfigUri.parse)]
 RuleSetting = Annotated[AssociationRule, _from_text(AssociationRule.parse)]
+StakeholderSetting = Annotated[Stakeholder, _from_text(Stakeholder.parse)]
 ReleaseSetting = Annotated[
     Release, _from_text(Release.parse), PlainSerializer(lambda release: str(release.value))
 ]

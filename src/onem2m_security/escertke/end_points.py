@@ -31,7 +31,7 @@ from ..identifiers import EntityId
 from ..keys import ExportLabel
 from ..telemetry import HANDSHAKES
 from ..tls.endpoint import Endpoint, PeerIdentity, Verifier
-from ..tls.engine import LocalCredential
+from ..tls.engine import CertificateType, LocalCredential
 from ..tls.events import Event, HandshakeCompleted, SessionEnded
 from ..tls.session import Party, Session
 from ..tls.states import State
@@ -328,6 +328,10 @@ class _Commanded:
 
     verifier: Verifier
     peer: EntityId
+
+    @property
+    def certificate_types(self) -> frozenset[CertificateType]:
+        return self.verifier.certificate_types
 
     def verify(self, chain: Sequence[bytes], *, server: bool) -> PeerIdentity:
         verified = self.verifier.verify(chain, server=server)

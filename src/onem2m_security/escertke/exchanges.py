@@ -21,8 +21,8 @@ from ..clock import CLOCK
 from ..credentials import Framework
 from ..errors import HandshakeError, KeyEstablishmentError
 from ..frameworks.steps import Acceptor
-from ..identifiers import shown
 from ..telemetry import HALF_OPEN_EVICTED, HANDSHAKES, LOG
+from ..texts import shown
 from ..tls.records import alert_record
 from .end_points import DEFAULT_SECONDS, Step, TerminatingEndPoint
 from .messages import alert_in, begins_exchange

@@ -14,12 +14,14 @@ from typing import Final
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from ..alerts import Alert
 from ..certificates.path import PresentedCertificate
 from ..errors import CertificateRejectedError, HandshakeError
 from .messages import Reader, check_message
 
+_SEQUENCE: Final = b"\x30"
 _HASHES: Final[dict[bytes, hashes.HashAlgorithm]] = {
     b"\4\3": hashes.SHA256(),
     b"\5\3": hashes.SHA384(),
@@ -82,12 +84,20 @@ class ClientProof:
 
 
 def _key_of(certificates: bytes) -> ec.EllipticCurvePublicKey:
-    """The key of the first certificate in a Certificate message (RFC 5246 clause 7.4.2)."""
-    listed = Reader("Certificate", Reader("Certificate", certificates[4:]).vector(3))
-    if not listed.left:
+    """The key of the first certificate in a Certificate message (RFC 5246 clause 7.4.2, RFC 7250 clause 3).
+
+    A raw public key stands there without a length of its own: a SEQUENCE, as whose length 3 MB would be read.
+    """
+    shown = Reader("Certificate", certificates[4:]).vector(3)
+    if not shown:
         raise HandshakeError("message 3 holds no certificate", alert=Alert.handshake_failure)
+    is_raw = shown.startswith(_SEQUENCE)
     try:
-        key = PresentedCertificate.parse(listed.vector(3)).parsed.public_key()
+        if is_raw:
+            key = load_der_public_key(shown)
+        else:
+            der = Reader("Certificate", shown).vector(3)
+            key = PresentedCertificate.parse(der).parsed.public_key()
     except CertificateRejectedError as rejection:
         raise HandshakeError(f"in message 3, {rejection}", alert=rejection.alert) from rejection
     except (UnsupportedAlgorithm, ValueError) as error:

@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 
 from ..alerts import Alert
 from ..certificates.configuration import AssociationConfiguration
-from ..certificates.verification import PeerVerifier, VerifiedPeer
+from ..certificates.verification import PeerVerifier
+from ..certificates.verified_peer import VerifiedPeer
 from ..credentials import ResolvedKey
 from ..errors import CertificateRejectedError, ConfigurationError
 from ..identifiers import EntityId, Fqdn
+from ..tls.engine import CertificateType
 from ..tls.suites import Suite
 from .resolvers import Asking
 from .steps import Resolver
@@ -110,6 +112,11 @@ class AdmittedCertificates:
         raise first or CertificateRejectedError(
             "nobody judges certificates here", alert=Alert.certificate_unknown
         )
+
+    @property
+    def certificate_types(self) -> frozenset[CertificateType]:
+        """What any of them takes."""
+        return frozenset[CertificateType]().union(*(one.certificate_types for one in self._verifiers))
 
     @property
     def revision(self) -> object:

@@ -7,6 +7,7 @@ pre-provisioned Kpm the MEF keeps it in that key's record; the Enrolee keeps it 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from ..clock import CLOCK, Clock
@@ -100,8 +101,11 @@ def target_record(
 
 def as_credential(record: KeyRecord) -> ResolvedKey:
     """A stored Kpm, or a target's key, as a resolver answers with it."""
-    if record.targets:
-        return bootstrap_psk.credential(
-            record.key_id, record.key, enrolee=record.source, targets=record.targets, expires=record.expires
+    if not record.targets:
+        return mef_handshake.credential(
+            record.key_id, record.key, target=record.source, expires=record.expires
         )
-    return mef_handshake.credential(record.key_id, record.key, target=record.source, expires=record.expires)
+    kpm = bootstrap_psk.credential(
+        record.key_id, record.key, enrolee=record.source, targets=record.targets, expires=record.expires
+    )
+    return replace(kpm, credential=record.key_id)

@@ -17,13 +17,13 @@ from typing import Protocol
 from ..association import Association, PeerProof, Role
 from ..credentials import Framework, ResolvedKey
 from ..errors import ConfigurationError, CredentialError, IdentifierError
-from ..identifiers import EntityId, Fqdn
+from ..identifiers import EntityId, Fqdn, KeyIdentifier
 from ..keys import EXPORT_OCTETS, ExportedKey, ExportLabel
 from ..tls.endpoint import Endpoint, PeerIdentity, PskOffer
 from ..tls.framing import Framing
 from ..tls.session import Party, Session
 from ..tls.suites import Suite
-from ..tls.trial import check_engine
+from ..tls.trial import check_port
 
 
 class Resolver(Protocol):
@@ -218,6 +218,7 @@ class Acceptor:
         certificate_framework: The framework that a certificate session belongs to.
         established: Awaited after the handshake and before the last flight leaves: what it makes durable,
             the client may believe in. If it raises, the handshake fails.
+        is_shown: Whether an identifier with our FQDN is one that clients show to us, not to others.
         revision: What the resolver's own answers rest on: a value that changes whenever one of its keys may
             have been removed or replaced. It is asked for again and again, so it must be cheap.
     """
@@ -228,6 +229,7 @@ class Acceptor:
     certificate_framework: Framework = Framework.SAEF_CERTIFICATE
     established: Callable[[Established], Awaitable[None]] = _nothing
     revision: Callable[[], Awaitable[object]] = _no_revision
+    is_shown: Callable[[KeyIdentifier], bool] = lambda _: True
 
     def establish(self, session: Session[Party], resolved: ResolvedKey | None) -> Established:
         """What the finished session means to us."""
@@ -248,6 +250,8 @@ class Acceptor:
 class Authorities:
     """The names served on one port: the client's SNI chooses the acceptor (TS-0003 clause 10.2.1).
 
+    Most devices with pre-shared keys send no SNI: then the FQDN in the identity that they show chooses.
+
     Attributes:
         acceptors: All that are served, each once.
     """
@@ -260,16 +264,28 @@ class Authorities:
         Raises:
             ConfigurationError: The installed TLS engine does not do its part: nothing may be served over it.
         """
-        check_engine()
         self._by_name = {str(name): acceptor for name, acceptor in by_name.items()}
         self._default = default
         everyone = [*by_name.values(), *([default] if default else [])]
         self._first = default or everyone[0]
         self.acceptors = tuple(dict.fromkeys(everyone))
+        check_port([acceptor.endpoint for acceptor in self.acceptors])
 
     def session(self, framing: Framing | None = None) -> Session[Acceptor]:
         """A server session for a new client, over TLS or the given framing; it chooses the owner."""
-        return Session(self._first, select=self._select, framing=framing)
+        return Session(
+            self._first, select=self._select, select_by_identity=self._select_by_identity, framing=framing
+        )
+
+    def _select_by_identity(self, identity: bytes, suite: Suite) -> Acceptor | None:
+        try:
+            key_id = KeyIdentifier.parse(identity)
+        except IdentifierError:
+            return None
+        named = self._by_name.get(str(key_id.fqdn))
+        if named is None or not named.is_shown(key_id) or suite not in named.endpoint.allowed_suites:
+            return None
+        return named
 
     def _select(self, name: str | None) -> Acceptor | None:
         try:

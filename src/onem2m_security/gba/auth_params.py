@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 
 from ..errors import MessageError
-from ..identifiers import shown
+from ..texts import shown
 
 HEADER_MAX_OCTETS = 4096
 DIRECTIVES_MAX = 24

@@ -17,7 +17,8 @@ from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 from ..errors import MessageError
-from ..identifiers import KeyIdentifier, shown
+from ..identifiers import KeyIdentifier
+from ..texts import shown
 
 MEDIA_TYPE = "application/vnd.3gpp.bsf+xml"
 NAMESPACE = "uri:3gpp-gba"

@@ -17,7 +17,7 @@ from typing import Self
 
 from ..credentials import Secret
 from ..errors import MessageError
-from ..identifiers import shown
+from ..texts import shown
 from .aka import AUTN_OCTETS, AUTS_OCTETS
 from .algorithm import RAND_OCTETS, require_length
 from .auth_params import parse_directives, write_directives

@@ -14,7 +14,8 @@ from typing import Self
 
 from ..credentials import Secret
 from ..errors import CredentialError, IdentifierError
-from ..identifiers import Fqdn, KeyIdentifier, nfkc, shown
+from ..identifiers import Fqdn, KeyIdentifier
+from ..texts import nfkc, shown
 from .algorithm import RAND_OCTETS, require_length
 
 UA_SECURITY_PROTOCOL_OCTETS = 5

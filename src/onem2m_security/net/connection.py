@@ -15,9 +15,9 @@ from typing import Any, Generic, Protocol, TypeVar
 from ..association import Association
 from ..errors import HandshakeError, ResolverUnavailableError, SecurityFrameworkError
 from ..frameworks.steps import Acceptor, Established, Initiator
-from ..identifiers import shown
 from ..tasks import Tasks
 from ..telemetry import HANDSHAKES, LOG
+from ..texts import shown
 from ..tls.events import Event
 from ..tls.suites import Suite
 from .address import Address

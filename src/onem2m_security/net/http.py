@@ -1,13 +1,14 @@
 """The HTTP binding (TS-0009) on the accepting side: oneM2M primitives over HTTP over a secured connection.
 
-The application finds the association in the state of the request. The asking side is ``http_client``.
+Beside them, what another protocol asks below a well-known URI of its own (``plain``). The application finds
+the association in the state of the request. The asking side is ``http_client``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Final, cast
 from urllib.parse import unquote_to_bytes
@@ -33,6 +34,7 @@ from .binding import (
 from .http_client import METHODS, path_component
 from .http_server import BoundedHttpProtocol, check_bounds, http_config
 from .limits import Limits, at_most
+from .plain import PlainAnswer, PlainHandler, PlainRequest
 from .tcp import ProtocolFactory, SecureTransport
 
 _OPERATIONS: Final = {method: operation for operation, method in METHODS.items()}
@@ -85,12 +87,15 @@ class _AwaitingHttp(asyncio.Protocol):
             self._transport.close()
 
 
-def http_protocol(handler: RequestHandler, limits: Limits) -> ProtocolFactory:
+def http_protocol(
+    handler: RequestHandler, limits: Limits, well_known: Mapping[str, PlainHandler] | None = None
+) -> ProtocolFactory:
     """A protocol factory for a listener: requests on each connection go to the handler.
 
     Args:
         handler: Answers a request primitive that came over an established session.
         limits: Bounds on head, body and time.
+        well_known: Who answers the requests below ``/.well-known/NAME``, by that name.
 
     Raises:
         ConfigurationError: The bounds do not hold with the uvicorn that is installed.
@@ -108,7 +113,12 @@ def http_protocol(handler: RequestHandler, limits: Limits) -> ProtocolFactory:
             return HttpResponse(status_code=400)
         return _render(response, request_id)
 
-    app = Starlette(routes=[Route("/{path:path}", answer, methods=[*_OPERATIONS, "HEAD", "PATCH"])])
+    methods = [*_OPERATIONS, "HEAD", "PATCH"]
+    routes = [
+        Route(f"/.well-known/{name}/{{path:path}}", _plain_route(plain, limits), methods=methods)
+        for name, plain in (well_known or {}).items()
+    ]
+    app = Starlette(routes=[*routes, Route("/{path:path}", answer, methods=methods)])
     config = http_config(app, limits)
     state = ServerState()
 
@@ -117,6 +127,33 @@ def http_protocol(handler: RequestHandler, limits: Limits) -> ProtocolFactory:
         return _AwaitingHttp(lambda: BoundedHttpProtocol(config, state, session, limits=limits))
 
     return make
+
+
+def _plain_route(handler: PlainHandler, limits: Limits) -> Callable[[HttpRequest], Awaitable[HttpResponse]]:
+    """Answers the requests of another protocol, by what its handler says."""
+
+    async def answer(http_request: HttpRequest) -> HttpResponse:
+        established: Established = http_request.state.established
+        try:
+            plain = await handler(await _parse_plain(http_request, limits), established)
+        except RefusedError as refused:
+            plain = PlainAnswer.refusal(_STATUS[refused.rsc], str(refused))
+        except ClientDisconnect:
+            return HttpResponse(status_code=400)
+        headers = {"Cache-Control": "no-store", **plain.headers}
+        media_type = plain.media_type if plain.body else None
+        return HttpResponse(plain.body or None, plain.status, headers=headers, media_type=media_type)
+
+    return answer
+
+
+async def _parse_plain(http_request: HttpRequest, limits: Limits) -> PlainRequest:
+    media_type, _ = _media_type(http_request.headers.get("content-type", ""))
+    path = _segments(http_request.scope.get("raw_path", b""))[2:]
+    body = await at_most(limits.body_octets, http_request.stream())
+    if body is None:
+        raise RefusedError(Rsc.CONTENTS_UNACCEPTABLE, f"the body has more than {limits.body_octets} octets")
+    return PlainRequest(http_request.method, path, media_type, body)
 
 
 async def _parse(http_request: HttpRequest, limits: Limits) -> Request:

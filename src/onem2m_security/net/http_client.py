@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -92,13 +92,31 @@ class _Backend(httpcore.AsyncNetworkBackend):
         return _Stream(channel)
 
 
-class HttpClient(RequestClient):
-    """Sends request primitives over TLS, over connections that one initiator makes and that are reused."""
+@dataclass(frozen=True, slots=True)
+class HttpAnswer:
+    """What a peer answered.
+
+    Attributes:
+        status: The HTTP status code.
+        headers: The header fields, by name in lower case; of several with one name the last.
+        body: The octets; None when there were more than ``body_octets``.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes | None = field(repr=False)
+
+
+class HttpConnections:
+    """HTTP over TLS, over connections that one initiator makes and that are reused.
+
+    Attributes:
+        authority: The host that requests name.
+    """
 
     def __init__(self, link: Link, initiator: Initiator) -> None:
         self._limits = link.limits or Limits()
-        self._authority = (initiator.server_name and str(initiator.server_name)) or link.address.host
-        self._originator = str(initiator.local)
+        self.authority = (initiator.server_name and str(initiator.server_name)) or link.address.host
         self._backend = _Backend(replace(link, transport=Transport.TLS), initiator)
         # The pool looks through all that wait for it at every step: let them wait here.
         self._places = asyncio.Semaphore(MAX_CONNECTIONS)
@@ -109,28 +127,26 @@ class HttpClient(RequestClient):
             network_backend=self._backend,
         )
 
-    async def send(self, asked: Asked) -> Response:
-        """Send a request primitive and return the response primitive, whatever its status."""
-        body = write_content(asked.content)
-        headers = [
-            (b"Host", self._authority.encode("ascii")),
-            (b"X-M2M-Origin", self._originator.encode()),
-            (b"X-M2M-RI", asked.request_id.encode()),
-            (b"X-M2M-RVI", RELEASE_VERSION.encode()),
-            (b"Accept", b"application/json"),
-        ]
-        if asked.content is not None:
-            type_part = "" if asked.resource_type is None else f";ty={asked.resource_type}"
-            headers += [
-                (b"Content-Type", f"application/json{type_part}".encode()),
-                (b"Content-Length", str(len(body)).encode()),
-            ]
-        url = httpcore.URL(
-            scheme=b"http",
-            host=self._authority.encode("ascii"),
-            port=None,
-            target=path_component(asked.to).encode("ascii"),
-        )
+    async def exchange(
+        self, method: str, target: str, headers: Iterable[tuple[str, str]], body: bytes | None = None
+    ) -> HttpAnswer:
+        """Send a request and return the answer, whatever its status.
+
+        Args:
+            method: ``GET``, ``POST`` …
+            target: The path component of the request-target.
+            headers: Header fields; those of host and length are added.
+            body: The octets; None for none.
+
+        Raises:
+            ResolverUnavailableError: The peer cannot be reached, or its answer is not HTTP.
+        """
+        sent = [(name.encode("ascii"), value.encode()) for name, value in headers]
+        sent.insert(0, (b"Host", self.authority.encode("ascii")))
+        if body is not None:
+            sent.append((b"Content-Length", str(len(body)).encode()))
+        host = self.authority.encode("ascii")
+        url = httpcore.URL(scheme=b"http", host=host, port=None, target=target.encode("ascii"))
         seconds = self._limits.request_seconds
         timeouts = {"pool": seconds, "connect": seconds, "read": seconds, "write": seconds}
         try:
@@ -138,19 +154,13 @@ class HttpClient(RequestClient):
                 asyncio.timeout(seconds),
                 self._places,
                 self._pool.stream(
-                    METHODS[asked.operation],
-                    url,
-                    headers=headers,
-                    content=body,
-                    extensions={"timeout": timeouts},
+                    method, url, headers=sent, content=body, extensions={"timeout": timeouts}
                 ) as answer,
             ):
                 whole = await at_most(self._limits.body_octets, answer.aiter_stream())
-                return read_response(_status(answer), whole, self._limits)
-        except MessageError as error:
-            raise ResolverUnavailableError(f"{self._authority}: {error}") from None
+                return HttpAnswer(answer.status, _by_name(answer.headers), whole)
         except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, OSError) as error:
-            raise ResolverUnavailableError(f"{self._authority}: {error or type(error).__name__}") from error
+            raise ResolverUnavailableError(f"{self.authority}: {error or type(error).__name__}") from error
 
     @property
     def established(self) -> Established:
@@ -164,5 +174,43 @@ class HttpClient(RequestClient):
         await self._pool.aclose()
 
 
-def _status(answer: httpcore.Response) -> bytes | None:
-    return {name.lower(): value for name, value in answer.headers}.get(b"x-m2m-rsc")
+class HttpClient(RequestClient):
+    """Sends request primitives over TLS, over connections that one initiator makes and that are reused."""
+
+    def __init__(self, link: Link, initiator: Initiator) -> None:
+        self._limits = link.limits or Limits()
+        self._originator = str(initiator.local)
+        self._connections = HttpConnections(link, initiator)
+
+    async def send(self, asked: Asked) -> Response:
+        """Send a request primitive and return the response primitive, whatever its status."""
+        headers = [
+            ("X-M2M-Origin", self._originator),
+            ("X-M2M-RI", asked.request_id),
+            ("X-M2M-RVI", RELEASE_VERSION),
+            ("Accept", "application/json"),
+        ]
+        body = None
+        if asked.content is not None:
+            type_part = "" if asked.resource_type is None else f";ty={asked.resource_type}"
+            headers.append(("Content-Type", f"application/json{type_part}"))
+            body = write_content(asked.content)
+        method, target = METHODS[asked.operation], path_component(asked.to)
+        answer = await self._connections.exchange(method, target, headers, body)
+        try:
+            return read_response(answer.headers.get("x-m2m-rsc"), answer.body, self._limits)
+        except MessageError as error:
+            raise ResolverUnavailableError(f"{self._connections.authority}: {error}") from None
+
+    @property
+    def established(self) -> Established:
+        """What the newest connection's handshake established."""
+        return self._connections.established
+
+    async def close(self) -> None:
+        """Close the kept connections."""
+        await self._connections.close()
+
+
+def _by_name(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in headers}

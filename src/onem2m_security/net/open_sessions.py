@@ -10,8 +10,8 @@ answered on; what others keep, and they cannot be asked, counts as they last sai
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Final, TypeVar
 
 from ..clock import CLOCK, Clock
 from ..errors import (
@@ -23,13 +23,12 @@ from ..errors import (
 )
 from ..frameworks.renewal import renewed
 from ..frameworks.steps import Acceptor, Authorities, Established
-from ..onem2m.primitives import RefusedError, Request, Response, Rsc
+from ..onem2m.primitives import RefusedError, Rsc
 from ..peer_quotas import Ceiling, PeerQuotas, Rate
 from ..tasks import Tasks
 from ..telemetry import LOG
 from ..tls.session import Party, Session
 from ..tls.states import State
-from .binding import RequestHandler
 from .standing import CROWDED_OUT, REVOKED, Standing
 
 WATCH_SECONDS: Final = 1.0
@@ -44,6 +43,9 @@ _PAUSES: Final = 9
 _PAUSE_MAX: Final = 10.0
 _GONE: Final = "what authenticated this session is not trusted any more: open a new one"
 _NO_REVISION: Final = (None, None)
+
+_Request = TypeVar("_Request")
+_Answer = TypeVar("_Answer")
 
 
 class OpenSessions:
@@ -109,10 +111,12 @@ class OpenSessions:
         if not await self._decide(connection) and connection.session in self._connections:
             self._due.add(connection)
 
-    def guard(self, handler: RequestHandler) -> RequestHandler:
+    def guard(
+        self, handler: Callable[[_Request, Established], Awaitable[_Answer]]
+    ) -> Callable[[_Request, Established], Awaitable[_Answer]]:
         """The handler, given what each session means at the moment of its request; no other is answered."""
 
-        async def guarded(request: Request, established: Established) -> Response:
+        async def guarded(request: _Request, established: Established) -> _Answer:
             connection = self._connections.get(established.session)
             if connection is not None and self._requests.wait(_holder(connection)):
                 raise RefusedError(Rsc.TOO_MANY_REQUESTS, "too many requests: wait a second")

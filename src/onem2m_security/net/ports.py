@@ -21,6 +21,7 @@ from .http_client import HttpClient
 from .limits import Limits
 from .link import Link
 from .open_sessions import OpenSessions
+from .plain import PlainHandler
 from .request_client import Asked, RequestClient
 from .tcp import Listener
 from .udp import DatagramListener
@@ -66,11 +67,16 @@ class _CoapPort(DatagramListener):
 
 
 async def request_port(
-    transport: Transport, authorities: Authorities, handler: RequestHandler, limits: Limits
+    transport: Transport,
+    authorities: Authorities,
+    handler: RequestHandler,
+    limits: Limits,
+    well_known: Mapping[str, PlainHandler] | None = None,
 ) -> Port:
     """A port on which requests are answered: HTTP over TLS, or CoAP over DTLS.
 
-    The handler gets what each session means at the moment of its request.
+    The handler gets what each session means at the moment of its request; so does, over HTTP, whoever answers
+    the requests below a well-known URI, by its name.
 
     Raises:
         ConfigurationError: HTTP is served with the extra ``server`` only, by the uvicorn that it names.
@@ -81,7 +87,9 @@ async def request_port(
         require("server")
         from .http import http_protocol  # noqa: PLC0415 - a device has no web server
 
-        return Listener(authorities, http_protocol(handler, limits), limits, open_sessions=open_sessions)
+        plain = {name: open_sessions.guard(one) for name, one in (well_known or {}).items()}
+        protocol = http_protocol(handler, limits, plain)
+        return Listener(authorities, protocol, limits, open_sessions=open_sessions)
     return _CoapPort(authorities, await CoapServer.create(handler, limits), limits, open_sessions)
 
 

@@ -16,7 +16,8 @@ from datetime import timedelta
 from typing import Any, ClassVar, Final, Self
 
 from ..errors import IdentifierError, MessageError
-from ..identifiers import EntityId, Fqdn, Suid, shown
+from ..identifiers import EntityId, Fqdn, Suid
+from ..texts import shown
 from .elements import Attribute, read_fields, read_number, read_suid, read_text
 
 MAX_URI: Final = 1024

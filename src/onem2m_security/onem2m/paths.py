@@ -14,6 +14,8 @@ MEF_BASE: Final = ("mef",)
 """OURS: <MEFBase>."""
 MAF_SYMM_KEY_REG: Final = ("maf", "symmKeyReg")
 """OURS: ``/maf/symmKeyReg/<RelativeKeyID>``."""
+MEF_SYMM_KEY_REG: Final = ("mef", "symmKeyReg")
+"""OURS: ``/mef/symmKeyReg/<RelativeKeyID>``."""
 MAF_CLIENT_REG: Final = ("maf", "clientReg")
 """OURS: ``/maf/clientReg/<mafClientRegID>``."""
 MEF_CLIENT_REG: Final = ("mef", "clientReg")

@@ -210,7 +210,7 @@ class SymmetricKeyRegistration(Resource):
         expiration_time: When it ends (UTC), to the second.
         labels: Free texts, at most 16 of at most 128 characters.
         admin_fqdn: The administrating stakeholder.
-        fqdn: The MAF-FQDN.
+        fqdn: The function's FQDN.
         suid: What the key is for.
         target_ids: Who may retrieve the key, at most 64.
         key_value: Kc, 1 to 256 octets.
@@ -232,6 +232,13 @@ class SymmetricKeyRegistration(Resource):
     key_value: Secret | None = field(default=None, repr=False)
     relative_key_id: str | None = None
     source_id: EntityId | KeyIdentifier | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MefSymmetricKeyRegistration(SymmetricKeyRegistration):
+    """<symmKeyReg>: a key that an MEF distributes (clauses 8.3.5.2.7 to 8.3.5.2.10)."""
+
+    path: ClassVar[tuple[str, ...]] = paths.MEF_SYMM_KEY_REG
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,6 +25,7 @@ from ..peer_quotas import DEFAULT_QUOTAS, Ceiling, PeerQuotas
 from ..store.records import ClientRegistration
 from ..store.store import Store
 from .function import Handler, Route, asked_of
+from .stakeholders import Stakeholders
 
 MAX_REGISTRATION: Final = timedelta(days=366)
 
@@ -39,6 +40,7 @@ class ClientRegistrations:
         resource: type[resources.ClientRegistration],
         *,
         children: Iterable[Callable[[str], resources.ChildReference]] = (),
+        stakeholders: Stakeholders,
         lifetime: timedelta = MAX_REGISTRATION,
         quotas: PeerQuotas = DEFAULT_QUOTAS,
         clock: Clock = CLOCK,
@@ -50,6 +52,7 @@ class ClientRegistrations:
             fqdn: The function's FQDN.
             resource: <mafClientReg> or <mefClientReg>.
             children: What is below each registration, by its identifier.
+            stakeholders: For whom clients may register.
             lifetime: The longest registration; none outlives the credential it was made with.
             quotas: What one client may have.
             clock: From when lifetimes count.
@@ -61,6 +64,7 @@ class ClientRegistrations:
         self._resource = resource
         self._children = tuple(children)
         self._lifetime = lifetime
+        self._stakeholders = stakeholders
 
     def routes(self) -> dict[Route, Handler]:
         """The requests that are answered."""
@@ -82,6 +86,7 @@ class ClientRegistrations:
                 Rsc.BAD_REQUEST, "the function's FQDN, expirationTime and adminFQDN are required"
             )
         assert asked.admin_fqdn is not None  # noqa: S101 - just checked
+        self._stakeholders.require(asked.admin_fqdn)
         new = ClientRegistration(
             registration_id=secrets.token_hex(16),
             client=client,
@@ -141,6 +146,21 @@ class ClientRegistrations:
         if found is None or found.client != established.association.peer:
             raise _not_found()
         return found
+
+    async def require(self, client: EntityId | None, admin: Fqdn, suid: Suid) -> None:
+        """Refuse a client that has not confirmed that it uses this function for this stakeholder.
+
+        That is the precondition of a key registration (8.8.2.7, 8.3.5.2.7).
+
+        Raises:
+            RefusedError: ORIGINATOR_HAS_NO_PRIVILEGE.
+        """
+        self._stakeholders.require(admin, suid)
+        if client is None or await self._store.find_registration_of(client, admin) is None:
+            raise RefusedError(
+                Rsc.ORIGINATOR_HAS_NO_PRIVILEGE,
+                "this client is not registered for this adminFQDN: a client registration comes first",
+            )
 
     # --- inside -------------------------------------------------------------------------------------------
 

@@ -14,13 +14,14 @@ from datetime import timedelta
 from typing import Final
 
 from ..frameworks.steps import Established
-from ..identifiers import EntityId, shown
+from ..identifiers import EntityId
 from ..onem2m import paths
 from ..onem2m.commands import CommandDescription, CommandStatus, DeviceConfigUri, NoMoreCommands
 from ..onem2m.primitives import Operation, RefusedError, Request, Response, Rsc
 from ..onem2m.resources import MefClientCommand
 from ..store.store import Store
 from ..telemetry import LOG
+from ..texts import shown
 from .client_registration import ClientRegistrations
 from .function import Handler, Route, asked_of
 

@@ -20,14 +20,15 @@ from ..errors import CredentialError, IdentifierError
 from ..frameworks.bootstrap_psk import export_enrolment_key
 from ..frameworks.instructions import BootstrapInstruction
 from ..frameworks.steps import Established
-from ..identifiers import EntityId, EntityKind, Fqdn, KeyIdentifier, Suid, shown
-from ..keys import km_for, kpsa_for
+from ..identifiers import EntityId, EntityKind, Fqdn, KeyIdentifier, Suid
+from ..keys import PROVISIONED_SUIDS, km_for, provisioned_key_for
 from ..onem2m.fetch_credentials import REFUSAL, FetchedCredential
 from ..onem2m.paths import FETCH_CREDENTIALS
 from ..onem2m.primitives import Operation, Request, Response, Rsc
 from ..store.records import KeyKind, KeyRecord
 from ..store.store import Store
 from ..telemetry import KEYS_STORED, LOG
+from ..texts import shown
 from .function import Handler, Route
 
 SUPERSEDED_FOR: Final = timedelta(days=1)
@@ -113,6 +114,29 @@ class Enrolments:
         LOG.info("enrolled", enrolee=str(record.source), ke_id=str(ke_id), fingerprint=ke.fingerprint)
         return record
 
+    async def withdraw(self, established: Established) -> None:
+        """Undo the bootstrap that this session's handshake seemed to be: it is for managing keys (8.3.5.2.2).
+
+        The handshake looks the same. The Ke that it made goes, and the one before it lives as long as ever;
+        an Enrolee that has no other keeps it, and so does one that has shown it to a target already.
+        """
+        made = export_enrolment_key(established, self._fqdn).ke_id
+        kept = await self._store.find(KeyKind.KE, made)
+        if kept is None:
+            return
+        of_enrolee = await self._store.records(KeyKind.KE, source=kept.source)
+        live = [one for one in of_enrolee if one.issued < kept.issued and not one.expired(kept.issued)]
+        instruction = BootstrapInstruction.of(kept)
+        if not live or instruction is None:
+            return
+        newest = max(live, key=lambda one: one.issued)
+        ends = newest.issued + instruction.enrolment_expiry
+        limit = established.association.expires
+        restored = dataclasses.replace(newest, expires=ends if limit is None else min(ends, limit))
+        if restored.expired(self._clock.now()) or not await self._store.update(newest, restored):
+            return
+        await self._store.remove(KeyKind.KE, made, descendants=True)
+
     async def fetch(self, request: Request, established: Established) -> Response:
         """``GET /fetchCredentials/<KeID>/<SUID>`` (8.3.2.1): Km or Kpsa for the originator.
 
@@ -168,8 +192,13 @@ def _ending(record: KeyRecord, latest: datetime) -> KeyRecord:
 
 
 def _derive(instruction: BootstrapInstruction, ke: Secret, suid: str, target: EntityId) -> Secret | None:
-    """Km for a MAF by SUID 21, Kpsa for a CSE or an AE by SUID 22; nothing else is provisioned."""
+    """Km for a MAF by SUID 21; for a CSE or an AE Kpsa by SUID 22, and end-to-end keys by 23 to 25.
+
+    Raises:
+        CredentialError: The instruction's release derives no such key.
+    """
     maf = target.domain_name if target.kind is EntityKind.FUNCTION else None
     if maf is not None:
         return km_for(instruction.release, ke, maf) if suid == str(int(Suid.PROVISIONED_MAF)) else None
-    return kpsa_for(instruction.release, ke, target) if suid == str(int(Suid.PROVISIONED_SAEF)) else None
+    asked = {str(int(one)): one for one in PROVISIONED_SUIDS}.get(suid)
+    return None if asked is None else provisioned_key_for(instruction.release, ke, target, asked)

@@ -11,6 +11,7 @@ from typing import TypeVar
 from ..errors import MessageError, StoreError
 from ..frameworks.steps import Acceptor, Established
 from ..identifiers import Fqdn
+from ..net.plain import PlainHandler
 from ..onem2m.primitives import Operation, RefusedError, Request, Response, Rsc
 from ..onem2m.resources import FunctionBase, Resource
 from ..telemetry import LOG, REQUESTS
@@ -30,6 +31,7 @@ class Function:
         fqdn: The function's FQDN, its identity.
         acceptor: How clients are accepted.
         routes: What is answered.
+        well_known: What is answered over HTTP beside it, by the name of a well-known URI (RFC 8615).
     """
 
     acceptor: Acceptor
@@ -37,6 +39,7 @@ class Function:
     def __init__(self, fqdn: Fqdn) -> None:
         self.fqdn = fqdn
         self.routes: dict[Route, Handler] = {}
+        self.well_known: dict[str, PlainHandler] = {}
 
     async def stop(self) -> None:
         """End what it does beside answering, such as asking others; its ports have stopped before."""

@@ -1,4 +1,6 @@
-"""Symmetric key registration, retrieval, update and de-registration at a MAF (TS-0003 clauses 8.8.2.7 to 10).
+"""Symmetric key registration, retrieval, update, de-registration (TS-0003 clauses 8.8.2.7 and 8.3.5.2.7 ff.).
+
+A MAF and an MEF do the same by the same messages; what differs is for which usages (``Distribution``).
 
 Whoever may not know of a key gets the same answer as for a key that does not exist.
 """
@@ -7,53 +9,99 @@ from __future__ import annotations
 
 import dataclasses
 import secrets
+from dataclasses import dataclass
 from datetime import timedelta
+from typing import Final
 
 from ..clock import CLOCK, Clock
 from ..credentials import ResolvedKey, Secret
 from ..errors import CredentialError, IdentifierError, ParentGoneError, QuotaError, RecordExistsError
 from ..frameworks.maf_handshake import export_connection_key
 from ..frameworks.steps import Established
-from ..identifiers import RELATIVE_KEY_ID_OCTETS, EntityId, Fqdn, KeyIdentifier, Suid
+from ..identifiers import RELATIVE_KEY_ID_OCTETS, EntityId, EntityKind, Fqdn, KeyIdentifier, Suid
 from ..onem2m.primitives import Operation, RefusedError, Request, Response, Rsc
-from ..onem2m.resources import SymmetricKeyRegistration
+from ..onem2m.resources import MefSymmetricKeyRegistration, SymmetricKeyRegistration
 from ..peer_quotas import DEFAULT_QUOTAS, Ceiling, PeerQuotas, Rate
 from ..store.records import KeyKind, KeyRecord
 from ..store.store import Store
 from ..telemetry import KEYS_STORED, LOG
+from .client_registration import ClientRegistrations
 from .function import Handler, Route, asked_of
 
-_SINGLE_TARGET = {Suid.MAF_SAEF, Suid.MAF_ESPRIM}
-_MANY_TARGETS = {Suid.MAF_ESDATA_ENCRYPTION, Suid.MAF_ESDATA_SIGNATURE}
 
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """What a function distributes.
+
+    Attributes:
+        resource: Where and how it is registered.
+        kind: As what it is kept.
+        single_target: The usages of a key for exactly one target.
+        many_targets: The usages of a key for one target or several.
+    """
+
+    resource: type[SymmetricKeyRegistration]
+    kind: KeyKind
+    single_target: frozenset[Suid]
+    many_targets: frozenset[Suid]
+
+
+BY_MAF: Final = Distribution(
+    SymmetricKeyRegistration,
+    KeyKind.KC,
+    frozenset({Suid.MAF_SAEF, Suid.MAF_ESPRIM}),
+    frozenset({Suid.MAF_ESDATA_ENCRYPTION, Suid.MAF_ESDATA_SIGNATURE}),
+)
+"""Table 8.8.1-1."""
+BY_MEF: Final = Distribution(
+    MefSymmetricKeyRegistration,
+    KeyKind.OUTPUT,
+    frozenset({Suid.PROVISIONED_MAF, Suid.PROVISIONED_SAEF, Suid.PROVISIONED_ESPRIM}),
+    frozenset({Suid.PROVISIONED_ESDATA_ENCRYPTION, Suid.PROVISIONED_ESDATA_SIGNATURE}),
+)
+"""Table 8.3.5.1-1."""
 
 MIN_KEY_OCTETS = 16
 """A key that a client makes itself is not taken when it is shorter: it could be guessed."""
 
 
 class KeyRegistrations:
-    """The registered keys (Kc) of one MAF."""
+    """The registered keys of one MAF or MEF."""
 
     def __init__(
         self,
         store: Store,
         fqdn: Fqdn,
         *,
+        clients: ClientRegistrations,
         lifetime: timedelta,
+        distribution: Distribution = BY_MAF,
         quotas: PeerQuotas = DEFAULT_QUOTAS,
         clock: Clock = CLOCK,
     ) -> None:
-        """Keep the keys in the store; none outlives ``lifetime`` or the credential it came from."""
+        """Keep the keys in the store; none outlives ``lifetime`` or the credential it came from.
+
+        Args:
+            store: Where they are kept.
+            fqdn: The function's FQDN.
+            clients: Who is registered, and so may register keys.
+            lifetime: How long a key may be used.
+            distribution: What is distributed.
+            quotas: What one client may have and do.
+            clock: From when lifetimes count.
+        """
+        self._clock = clock
+        self._clients = clients
+        self._distributes = distribution
         self._rate = Rate("key registrations", quotas.key_registrations_per_second, clock=clock.monotonic)
         self._live = Ceiling("live keys", quotas.live_keys, clock=clock.monotonic)
-        self._clock = clock
         self._store = store
         self._fqdn = fqdn
         self._lifetime = lifetime
 
     def routes(self) -> dict[Route, Handler]:
         """The requests that are answered."""
-        path = SymmetricKeyRegistration.path
+        path = self._distributes.resource.path
         return {
             (Operation.CREATE, path, 0): self.register,
             (Operation.RETRIEVE, path, 1): self.retrieve,
@@ -79,13 +127,14 @@ class KeyRegistrations:
         return record
 
     async def register(self, request: Request, established: Established) -> Response:
-        """MAF Key Registration (8.8.2.7): with a key value of the client's, or with the session's export."""
-        asked = asked_of(request, SymmetricKeyRegistration)
+        """Key Registration (8.8.2.7, 8.3.5.2.7): of a key value of the client's, or the session's export."""
+        asked = asked_of(request, self._distributes.resource)
         if asked.expiration_time is None or asked.suid is None or asked.admin_fqdn is None:
             raise RefusedError(Rsc.BAD_REQUEST, "expirationTime, adminFQDN and SUID are required")
         if asked.fqdn not in {None, self._fqdn}:
-            raise RefusedError(Rsc.BAD_REQUEST, "the MAF-FQDN is not this MAF's")
+            raise RefusedError(Rsc.BAD_REQUEST, "the FQDN is not this function's")
         targets = self._allowed_targets(established, asked.suid, asked.target_ids)
+        await self._clients.require(established.association.peer, asked.admin_fqdn, asked.suid)
         await self._check_quotas(established)
         if asked.key_value is not None and len(asked.key_value) < MIN_KEY_OCTETS:
             raise RefusedError(Rsc.BAD_REQUEST, f"the key value has fewer than {MIN_KEY_OCTETS} octets")
@@ -96,7 +145,7 @@ class KeyRegistrations:
             exported = export_connection_key(established, self._fqdn)
             kc_id, kc = exported.kc_id, exported.kc
         record = self._limited(self._record(established, kc_id, kc, asked.suid, targets), asked)
-        existing = await self._store.find(KeyKind.KC, kc_id)
+        existing = await self._store.find(self._distributes.kind, kc_id)
         if existing is not None and not _gives_way(existing, record):
             raise RefusedError(
                 Rsc.CONFLICT, "the key of this session is registered: open a new session, or send a key value"
@@ -111,11 +160,11 @@ class KeyRegistrations:
         except ParentGoneError as error:
             raise RefusedError(Rsc.ORIGINATOR_HAS_NO_PRIVILEGE, str(error)) from error
         described = self._describe(record, with_key=False)
-        created = (*SymmetricKeyRegistration.path, record.key_id.relative_hex)
+        created = (*self._distributes.resource.path, record.key_id.relative_hex)
         return Response(Rsc.CREATED, described.encode(), created)
 
     async def retrieve(self, request: Request, established: Established) -> Response:
-        """MAF Key Retrieval (8.8.2.8): only a target that the source named gets the key."""
+        """Key Retrieval (8.8.2.8, 8.3.5.2.8): only a target that the source named gets the key."""
         record = await self._find(request)
         if record is None or established.association.peer not in record.targets:
             raise _not_found()
@@ -129,9 +178,9 @@ class KeyRegistrations:
         return Response(Rsc.OK, self._describe(record, with_key=True).encode())
 
     async def update(self, request: Request, established: Established) -> Response:
-        """MAF Key Registration Update (8.8.2.9): only by the source."""
+        """Key Registration Update (8.8.2.9, 8.3.5.2.9): only by the source."""
         found = record = await self._find_own(request, established)
-        asked = asked_of(request, SymmetricKeyRegistration)
+        asked = asked_of(request, self._distributes.resource)
         if asked.expiration_time is None and asked.labels is None and asked.target_ids is None:
             raise RefusedError(
                 Rsc.BAD_REQUEST, "at least one of expirationTime, labels and targetIDs is required"
@@ -139,13 +188,13 @@ class KeyRegistrations:
         if asked.suid is not None or asked.key_value is not None or asked.admin_fqdn is not None:
             raise RefusedError(Rsc.BAD_REQUEST, "SUID, key value and adminFQDN cannot be changed")
         if asked.target_ids is not None:
-            suid = record.suid or Suid.MAF_SAEF
+            suid = record.suid or Suid.MAF_SAEF  # nothing else was there before SUIDs were
             targets = self._allowed_targets(established, suid, asked.target_ids)
             record = dataclasses.replace(record, targets=targets)
         record = self._limited(record, asked)
         if not await self._store.update(found, record):
             raise _changed()
-        changed = SymmetricKeyRegistration(
+        changed = self._distributes.resource(
             expiration_time=record.expires if asked.expiration_time is not None else None,
             labels=record.labels if asked.labels is not None else None,
             target_ids=record.targets if asked.target_ids is not None else None,
@@ -153,9 +202,9 @@ class KeyRegistrations:
         return Response(Rsc.UPDATED, changed.encode())
 
     async def deregister(self, request: Request, established: Established) -> Response:
-        """MAF Key De-Registration (8.8.2.10): only by the source; the key is not handed out any more."""
+        """Key De-Registration (8.8.2.10, 8.3.5.2.10): only by the source; nobody gets the key any more."""
         record = await self._find_own(request, established)
-        await self._store.remove(KeyKind.KC, record.key_id)
+        await self._store.remove(record.kind, record.key_id)
         return Response(Rsc.DELETED)
 
     # --- quotas -------------------------------------------------------------------------------------------
@@ -166,7 +215,7 @@ class KeyRegistrations:
             raise RefusedError(Rsc.TOO_MANY_REQUESTS, "too many key registrations: wait a second")
         source = established.association.peer
         if source is not None:
-            count = await self._store.count_keys(KeyKind.KC, source, by_request=True)
+            count = await self._store.count_keys(self._distributes.kind, source, by_request=True)
             if self._live.is_reached(peer, count):
                 raise RefusedError(
                     Rsc.TOO_MANY_REQUESTS, f"{count} keys of this client are live: de-register some"
@@ -196,7 +245,7 @@ class KeyRegistrations:
             ends = min(ends, credential.expires)
         parent = (credential.credential or credential.key_id) if isinstance(credential, ResolvedKey) else None
         return KeyRecord(
-            kind=KeyKind.KC,
+            kind=self._distributes.kind,
             key_id=kc_id,
             key=kc,
             issued=now,
@@ -220,23 +269,25 @@ class KeyRegistrations:
             admin_fqdn=asked.admin_fqdn or record.admin_fqdn,
         )
 
-    @staticmethod
     def _allowed_targets(
-        established: Established, suid: Suid, asked: tuple[EntityId, ...] | None
+        self, established: Established, suid: Suid, asked: tuple[EntityId, ...] | None
     ) -> tuple[EntityId, ...]:
         """Targets are those that the client's credential was configured with, or some of them."""
         configured = () if established.credential is None else established.credential.targets
         targets = configured if asked is None else asked
-        if suid not in _SINGLE_TARGET | _MANY_TARGETS:
+        single, many = self._distributes.single_target, self._distributes.many_targets
+        if suid not in single | many:
+            served = ", ".join(str(int(one)) for one in sorted(single | many))
+            raise RefusedError(Rsc.BAD_REQUEST, f"keys are distributed here for the SUIDs {served} only")
+        if not targets or (suid in single and len(targets) != 1):
             raise RefusedError(
-                Rsc.BAD_REQUEST, "the SUID is not one for a key that a MAF distributes (32 to 35)"
+                Rsc.BAD_REQUEST, "at least one targetID, and exactly one but for keys of data (ESData)"
             )
-        if not targets or (suid in _SINGLE_TARGET and len(targets) != 1):
+        if not all(_is_target(target, suid) for target in targets):
             raise RefusedError(
-                Rsc.BAD_REQUEST, "exactly one targetID for SUID 32 and 33, at least one for 34 and 35"
+                Rsc.BAD_REQUEST,
+                "targetIDs are absolute CSE-IDs or AE-IDs (//sp.example/…), and MAF-IDs for SUID 21",
             )
-        if not all(target.is_absolute for target in targets):
-            raise RefusedError(Rsc.BAD_REQUEST, "targetIDs are absolute CSE-IDs or AE-IDs (//sp.example/…)")
         if not set(targets) <= set(configured):
             raise RefusedError(
                 Rsc.ORIGINATOR_HAS_NO_PRIVILEGE, "a targetID is not among those allowed to this client"
@@ -260,7 +311,7 @@ class KeyRegistrations:
             key_id = KeyIdentifier.parse(f"{request.to[-1]}@{self._fqdn}")
         except IdentifierError:
             return None
-        return await self._store.find(KeyKind.KC, key_id)
+        return await self._store.find(self._distributes.kind, key_id)
 
     async def _find_own(self, request: Request, established: Established) -> KeyRecord:
         record = await self._find(request)
@@ -269,7 +320,7 @@ class KeyRegistrations:
         return record
 
     def _describe(self, record: KeyRecord, *, with_key: bool) -> SymmetricKeyRegistration:
-        return SymmetricKeyRegistration(
+        return self._distributes.resource(
             relative_key_id=record.key_id.relative_hex,
             expiration_time=record.expires,
             source_id=record.source or record.parent,
@@ -279,6 +330,11 @@ class KeyRegistrations:
             target_ids=None if with_key else record.targets,
             key_value=record.key if with_key else None,
         )
+
+
+def _is_target(target: EntityId, suid: Suid) -> bool:
+    """Whether an identifier can name a target of a key for this usage."""
+    return target.kind is EntityKind.FUNCTION if suid is Suid.PROVISIONED_MAF else target.is_absolute
 
 
 def _gives_way(existing: KeyRecord, record: KeyRecord) -> bool:

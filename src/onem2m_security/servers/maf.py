@@ -10,6 +10,7 @@ for the client at the other.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
 
@@ -30,6 +31,7 @@ from .client_registration import ClientRegistrations
 from .enrolees import Enrolees, Provisioning, is_provisioned
 from .function import Function, base_routes
 from .key_registration import KeyRegistrations
+from .stakeholders import Stakeholder, Stakeholders
 
 DEFAULT_KC_LIFETIME = timedelta(hours=24)
 
@@ -48,6 +50,7 @@ class Maf(Function):
         *,
         kc_lifetime: timedelta = DEFAULT_KC_LIFETIME,
         provisioning: Provisioning | None = None,
+        stakeholders: Iterable[Stakeholder] = (),
         quotas: PeerQuotas = DEFAULT_QUOTAS,
         endpoint: Endpoint | None = None,
         clock: Clock = CLOCK,
@@ -59,13 +62,23 @@ class Maf(Function):
             fqdn: The MAF-ID.
             kc_lifetime: How long Kc may be used; never longer than the Km it came from.
             provisioning: Who provides the Km of further clients; by default nobody.
+            stakeholders: Who may be named as adminFQDN, and for which usages, beside the MAF itself.
             quotas: What one client may have and do.
             endpoint: The (D)TLS configuration; by default pre-shared keys only.
             clock: From when lifetimes count.
         """
         super().__init__(fqdn)
-        self.keys = KeyRegistrations(store, fqdn, lifetime=kc_lifetime, quotas=quotas, clock=clock)
-        registrations = ClientRegistrations(store, fqdn, MafClientRegistration, quotas=quotas, clock=clock)
+        registrations = ClientRegistrations(
+            store,
+            fqdn,
+            MafClientRegistration,
+            stakeholders=Stakeholders(fqdn, stakeholders),
+            quotas=quotas,
+            clock=clock,
+        )
+        self.keys = KeyRegistrations(
+            store, fqdn, clients=registrations, lifetime=kc_lifetime, quotas=quotas, clock=clock
+        )
         self.routes |= self.keys.routes() | registrations.routes() | base_routes(MafBase.at(fqdn))
         self._store = store
         provisioning = provisioning or Provisioning()

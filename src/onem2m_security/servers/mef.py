@@ -7,6 +7,7 @@ A client without Enrolment Targets is itself an Enrolment Target: nothing is exp
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
 
@@ -16,7 +17,8 @@ from ..errors import AuthenticationError, QuotaError
 from ..frameworks.instructions import DEFAULT_ENROLMENT_EXPIRY, BootstrapInstruction, as_credential
 from ..frameworks.resolvers import parse_identity
 from ..frameworks.steps import Acceptor, Established
-from ..identifiers import EntityId, Fqdn
+from ..identifiers import EntityId, Fqdn, KeyIdentifier
+from ..onem2m.primitives import Request, Response
 from ..onem2m.resources import MefBase, MefClientCommand, MefClientRegistration
 from ..peer_quotas import DEFAULT_QUOTAS, PeerQuotas, Rate
 from ..release import DEFAULT_RELEASE, Release
@@ -27,7 +29,10 @@ from ..tls.suites import Suite
 from .client_registration import ClientRegistrations
 from .commands import STEERING, ClientCommands, Steering
 from .enrolments import Enrolments
-from .function import Function, base_routes
+from .est import Est
+from .function import Function, Handler, base_routes
+from .key_registration import BY_MEF, KeyRegistrations
+from .stakeholders import Stakeholder, Stakeholders
 
 
 class Mef(Function):
@@ -35,6 +40,7 @@ class Mef(Function):
 
     Attributes:
         enrolments: The Enrolment Keys that it made.
+        keys: The keys that it distributes for its clients (8.3.5.2.7 to 10).
     """
 
     def __init__(
@@ -45,9 +51,11 @@ class Mef(Function):
         enrolment_expiry: timedelta = DEFAULT_ENROLMENT_EXPIRY,
         release: Release = DEFAULT_RELEASE,
         steering: Steering = STEERING,
+        stakeholders: Iterable[Stakeholder] = (),
         quotas: PeerQuotas = DEFAULT_QUOTAS,
         endpoint: Endpoint | None = None,
         clock: Clock = CLOCK,
+        est: Est | None = None,
     ) -> None:
         """An MEF at this FQDN.
 
@@ -57,20 +65,41 @@ class Mef(Function):
             enrolment_expiry: How long Ke may be used by an Enrolee whose credential does not say it.
             release: By which release keys are derived for an Enrolee whose credential does not say it.
             steering: What it tells all its clients.
+            stakeholders: Who may be named as adminFQDN, and for which usages, beside the MEF itself.
             quotas: What one client may have and do.
             endpoint: The (D)TLS configuration; by default pre-shared keys only.
             clock: From when lifetimes count.
+            est: What provisions certificates (8.3.6), over TLS; by default nothing does.
         """
         super().__init__(fqdn)
         self.enrolments = Enrolments(store, fqdn, clock=clock)
         registrations = ClientRegistrations(
-            store, fqdn, MefClientRegistration, children=[MefClientCommand.below], quotas=quotas, clock=clock
+            store,
+            fqdn,
+            MefClientRegistration,
+            stakeholders=Stakeholders(fqdn, stakeholders),
+            children=[MefClientCommand.below],
+            quotas=quotas,
+            clock=clock,
         )
+        self._rate = Rate("key registrations", quotas.key_registrations_per_second, clock=clock.monotonic)
+        self.keys = KeyRegistrations(
+            store,
+            fqdn,
+            clients=registrations,
+            lifetime=enrolment_expiry,
+            distribution=BY_MEF,
+            quotas=quotas,
+            clock=clock,
+        )
+        managed = {route: self._managing(handler) for route, handler in self.keys.routes().items()}
+        self.routes |= self.enrolments.routes() | registrations.routes() | managed
         commands = ClientCommands(store, registrations, retry=steering.retry)
         base = MefBase.at(fqdn, device_config_uri=steering.device_config)
-        self._rate = Rate("key registrations", quotas.key_registrations_per_second, clock=clock.monotonic)
-        self.routes |= self.enrolments.routes() | registrations.routes() | commands.routes()
-        self.routes |= base_routes(base)
+        self.routes |= commands.routes() | base_routes(base)
+        self._est = est
+        if est is not None:
+            self.well_known["est"] = est.handle
         self._store = store
         self._enrolment_expiry = enrolment_expiry
         self._release = release
@@ -81,7 +110,23 @@ class Mef(Function):
             certificate_framework=Framework.BOOTSTRAP_CERTIFICATE,
             established=self.established,
             revision=store.trust.revision,
+            is_shown=_is_shown,
         )
+
+    def _managing(self, handler: Handler) -> Handler:
+        """The handler, for sessions that are then no bootstrap."""
+
+        async def handle(request: Request, established: Established) -> Response:
+            if established.credential is not None and established.credential.targets:
+                await self.enrolments.withdraw(established)
+            return await handler(request, established)
+
+        return handle
+
+    async def stop(self) -> None:
+        """Ask no issuing authority any more."""
+        if self._est is not None:
+            await self._est.stop()
 
     async def resolve(self, identity: bytes, suite: Suite) -> ResolvedKey | None:
         """Kpm for a KpmId, or an Enrolment Target's own key for its identifier."""
@@ -115,3 +160,8 @@ class Mef(Function):
         if record is None or current is None:
             raise AuthenticationError(f"{credential.key_id} was revoked while its Enrolee was bootstrapping")
         await self.enrolments.enrol(established, current, parent=record.key_id, limit=record.expires)
+
+
+def _is_shown(key_id: KeyIdentifier) -> bool:
+    """An exported identifier with an MEF's FQDN is a KeId: the Enrolee shows it to its Enrolment Targets."""
+    return key_id.octets is None

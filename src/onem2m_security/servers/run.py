@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
@@ -15,6 +16,7 @@ from ..identifiers import EntityId
 from ..net.address import Address, Transport
 from ..net.descriptors import fitted, raise_open_files
 from ..net.limits import Limits
+from ..net.plain import PlainAnswer, PlainHandler, PlainRequest
 from ..net.ports import Port, request_port, start_together
 from ..onem2m.primitives import Request, Response
 from ..store.store import Store
@@ -75,6 +77,18 @@ class Server:
     async def _handle(self, request: Request, established: Established) -> Response:
         return await self._functions[established.association.local].handle(request, established)
 
+    def _well_known(self) -> dict[str, PlainHandler]:
+        """The protocols that the functions speak beside their own, for the port that they share."""
+
+        async def handle(name: str, request: PlainRequest, established: Established) -> PlainAnswer:
+            handler = self._functions[established.association.local].well_known.get(name)
+            if handler is None:
+                return PlainAnswer.refusal(404, "nothing is found here")
+            return await handler(request, established)
+
+        names = {name for function in self._functions.values() for name in function.well_known}
+        return {name: partial(handle, name) for name in names}
+
     async def start(self, address: Address, transports: Iterable[Transport] = ALL_TRANSPORTS) -> Address:
         """Listen over these transports, on the same port number; returns the address in use.
 
@@ -88,7 +102,8 @@ class Server:
         return address
 
     async def _port(self, transport: Transport) -> Port:
-        return await request_port(transport, self._authorities, self._handle, self._limits[transport])
+        limits = self._limits[transport]
+        return await request_port(transport, self._authorities, self._handle, limits, self._well_known())
 
     async def open(self, further: FurtherPort) -> Address:
         """Open a further port of one of the functions; returns the address in use.

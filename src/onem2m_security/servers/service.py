@@ -30,6 +30,7 @@ from .enrolees import AssociationPolicy, Provisioning
 from .function import Function
 from .maf import DEFAULT_KC_LIFETIME, Maf
 from .mef import Mef
+from .stakeholders import Stakeholder
 from .ub import DEFAULT_LIFETIME as DEFAULT_KS_LIFETIME
 from .ub import DEFAULT_REQUESTS_PER_SECOND
 
@@ -123,6 +124,7 @@ class MafService(Service[Maf]):
         mefs: The MAF's clients of the MEFs that may provide its clients' Master Credentials.
         bsfs: The MAF's clients of the BSFs that may provide them: the MEFs of the GBA-based framework.
         policy: Whom the clients that these provide may have keys for.
+        stakeholders: Who may be named as adminFQDN, and for which usages, beside the MAF itself.
         remembered: How long what an MEF or a BSF said of a client counts, before it is asked again.
     """
 
@@ -132,6 +134,7 @@ class MafService(Service[Maf]):
     mefs: Sequence[MefClient] = ()
     bsfs: Sequence[BsfClient] = ()
     policy: AssociationPolicy = field(default_factory=AssociationPolicy)
+    stakeholders: Sequence[Stakeholder] = ()
     remembered: timedelta = REMEMBERED
 
     @property
@@ -156,6 +159,7 @@ class MafService(Service[Maf]):
                 self.policy,
                 remembered=self.remembered,
             ),
+            stakeholders=self.stakeholders,
             quotas=self.quotas,
             endpoint=self.endpoint,
         )
@@ -169,6 +173,7 @@ class MefService(Service[Mef]):
         enrolment_expiry: How long Ke may be used by an Enrolee whose instructions do not say it.
         release: By which release keys are derived for Enrolees with certificates.
         steering: What it tells all its clients.
+        stakeholders: Who may be named as adminFQDN, and for which usages, beside the MEF itself.
     """
 
     kind: ClassVar[str] = "MEF"
@@ -176,6 +181,7 @@ class MefService(Service[Mef]):
     enrolment_expiry: timedelta = DEFAULT_ENROLMENT_EXPIRY
     release: Release = DEFAULT_RELEASE
     steering: Steering = STEERING
+    stakeholders: Sequence[Stakeholder] = ()
 
     def build(self, store: Store) -> Mef:
         """The MEF over its store."""
@@ -186,6 +192,7 @@ class MefService(Service[Mef]):
             endpoint=self.endpoint,
             release=self.release,
             steering=self.steering,
+            stakeholders=self.stakeholders,
             quotas=self.quotas,
         )
 

@@ -13,7 +13,8 @@ from ..credentials import Secret
 from ..errors import AuthenticationError, RecordExistsError
 from ..gba.context import BootstrappedContext
 from ..gba.keys import Impi
-from ..identifiers import EntityId, KeyIdentifier, shown
+from ..identifiers import EntityId, KeyIdentifier
+from ..texts import shown
 from . import gba_queries
 from .columns import guss, key_identifier, microseconds, moment, optional, security_settings
 from .keeper import RingKeeper

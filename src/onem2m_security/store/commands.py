@@ -15,8 +15,9 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from ..errors import QuotaError
-from ..identifiers import EntityId, Fqdn, shown
+from ..identifiers import EntityId, Fqdn
 from ..onem2m.commands import CommandDescription, CommandStatus
+from ..texts import shown
 from . import command_queries as queries
 from .columns import microseconds, moment, optional
 from .database import take_turn

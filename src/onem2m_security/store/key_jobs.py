@@ -16,7 +16,8 @@ from sqlalchemy import Connection, Row
 
 from ..credentials import Secret
 from ..errors import ParentGoneError, RecordCorruptedError, RecordExistsError, StoreError
-from ..identifiers import EntityId, Fqdn, KeyIdentifier, shown
+from ..identifiers import EntityId, Fqdn, KeyIdentifier
+from ..texts import shown
 from . import queries
 from .columns import microseconds
 from .database import take_turn
@@ -31,7 +32,7 @@ Lookup = tuple[KeyKind, str, datetime]
 Revision = Callable[[Sequence[KeyRecord]], Iterable[KeyRecord]]
 """Given keys that are stored, those that stay, each as it is or changed. Runs in the worker's thread."""
 
-PARENTS = tuple(kind.value for kind in PARENT_KIND.values())
+PARENTS = tuple(dict.fromkeys(kind.value for kind in PARENT_KIND.values()))
 """The kinds of keys that others are stored under the lock of."""
 
 

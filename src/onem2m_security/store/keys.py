@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from ..credentials import Secret
-from ..identifiers import EntityId, Fqdn, Suid, shown
+from ..identifiers import EntityId, Fqdn, Suid
+from ..texts import shown
 from .columns import array, entities, key_identifier, microseconds, moment, optional, texts
 from .records import KeyKind, KeyRecord
 from .schema import key_records

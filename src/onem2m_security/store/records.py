@@ -19,9 +19,10 @@ from ..credentials import Secret
 from ..errors import CredentialError, IdentifierError
 from ..gba.context import BootstrappedContext
 from ..gba.subscriber import Guss, Subscriber
-from ..identifiers import IDENTITY_MAX_OCTETS, EntityId, Fqdn, KeyIdentifier, Suid, shown
+from ..identifiers import EntityId, Fqdn, KeyIdentifier, Suid
 from ..onem2m.commands import CommandDescription, CommandStatus
 from ..release import DEFAULT_RELEASE, Release
+from ..texts import IDENTITY_MAX_OCTETS, shown
 
 DEFAULT_ENROLMENT_EXPIRY: Final = timedelta(days=30)
 
@@ -41,13 +42,15 @@ class KeyKind(enum.Enum):
     """Pre-Provisioned Symmetric Enrolee Key, Enrolee to MEF (8.3.2.1)."""
     KC = "kc"
     """M2M Secure Connection Key, Entity A to Entity B through the MAF (10.3.1, 10.3.5)."""
+    OUTPUT = "output"
+    """Output symmetric key, which an MEF distributes for its source (8.3.5.2.7)."""
     KE = "ke"
     """Enrolment Key, Enrolee to MEF (10.3.1, 10.3.4)."""
     ZN = "zn"
     """Key between a NAF and the BSF, for the reference point Zn (TS 33.220 clause 4.4.6)."""
 
 
-PARENT_KIND: Final = {KeyKind.KC: KeyKind.KM, KeyKind.KE: KeyKind.KPM}
+PARENT_KIND: Final = {KeyKind.KC: KeyKind.KM, KeyKind.KE: KeyKind.KPM, KeyKind.OUTPUT: KeyKind.KPM}
 """What a key comes from, where its parent may be kept in the same store."""
 
 
@@ -74,13 +77,13 @@ class KeyRecord:
         key_id: KpsaId, KmId, KpmId, KcId or KeId; a KmId is kept in lower case.
         key: The key itself, 1 to 256 octets.
         source: Whom the key authenticates; None when not configured.
-        targets: Kc: who may retrieve it; Km: for whom a Kc may be made; Kpm and Ke: the Enrolment Targets;
-            Zn: the FQDNs for which the NAF may have keys.
+        targets: Kc and output keys: who may retrieve it; Km: for whom a Kc may be made; Kpm and Ke: the
+            Enrolment Targets; Zn: the FQDNs for which the NAF may have keys.
         alias: A second identifier for the key, such as the KeId by which a Km is first asked for (8.3.2.1).
         suid: What the key may be used for; None when not constrained.
         issued: When the key was made or provisioned (UTC).
         expires: When it ends (UTC); None for no end of its own.
-        parent: The credential it was derived from: Kc's KmId, Km's and Kpsa's KeId, Ke's KpmId.
+        parent: The credential it came from: Kc's KmId, Km's and Kpsa's KeId, KpmId of Ke and of output keys.
         admin_fqdn: The FQDN of the administrating stakeholder (8.8.2.7); None when there is none.
         labels: Free labels (8.8.2.7).
 

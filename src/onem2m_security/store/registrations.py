@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from ..identifiers import EntityId, Fqdn, shown
+from ..identifiers import EntityId, Fqdn
+from ..texts import shown
 from .columns import array, key_identifier, microseconds, moment, optional, texts
 from .records import ClientRegistration
 from .schema import client_registrations

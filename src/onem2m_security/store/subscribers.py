@@ -20,7 +20,8 @@ from ..gba.aka import AuthenticationVector, SequenceNumber
 from ..gba.algorithm import AMF_OCTETS
 from ..gba.keys import Impi
 from ..gba.subscriber import AlgorithmSet, Guss, Subscriber
-from ..identifiers import EntityId, shown
+from ..identifiers import EntityId
+from ..texts import shown
 from . import gba_queries
 from .columns import guss, optional, security_settings
 from .keeper import RingKeeper

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
 from ..credentials import Secret
 from ..errors import ConfigurationError, IdentifierError
-from ..identifiers import IDENTITY_MAX_OCTETS, CredentialId, EntityId, shown
-from .engine import Context, LocalCredential, Terms
+from ..identifiers import CredentialId, EntityId
+from ..texts import IDENTITY_MAX_OCTETS, shown
+from .engine import CertificateType, Context, LocalCredential, Terms
 from .openssl import OpenSslContext
 from .suites import CERTIFICATE_SUITES, PSK_SUITES, Suite
 
@@ -42,11 +43,15 @@ class PeerIdentity(Protocol):
 class Verifier(Protocol):
     """Decides on the peer's certificates, in the middle of the handshake."""
 
+    @property
+    def certificate_types(self) -> frozenset[CertificateType]:
+        """What the peer may show; at least one."""
+
     def verify(self, chain: Sequence[bytes], *, server: bool) -> PeerIdentity:
-        """Accept the DER certificates (leaf first, as received) and say who it is.
+        """Accept the DER certificates (leaf first, as received), or the public key, and say who it is.
 
         Args:
-            chain: What the peer sent.
+            chain: What the peer sent: certificates, or one SubjectPublicKeyInfo (DER) of a raw public key.
             server: Whether the peer is the server of this handshake, or its client.
 
         Raises:
@@ -106,6 +111,7 @@ class Endpoint:
             )
         if not self.allowed_suites:
             raise ConfigurationError("no cipher suite is left: give a pre-shared key, a certificate, or both")
+        self._engine()
 
     @property
     def endpoint(self) -> Endpoint:
@@ -118,6 +124,23 @@ class Endpoint:
         possible = (PSK_SUITES if self.psk else ()) + (CERTIFICATE_SUITES if self.certificate else ())
         return possible if self.suites is None else tuple(suite for suite in self.suites if suite in possible)
 
+    @property
+    def takes_raw_public_keys(self) -> bool:
+        """May either end show a raw public key (RFC 7250)?"""
+        ours = () if self.certificate is None else (self.certificate.certificate_type,)
+        theirs = () if self.verifier is None else self.verifier.certificate_types
+        return CertificateType.RAW_PUBLIC_KEY in {*ours, *theirs}
+
+    def _engine(self) -> Callable[[Terms], Context]:
+        """The one library, or the other where raw public keys take it."""
+        if not self.takes_raw_public_keys:
+            return OpenSslContext
+        from .gnutls import GnuTlsContext  # noqa: PLC0415 - a library of the system, which need not be there
+        from .gnutls_library import load  # noqa: PLC0415
+
+        load()
+        return GnuTlsContext
+
     def context(self, *, datagram: bool) -> Context:
         """The engine's context for TLS or DTLS, made once."""
         if datagram not in self._contexts:
@@ -126,7 +149,7 @@ class Endpoint:
                 datagram=datagram,
                 suites=self.allowed_suites,
                 credential=self.certificate,
-                verifies=self.verifier is not None,
+                accepts=frozenset() if self.verifier is None else self.verifier.certificate_types,
             )
-            self._contexts[datagram] = OpenSslContext(terms)
+            self._contexts[datagram] = self._engine()(terms)
         return self._contexts[datagram]

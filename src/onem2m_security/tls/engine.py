@@ -7,6 +7,7 @@ are fed and drained, it asks its ``CallbackTarget`` in the middle of the handsha
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -15,12 +16,23 @@ from ..alerts import Alert
 from .suites import Suite
 
 
+class CertificateType(enum.Enum):
+    """What an end shows in its Certificate message (RFC 7250)."""
+
+    X509 = "an X.509 certificate"
+    RAW_PUBLIC_KEY = "a raw public key"
+
+
 class LocalCredential(Protocol):
-    """A certificate of our own with its chain and private key."""
+    """A certificate of our own with its chain and private key; or a key pair alone."""
+
+    @property
+    def certificate_type(self) -> CertificateType:
+        """Which of them it is."""
 
     @property
     def certificate_chain(self) -> Sequence[bytes]:
-        """DER certificates, our own first."""
+        """DER certificates, our own first; of a raw public key its one SubjectPublicKeyInfo, DER."""
 
     @property
     def private_key(self) -> Any:  # noqa: ANN401 - cryptography has a dozen key types
@@ -36,14 +48,14 @@ class Terms:
         datagram: DTLS, or TLS.
         suites: What may be negotiated, in order of preference.
         credential: What we show and sign with; None for pre-shared keys alone.
-        verifies: Whether the peer must show a certificate, on which the session's target decides.
+        accepts: What the peer may show, on which the session's target decides; without it, it shows nothing.
     """
 
     server: bool
     datagram: bool
     suites: tuple[Suite, ...]
     credential: LocalCredential | None = field(repr=False)
-    verifies: bool
+    accepts: frozenset[CertificateType] = frozenset()
 
 
 class EngineError(Exception):
@@ -73,7 +85,7 @@ class CallbackTarget(Protocol):
         """The ServerHello, ours or the peer's, without its header."""
 
     def peer_certificates_received(self, chain: Sequence[bytes]) -> None:
-        """The peer's Certificate message: DER certificates in the order received."""
+        """The peer's Certificate message: DER certificates as received, or one SubjectPublicKeyInfo."""
 
     def server_name_received(self) -> None:
         """The client's SNI host name, or its absence, is known: choose the context."""
@@ -109,7 +121,11 @@ class Engine(Protocol):
         """
 
     def write(self, data: bytes) -> None:
-        """Protect application data."""
+        """Protect application data.
+
+        Raises:
+            EngineError: It cannot be sent: over DTLS, it is longer than a record.
+        """
 
     def close(self) -> None:
         """Say close_notify, if that can still be said."""

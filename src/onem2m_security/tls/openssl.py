@@ -202,7 +202,7 @@ def _set_callbacks(context: SSL.Context, terms: Terms) -> None:
             context.set_cookie_verify_callback(_verify_cookie)
     else:
         _lib.SSL_CTX_set_psk_client_callback(raw, _client_psk)
-    if terms.verifies:
+    if terms.accepts:
         mode = _lib.SSL_VERIFY_PEER | _lib.SSL_VERIFY_FAIL_IF_NO_PEER_CERT
         _lib.SSL_CTX_set_verify(raw, mode, _verify)
         # The verifier validates the path: without this the engine would check every signature on it again.
@@ -321,7 +321,10 @@ class OpenSslEngine:
         """Protect application data."""
         view = memoryview(data)
         while view:
-            sent = self._connection.send(view[:_CHUNK])
+            try:
+                sent = self._connection.send(view[:_CHUNK])
+            except SSL.Error as error:
+                raise _raised(error) from None
             view = view[sent:]
 
     def close(self) -> None:

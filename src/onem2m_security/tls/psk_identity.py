@@ -13,7 +13,7 @@ from __future__ import annotations
 import abc
 from typing import Final
 
-from ..identifiers import IDENTITY_MAX_OCTETS
+from ..texts import IDENTITY_MAX_OCTETS
 from .records import (
     CONTENT_HANDSHAKE,
     HANDSHAKE_CLIENT_KEY_EXCHANGE,

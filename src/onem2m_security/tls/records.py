@@ -98,6 +98,12 @@ def sequence_of(record: bytes) -> int:
     return int.from_bytes(record[5:11], "big")
 
 
+def message_sequence_of(record: bytes) -> int:
+    """The message_seq of the handshake message that a DTLS record in the clear begins with."""
+    start = DATAGRAM_RECORD_HEADER_OCTETS + 4
+    return int.from_bytes(record[start : start + 2], "big")
+
+
 def datagram_alert(code: int, sequence: int) -> bytes:
     """A fatal alert in the clear, as a DTLS record of epoch 0 with this sequence number."""
     header = bytes((CONTENT_ALERT, *_DTLS_1_2, 0, 0)) + sequence.to_bytes(6, "big")
@@ -234,6 +240,11 @@ def server_hello_suite(flight: bytes, *, datagram: bool) -> int | None:
         if flight[:1] != bytes((CONTENT_HANDSHAKE,)) or flight[5:6] != bytes((HANDSHAKE_SERVER_HELLO,)):
             return None
         body = flight[RECORD_HEADER_OCTETS + _MESSAGE_HEADER_OCTETS :]
+    return server_hello_code(body)
+
+
+def server_hello_code(body: bytes) -> int | None:
+    """The code of the suite in a ServerHello without its header; None if it ends before."""
     session_id_end = 35 + body[34] if len(body) > 34 else 0  # after server_version (2) and random (32)
     code = body[session_id_end : session_id_end + 2]
     return int.from_bytes(code, "big") if session_id_end and len(code) == 2 else None

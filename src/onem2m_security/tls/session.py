@@ -44,7 +44,7 @@ class Session(Generic[Owner_co]):
     """One end of a TLS 1.2 or DTLS 1.2 session.
 
     Attributes:
-        owner: Whom it belongs to; on a server the one that the client's SNI chose.
+        owner: Whom it belongs to; on a server the one that the client's SNI, or its identity, chose.
         state: Where it stands.
         verified_peer: What the verifier said of the peer's certificate, or None.
     """
@@ -56,6 +56,7 @@ class Session(Generic[Owner_co]):
         offer: PskOffer | None = None,
         server_name: str | None = None,
         select: Callable[[str | None], Owner_co | None] | None = None,
+        select_by_identity: Callable[[bytes, Suite], Owner_co | None] | None = None,
         framing: Framing | None = None,
     ) -> None:
         """A new session; a client's first flight is at once ready to send.
@@ -65,6 +66,7 @@ class Session(Generic[Owner_co]):
             offer: Client only: the identity and key to show.
             server_name: Client only: the SNI host name (an FQDN in A-labels).
             select: Server only: chooses the owner for a received SNI host name; None refuses the name.
+            select_by_identity: Server only: may choose it by the psk_identity where there was no SNI.
             framing: How octets travel: StreamFraming (TLS, the default) or DatagramFraming (DTLS).
         """
         self.owner = owner
@@ -72,6 +74,7 @@ class Session(Generic[Owner_co]):
         self.verified_peer: PeerIdentity | None = None
         self._offer = offer
         self._select = select
+        self._select_by_identity = select_by_identity
         self._answer: tuple[bytes, Secret | None] | None = None
         self._received_chain: Sequence[bytes] = ()
         self._rejection: CertificateRejectedError | None = None
@@ -322,6 +325,8 @@ class Session(Generic[Owner_co]):
             if identity is not None and self._reader.suite is not None:
                 self._framing.put_back(unit)
                 self._answer = (identity, None)
+                if self._select_by_identity is not None and self._engine.server_name is None:
+                    self.owner = self._select_by_identity(identity, self._reader.suite) or self.owner
                 self._move(Cause.IDENTITY_OFFERED)
                 return [*events, PskIdentityOffered(identity, self._reader.suite)]
             self._engine.feed(unit)
@@ -390,7 +395,6 @@ class Session(Generic[Owner_co]):
         if self._failure is not None:
             return self._failure
         if self._rejection is not None:
-            return HandshakeError(
-                f"the peer's certificate was refused: {self._rejection}", alert=self._rejection.alert
-            )
+            refused = f"the peer's certificate was refused: {self._rejection}"
+            return HandshakeError(refused, alert=self._rejection.alert)
         return explained(error, self._framing)

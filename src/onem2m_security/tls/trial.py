@@ -1,14 +1,15 @@
 """Whether the TLS engine does what is built on it, tried once before a port is opened.
 
 openssl.py reaches what pyOpenSSL does not show: its objects by underscored names, the engine's callbacks past
-it. Another version may have moved them, and then a server would run whose handshakes all fail or, far worse,
-that asks nobody about certificates. So handshakes are done in memory, most of which must be refused.
+it; gnutls.py calls whatever library the system has. Another version may have moved something, and then a
+server would run whose handshakes all fail or, far worse, that asks nobody about certificates. So handshakes
+are done in memory, most of which must be refused.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -16,7 +17,7 @@ from typing import Final
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
 from ..alerts import Alert
@@ -24,6 +25,7 @@ from ..credentials import Secret
 from ..errors import CertificateRejectedError, ConfigurationError
 from ..identifiers import CredentialId, EntityId
 from .endpoint import Endpoint, PeerIdentity, PskOffer, Verifier
+from .engine import CertificateType
 from .events import Event, HandshakeCompleted, PskIdentityOffered, SessionEnded
 from .framing import DatagramFraming, Framing, StreamFraming
 from .openssl import LIBRARIES
@@ -38,29 +40,60 @@ _EXTENDED_MASTER_SECRET: Final = bytes.fromhex("0017 0000")
 _UNKNOWN_EXTENSION: Final = bytes.fromhex("ff17 0000")
 
 
+def check_port(endpoints: Collection[Endpoint]) -> None:
+    """Whether one port can serve these, over an engine that does its part.
+
+    Raises:
+        ConfigurationError: It cannot.
+    """
+    taken = {endpoint.takes_raw_public_keys for endpoint in endpoints}
+    if len(taken) > 1:
+        raise ConfigurationError(
+            "one port cannot serve who takes raw public keys beside who does not, which are different TLS "
+            "libraries' affair: give them different ports"
+        )
+    for takes_raw_public_keys in taken:
+        check_engine(CertificateType.RAW_PUBLIC_KEY if takes_raw_public_keys else CertificateType.X509)
+
+
 @functools.cache
-def check_engine() -> None:
-    """Do the trial handshakes, unless they were done in this process; some milliseconds.
+def check_engine(shown: CertificateType = CertificateType.X509) -> None:
+    """Do the trial handshakes with the engine for this, unless they were done in this process.
 
     Raises:
         ConfigurationError: One of them did not end as it must.
     """
+    library, advice = _library(shown)
     try:
-        own = _Credential.generate()
+        own = _Credential.generate(shown)
         for framing in (StreamFraming, DatagramFraming):
-            _try_keys(framing)
+            _try_keys(framing, None if shown is CertificateType.X509 else own)
             _try_certificates(framing, own)
             _try_hellos(framing, own)
-    except (AttributeError, TypeError) as error:
-        raise _moved(f"have the parts that tls/openssl.py is built on ({error})") from error
+    except (AttributeError, TypeError, LookupError) as error:
+        what = f"have the parts that the engine is built on ({error})"
+        raise ConfigurationError(f"the installed {library} does not {what}: {advice}") from error
+    except _MovedError as moved:
+        raise ConfigurationError(f"the installed {library} does not {moved}: {advice}") from None
 
 
-def _try_keys(framing: type[Framing]) -> None:
+def _library(shown: CertificateType) -> tuple[str, str]:
+    """What is tried, and what to do if it has moved."""
+    if shown is CertificateType.X509:
+        return LIBRARIES, "install versions within the bounds of this package's dependencies"
+    from .gnutls_library import version  # noqa: PLC0415 - a library of the system, which need not be there
+
+    return version(), "raw public keys take another version of it"
+
+
+def _try_keys(framing: type[Framing], own: _Credential | None) -> None:
     key, other = Secret.generate(), Secret.generate()
+    verifier = None if own is None else _Judge(own.certificate_chain, own.certificate_type)
+    server = Endpoint(server=True, certificate=own, verifier=verifier)
 
     def run(known: Secret) -> _Run:
         client = Session(Endpoint(server=False), offer=PskOffer(_IDENTITY, key), framing=framing())
-        return _Run(client, Session(Endpoint(server=True), framing=framing()), known)
+        return _Run(client, Session(server, framing=framing()), known)
 
     _require(run(key).is_complete, "complete a handshake with a pre-shared key")
     _require(not run(other).is_complete, "refuse another pre-shared key")
@@ -74,7 +107,7 @@ def _try_certificates(framing: type[Framing], own: _Credential) -> None:
 
         return _Run(end(client, server=False), end(server, server=True))
 
-    accepts, refuses = _Judge(own.certificate_chain), _Judge(())
+    accepts, refuses = _Judge(own.certificate_chain, own.certificate_type), _Judge((), own.certificate_type)
     done = run(accepts, accepts)
     _require(done.is_complete, "complete a handshake with certificates that the verifier accepts")
     _require(done.client.has_extended_master_secret, "tell of Extended Master Secret")
@@ -83,7 +116,7 @@ def _try_certificates(framing: type[Framing], own: _Credential) -> None:
 
 
 def _try_hellos(framing: type[Framing], own: _Credential) -> None:
-    accepts = _Judge(own.certificate_chain)
+    accepts = _Judge(own.certificate_chain, own.certificate_type)
     server = Endpoint(server=True, certificate=own, verifier=accepts, requires_extended_master_secret=True)
     client = Endpoint(server=False, psk=False, certificate=own, verifier=accepts)
     for what, was, becomes in (
@@ -166,10 +199,15 @@ class _Somebody:
 
 @dataclass(frozen=True, slots=True)
 class _Judge:
-    """Accepts exactly one chain."""
+    """Accepts exactly one chain, or one key."""
 
     accepted: tuple[bytes, ...] = field(repr=False)
+    shown: CertificateType
     alert = Alert.certificate_revoked
+
+    @property
+    def certificate_types(self) -> frozenset[CertificateType]:
+        return frozenset({self.shown})
 
     def verify(self, chain: Sequence[bytes], *, server: bool) -> PeerIdentity:
         del server
@@ -180,14 +218,18 @@ class _Judge:
 
 @dataclass(frozen=True, slots=True)
 class _Credential:
-    """A self-signed certificate for the trial alone."""
+    """A self-signed certificate, or a raw public key, for the trial alone."""
 
     certificate_chain: tuple[bytes, ...] = field(repr=False)
     private_key: ec.EllipticCurvePrivateKey = field(repr=False)
+    certificate_type: CertificateType
 
     @classmethod
-    def generate(cls) -> _Credential:
+    def generate(cls, shown: CertificateType) -> _Credential:
         key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+        if shown is CertificateType.RAW_PUBLIC_KEY:
+            spki = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+            return cls((spki,), key, shown)
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "trial")])
         certificate = (
             x509.CertificateBuilder()
@@ -199,16 +241,13 @@ class _Credential:
             .not_valid_after(now + timedelta(days=1))
             .sign(key, hashes.SHA256())
         )
-        return cls((certificate.public_bytes(Encoding.DER),), key)
+        return cls((certificate.public_bytes(Encoding.DER),), key, shown)
 
 
 def _require(done: bool, what: str) -> None:  # noqa: FBT001 - it reads as a sentence
     if not done:
-        raise _moved(what)
+        raise _MovedError(what)
 
 
-def _moved(what: str) -> ConfigurationError:
-    return ConfigurationError(
-        f"the installed {LIBRARIES} does "
-        f"not {what}: install versions within the bounds of this package's dependencies"
-    )
+class _MovedError(Exception):
+    """The engine does not do this any more."""

@@ -31,6 +31,13 @@ trust_anchors = "anchors.pem"
 allowed_ae_ids = ["//sp.example/cse/Cone"]
 """
 
+RAW = """
+[[association]]
+flavour = "raw-public-key"
+peer_id = "ni:///sha-256-120;UyaQV-Ev4rdLoHyJJWCi"
+peer = "/gateway"
+"""
+
 
 @pytest.fixture
 def write(tmp_path):
@@ -72,6 +79,12 @@ def test_both_forms_are_read_in_their_order(write):
     assert device.description == "device 0.2.481.1.100.7"
 
 
+def test_a_raw_public_key_is_read_without_trust_anchors(write):
+    [device] = load_associations(write(RAW))
+    assert (device.flavour, device.peer) == (Flavour.RAW_PUBLIC_KEY, EntityId("/gateway"))
+    assert device.peer_id == "ni:///sha-256-120;UyaQV-Ev4rdLoHyJJWCi"
+
+
 def test_a_flavour_without_an_identifier_is_for_any_that_the_anchors_certify(write):
     [anybody] = load_associations(
         write('[[association]]\nflavour = "cse-id"\ntrust_anchors = "anchors.pem"\n')
@@ -104,7 +117,9 @@ def test_a_flavour_without_an_identifier_is_for_any_that_the_anchors_certify(wri
         (RELEASE1.replace('"cse"', '"robot"'), "peer_kind is 'cse' or 'ae'"),
         (RELEASE3 + 'peer_kind = "cse"\n', "peer_kind is 'cse' or 'ae'"),
         (RELEASE1.replace(ROOT.root_of_trust.hex(), "beef"), "'gateway 7'"),
-        (RELEASE3.replace("device", "raw-public-key"), "raw public keys (RFC 7250) are not supported"),
+        (RELEASE3.replace("device", "raw-public-key"), "is not a public key identifier"),
+        ('[[association]]\nflavour = "raw-public-key"\npeer = "/a"\n', "peer_id is missing"),
+        (RAW + 'trust_anchors = "anchors.pem"\n', "takes no trust_anchors"),
         (RELEASE3.replace('"device"', '"devices"'), "there is no certificate flavour"),
         (RELEASE3.replace("anchors.pem", "nowhere.pem"), "nowhere.pem: No such file"),
         (RELEASE3.replace("anchors.pem", "associations.toml"), "PEM certificates"),

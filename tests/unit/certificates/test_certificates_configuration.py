@@ -25,11 +25,29 @@ ROOT = Authority.root()
 ANCHOR = ROOT.trust_anchor_pem
 
 
+KEY_ID = "ni:///sha-256;UyaQV-Ev4rdLoHyJJWCi11OHfrYv9E1aGQAlMO2X_-Q"
+
+
 @pytest.mark.parametrize("ask", ["raw-public-key", Flavour.RAW_PUBLIC_KEY])
-def test_raw_public_keys_are_refused_with_the_reason_and_the_way_out(ask):
-    with pytest.raises(ConfigurationError, match=r"RFC 7250.*not supported by the TLS engine.*self-signed"):
-        AssociationConfiguration.release3(flavour=ask, trust_anchors=ANCHOR, peer_id="x")
-    with pytest.raises(ConfigurationError, match="RFC 7250"):
+def test_a_raw_public_key_is_named_by_its_identifier_alone(ask):
+    configuration = AssociationConfiguration.release3(flavour=ask, peer_id=KEY_ID, peer="/in-cse")
+    assert (configuration.peer_id, configuration.peer) == (KEY_ID, EntityId("/in-cse"))
+    assert configuration.description == f"raw-public-key {KEY_ID}"
+    with pytest.raises(ConfigurationError, match="needs peer_id"):
+        AssociationConfiguration.release3(flavour=ask)
+    with pytest.raises(ConfigurationError, match="takes no trust_anchors"):
+        AssociationConfiguration.release3(flavour=ask, trust_anchors=ANCHOR, peer_id=KEY_ID)
+    with pytest.raises(ConfigurationError, match="is not a public key identifier"):
+        AssociationConfiguration.release3(flavour=ask, peer_id="x")
+
+
+def test_an_identifier_is_one_in_whatever_form_it_is_written():
+    digest = "532690 57e12fe2b74ba07c892560a2d753877eb62ff44d5a19002530ed97ffe4".replace(" ", "")
+    assert AssociationConfiguration.release3(flavour="raw-public-key", peer_id=digest).peer_id == KEY_ID
+
+
+def test_nobody_issues_a_certificate_for_a_raw_public_key():
+    with pytest.raises(ConfigurationError, match=r"RFC 7250\) has no certificate"):
         ROOT.issue(Flavour.RAW_PUBLIC_KEY, "x")
 
 
@@ -81,7 +99,7 @@ def test_an_identifier_that_is_not_of_the_flavour_is_refused(flavour, text):
         AssociationConfiguration.release3(flavour=flavour, peer_id=text, trust_anchors=ANCHOR)
 
 
-@given(st.text(max_size=40), st.sampled_from([one for one in Flavour if one is not Flavour.RAW_PUBLIC_KEY]))
+@given(st.text(max_size=40), st.sampled_from(list(Flavour)))
 def test_parsing_an_identifier_twice_changes_nothing(text, flavour):
     try:
         once = parse_identifier(flavour, text)

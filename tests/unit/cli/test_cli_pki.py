@@ -6,6 +6,8 @@ import stat
 import subprocess
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from typer.testing import CliRunner
 
 from onem2m_security.certificates.configuration import AssociationConfiguration
@@ -191,3 +193,21 @@ def test_check_of_something_else_is_one_plain_line(tmp_path):
     (tmp_path / "x").write_bytes(b"\x00\x01")
     assert "no certificate" in Pki(tmp_path).run("check", str(tmp_path / "x"), code=2)
     assert "No such file" in Pki(tmp_path).run("check", str(tmp_path / "y"), code=2)
+
+
+def test_a_key_pair_for_a_raw_public_key_is_made_and_its_identifier_is_told_again(pki, tmp_path):
+    made = pki.run("raw-public-key", "--out", pki.path("k"))
+    identifier = made.rpartition("Public key identifier: ")[2].strip()
+    assert identifier.startswith("ni:///sha-256;")
+    assert identifier in pki.run("check", pki.path("k.pub"))
+    assert stat.S_IMODE((pki.place / "k.key").stat().st_mode) == 0o600
+    assert "exists" in pki.run("raw-public-key", "--out", pki.path("k"), code=2)
+    own = LocalCertificate.load(None, pki.place / "k.key")
+    assert str(own.public_key_id) == identifier
+    (pki.place / "der.pub").write_bytes(own.certificate_chain[0])
+    assert identifier in pki.run("check", pki.path("der.pub"))
+    other = ec.generate_private_key(ec.SECP384R1()).public_key()
+    (pki.place / "p384.pub").write_bytes(other.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    assert "NOT by the profile" in pki.run("check", pki.path("p384.pub"), code=1)
+    (pki.place / "none.pub").write_bytes(b"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n")
+    assert "no certificate" in pki.run("check", pki.path("none.pub"), code=2)

@@ -25,6 +25,7 @@ from gba_support import (
     get,
     the_challenge,
 )
+from logged import capture_logs
 from onem2m_security.clock import Clock
 from onem2m_security.errors import ResolverUnavailableError, StoreUnavailableError
 from onem2m_security.gba import digest
@@ -325,17 +326,17 @@ async def test_strangers_who_name_many_subscribers_or_none_cost_a_bounded_table(
     assert not bsf.ub._challenges._turns
 
 
-async def test_an_address_that_asks_too_often_is_told_to_wait_and_others_are_served(
-    store, clock, card, capsys
-):
+async def test_an_address_that_asks_too_often_is_told_to_wait_and_others_are_served(store, clock, card):
     await store.subscribers.add(a_subscription())
     ub = Ub(store.subscribers, store, BSF, requests_per_second=2.0, clock=clock.clock)
     greedy = replace(first(card.impi), network="192.0.2.1")
-    assert [(await ub.handle(greedy)).status for _ in range(25)] == [401] * 20 + [429] * 5
-    assert dict((await ub.handle(greedy)).headers)["Retry-After"] == "1"
-    assert (await ub.handle(replace(greedy, network="192.0.2.2"))).status == 401
-    assert (await ub.handle(replace(get("junk"), network="192.0.2.1"))).status == 429
-    assert capsys.readouterr().out.count("over its quota") == 1  # told once, not for each request
+    with capture_logs() as lines:
+        assert [(await ub.handle(greedy)).status for _ in range(25)] == [401] * 20 + [429] * 5
+        assert dict((await ub.handle(greedy)).headers)["Retry-After"] == "1"
+        assert (await ub.handle(replace(greedy, network="192.0.2.2"))).status == 401
+        assert (await ub.handle(replace(get("junk"), network="192.0.2.1"))).status == 429
+    told = [line for line in lines if "over its quota" in line["event"]]
+    assert len(told) == 1  # once, not for each request
     clock.now += 0.5
     assert [(await ub.handle(greedy)).status for _ in range(2)] == [401, 429]
 
@@ -447,9 +448,10 @@ async def test_an_hss_or_a_store_that_fails_is_a_503_without_internals(store, ca
     assert (response.status, response.body) == (503, b"")
 
 
-async def test_nothing_secret_is_logged(bsf, card, capsys):
-    await bootstrap(bsf, card)
-    printed = "".join(capsys.readouterr())
+async def test_nothing_secret_is_logged(bsf, card):
+    with capture_logs() as lines:
+        await bootstrap(bsf, card)
+    printed = str(lines)
     assert "bootstrapped" in printed
     outputs = card.subscriber.functions.f2345(card.challenges[0][0])
     for secret in (card.subscriber.k, card.subscriber.opc, outputs.res, outputs.ck, outputs.ik):

@@ -10,13 +10,28 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from maf_sessions import MafSession, shake_hands
-from maf_support import A_OF_TWO, EVERYBODY, ID_A, ID_B, ID_C, MAF, A, B, C, key_of
+from maf_support import (
+    A_OF_TWO,
+    EVERYBODY,
+    ID_A,
+    ID_B,
+    ID_C,
+    MAF,
+    STAKEHOLDERS,
+    A,
+    B,
+    C,
+    client_registration,
+    key_of,
+)
 from onem2m_security.clock import Clock
+from onem2m_security.errors import ConfigurationError, IdentifierError
 from onem2m_security.identifiers import Fqdn, KeyIdentifier
 from onem2m_security.keys import ExportLabel
 from onem2m_security.onem2m.primitives import Operation, Rsc, timestamp
 from onem2m_security.onem2m.resources import SHORT_NAMES
 from onem2m_security.servers.maf import DEFAULT_KC_LIFETIME, Maf
+from onem2m_security.servers.stakeholders import Stakeholder
 from onem2m_security.store import KeyKind, Store
 
 NAME = "sec:skr"
@@ -27,12 +42,14 @@ LATER = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
 async def store(tmp_path) -> AsyncIterator[Store]:
     async with await Store.open(tmp_path / "data") as opened:
         await opened.add_many([client.record for client in EVERYBODY])
+        for entity in (ID_A, ID_B):
+            await opened.add_registration(client_registration(entity))
         yield opened
 
 
 @pytest.fixture
 async def maf(store) -> Maf:
-    return Maf(store, MAF)
+    return Maf(store, MAF, stakeholders=STAKEHOLDERS)
 
 
 def content(**changes: object) -> dict[str, dict[str, object]]:
@@ -177,6 +194,53 @@ async def test_a_proposed_lifetime_is_cut_to_what_the_maf_allows(maf):
     assert ends <= datetime.now(UTC) + DEFAULT_KC_LIFETIME
 
 
+# --- the precondition: a client registration for this stakeholder (8.8.2.7) ---
+
+
+async def test_a_client_that_is_not_registered_for_the_stakeholder_registers_no_key(maf, store):
+    session = await shake_hands(maf, A_OF_TWO)
+    for admin in ("admin.example.com", str(MAF), "esprim.example"):
+        assert (await register(session, adminFQDN=admin)).rsc is Rsc.ORIGINATOR_HAS_NO_PRIVILEGE
+    assert await store.records(KeyKind.KC) == []
+    await store.add_registration(client_registration(ID_A, Fqdn("admin.example.com")))
+    assert (await register(session, adminFQDN="admin.example.com")).rsc is Rsc.CREATED
+
+
+async def test_a_registration_that_has_ended_or_is_another_client_s_counts_for_nothing(maf, store):
+    ended = datetime.now(UTC) - timedelta(seconds=1)
+    await store.add_registration(client_registration(ID_A, Fqdn("admin.example.com"), expires=ended))
+    await store.add_registration(client_registration(ID_B, MAF))
+    session = await shake_hands(maf, A_OF_TWO)
+    for admin in ("admin.example.com", str(MAF)):
+        assert (await register(session, adminFQDN=admin)).rsc is Rsc.ORIGINATOR_HAS_NO_PRIVILEGE
+
+
+async def test_a_stakeholder_has_keys_distributed_for_its_own_usages_only(maf, store):
+    await store.add_registration(client_registration(ID_A, Fqdn("esprim.example")))
+    session = await shake_hands(maf, A_OF_TWO)
+    refused = await register(session, adminFQDN="esprim.example")
+    assert refused.rsc is Rsc.ORIGINATOR_HAS_NO_PRIVILEGE
+    assert (await register(session, adminFQDN="esprim.example", SUID=33)).rsc is Rsc.CREATED
+
+
+async def test_a_stakeholder_that_is_not_configured_any_more_is_refused_whoever_registered_for_it(maf, store):
+    await store.add_registration(client_registration(ID_A, Fqdn("former.example")))
+    session = await shake_hands(maf, A_OF_TWO)
+    response = await register(session, adminFQDN="former.example")
+    assert response.rsc is Rsc.ORIGINATOR_HAS_NO_PRIVILEGE
+
+
+@pytest.mark.parametrize("text", ["admin.example", "admin.example=32,33", "admin.example=23"])
+def test_a_stakeholder_is_written_as_it_is_read(text):
+    assert str(Stakeholder.parse(text)) == text
+
+
+@pytest.mark.parametrize("text", ["", "=32", "a b", "admin.example=", "admin.example=99", "admin.example=x"])
+def test_what_is_no_stakeholder_is_refused(text):
+    with pytest.raises((ConfigurationError, IdentifierError)):
+        Stakeholder.parse(text)
+
+
 # --- update, de-registration ---
 
 
@@ -267,6 +331,8 @@ class Racing(Store):
 async def racing(tmp_path) -> AsyncIterator[Racing]:
     async with await Racing.open(tmp_path / "racing") as opened:
         await opened.add_many([client.record for client in EVERYBODY])
+        for entity in (ID_A, ID_B):
+            await opened.add_registration(client_registration(entity))
         yield opened
 
 
@@ -282,7 +348,7 @@ ENDINGS = {
 @pytest.mark.parametrize("ending", ENDINGS)
 @pytest.mark.parametrize("request_is", ["update", "registration again"])
 async def test_a_key_that_is_removed_during_a_request_for_it_does_not_come_back(racing, ending, request_is):
-    maf = Maf(racing, MAF)
+    maf = Maf(racing, MAF, stakeholders=STAKEHOLDERS)
     session, relative = await registered(maf)
     racing.happens = lambda kc: ENDINGS[ending](racing, kc)
     if request_is == "update":
@@ -296,7 +362,7 @@ async def test_a_key_that_is_removed_during_a_request_for_it_does_not_come_back(
 
 @pytest.mark.parametrize("ending", ["client removed", "client given another Km"])
 async def test_a_client_that_is_removed_registers_nothing_on_the_session_that_it_has(racing, ending):
-    maf = Maf(racing, MAF)
+    maf = Maf(racing, MAF, stakeholders=STAKEHOLDERS)
     session = await shake_hands(maf, A_OF_TWO)
     await ENDINGS[ending](racing, None)
     for key_value in (None, base64.b64encode(bytes(32)).decode()):
@@ -305,7 +371,7 @@ async def test_a_client_that_is_removed_registers_nothing_on_the_session_that_it
 
 
 async def test_of_two_updates_at_once_neither_undoes_the_other(racing):
-    maf = Maf(racing, MAF)
+    maf = Maf(racing, MAF, stakeholders=STAKEHOLDERS)
     session, relative = await registered(maf)
     sooner = LATER - timedelta(minutes=30)
 
@@ -330,7 +396,7 @@ async def test_a_key_that_is_not_there_is_not_found_whatever_it_is_called(maf, r
 
 async def test_lifetimes_count_by_the_clock_that_the_maf_was_given(store):
     tomorrow = LATER + timedelta(days=1)
-    maf = Maf(store, MAF, clock=Clock(now=lambda: tomorrow))
+    maf = Maf(store, MAF, stakeholders=STAKEHOLDERS, clock=Clock(now=lambda: tomorrow))
     response = await register(await shake_hands(maf, A_OF_TWO))
     assert response.rsc is Rsc.BAD_REQUEST, "by that clock, what is proposed is in the past"
     session = await shake_hands(maf, A_OF_TWO)

@@ -162,4 +162,5 @@ async def test_a_store_of_the_release_before_is_migrated_with_its_keys(tmp_path)
 
 
 def test_the_kinds_that_sessions_are_made_with_are_watched():
-    assert {KeyKind(kind) for kind in revocations.TRUSTED_KINDS} == set(KeyKind) - {KeyKind.KC, KeyKind.KE}
+    distributed = {KeyKind.KC, KeyKind.KE, KeyKind.OUTPUT}
+    assert {KeyKind(kind) for kind in revocations.TRUSTED_KINDS} == set(KeyKind) - distributed

@@ -2,12 +2,13 @@
 
 Release 1 names the peer's certificate by ``--peer-name`` and ``--root-of-trust``, with ``--root-certificate``
 for a peer that does not send its root; Release 3 by ``--flavour``, ``--peer-id`` and ``--trust-anchor``.
+``--key`` without ``--cert`` is a raw public key of ours; a peer's is a flavour without trust anchors.
 Private keys come from files that only their owner can read.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -17,7 +18,7 @@ from ...certificates.associations import load_associations
 from ...certificates.configuration import AssociationConfiguration
 from ...certificates.crl import CrlSource
 from ...certificates.files import read_public
-from ...certificates.flavours import Flavour, raw_public_key_error
+from ...certificates.flavours import Flavour
 from ...certificates.local import LocalCertificate
 from ...certificates.trust import Trust
 from ...clients.maf import MafClient
@@ -25,10 +26,10 @@ from ...errors import ConfigurationError
 from ...frameworks import bootstrap_certificate, maf_handshake, saef_certificate
 from ...frameworks.steps import How
 from ...identifiers import EntityId
-from ...net.link import Link
 from ...release import DEFAULT_RELEASE, Release
 from ...tls.endpoint import Endpoint
 from ..common import entity_parser, parsed
+from .asked import Way
 from .credentials import Aim, Being, MafOptions, Parts
 from .grouping import OptionGroup, without
 
@@ -39,7 +40,8 @@ CertOption = Annotated[
     typer.Option(
         "--cert",
         metavar="FILE",
-        help="Our certificate, then its issuers, PEM; Release 1 peers need the root too.",
+        help="Our certificate, then its issuers, PEM; Release 1 peers need the root too. "
+        "Without it, --key is a raw public key.",
     ),
 ]
 KeyOption = Annotated[
@@ -133,22 +135,22 @@ class CertificateOptions(OptionGroup):
         """Our own certificate, chain and key.
 
         Raises:
-            ConfigurationError: --cert or --key is missing or cannot be read.
+            ConfigurationError: --key is missing, or --cert or --key cannot be read.
             CredentialError: They cannot be used.
         """
-        if self.cert is None or self.key is None:
-            raise ConfigurationError("certificates are mutual: give our own by --cert FILE and --key FILE")
+        if self.key is None:
+            raise ConfigurationError(
+                "certificates are mutual: give our own by --cert FILE and --key FILE, or a raw public key by "
+                "--key FILE alone"
+            )
         return LocalCertificate.load(self.cert, self.key)
 
     def configuration(self, peer: EntityId | None) -> AssociationConfiguration:
         """What the one peer's certificate must prove.
 
         Raises:
-            ConfigurationError: Neither release's options are complete, or they are mixed, or raw public keys
-                are asked for.
+            ConfigurationError: Neither release's options are complete, or they are mixed.
         """
-        if self.flavour == Flavour.RAW_PUBLIC_KEY.value:
-            raise raw_public_key_error()
         release1, release3 = (self.peer_name, self.root_of_trust), (self.flavour, self.trust_anchor)
         if self.peer_id is None and None not in release1 and release3 == (None, None) and peer is not None:
             root = None if self.root_certificate is None else read_public(self.root_certificate)
@@ -159,10 +161,11 @@ class CertificateOptions(OptionGroup):
                 peer=peer,
             )
         mixed = any(value is not None for value in (*release1, self.root_certificate))
-        if self.flavour is not None and self.trust_anchor is not None and not mixed:
+        is_raw = self.flavour == Flavour.RAW_PUBLIC_KEY.value
+        if self.flavour is not None and (self.trust_anchor is not None or is_raw) and not mixed:
             return AssociationConfiguration.release3(
                 flavour=self.flavour,
-                trust_anchors=read_public(self.trust_anchor),
+                trust_anchors=() if self.trust_anchor is None else read_public(self.trust_anchor),
                 peer_id=self.peer_id,
                 peer=peer,
             )
@@ -241,11 +244,11 @@ class CertificateOptions(OptionGroup):
         if aim.entity is None:
             raise ConfigurationError("--entity ID is missing: which identity we assume")
         if aim.maf.maf is not None:
-            return aim.through(self.maf_client(aim.maf, aim.entity, aim.link))
+            return aim.through(self.maf_client(aim.maf, aim.entity, aim.way))
         certificate, trust = self.certificate(), self.trust(aim.peer, aim.release)
         return saef_certificate.initiate(aim.entity, certificate, trust, server_name=aim.server_name)
 
-    def maf_client(self, maf: MafOptions, local: EntityId, link: Link) -> MafClient:
+    def maf_client(self, maf: MafOptions, local: EntityId, way: Way) -> MafClient:
         """A MAF that is met by certificate (8.8.2.2).
 
         Raises:
@@ -260,7 +263,7 @@ class CertificateOptions(OptionGroup):
         )
         trust = Trust((configuration,), Release.R3, self.crls(), self.require_crl)
         how = maf_handshake.initiate_by_certificate(local, maf.maf_id, self.certificate(), trust)
-        return MafClient(maf.maf_id, replace(link, address=maf.maf), how)
+        return MafClient(maf.maf_id, way(maf.maf), how)
 
 
 ServerCertificateOptions = Annotated[
@@ -289,5 +292,5 @@ class AcceptingCertificateOptions(OptionGroup):
         by_certificate = maf.maf_id is not None or maf.maf_trust_anchor is not None
         return Parts(
             endpoint=given.accepting_endpoint(self.peer) if accepts else None,
-            mafs=(given.maf_client(maf, being.local, being.link),) if by_certificate else (),
+            mafs=(given.maf_client(maf, being.local, being.way),) if by_certificate else (),
         )

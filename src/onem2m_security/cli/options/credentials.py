@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, ClassVar, Protocol
 
@@ -24,6 +24,7 @@ from ...release import Release
 from ...tls.endpoint import Endpoint
 from ...tls.framing import DEFAULT_MTU
 from ..common import JsonOption, MafOption, MtuOption, TransportOption, VerboseOption, parsed
+from .asked import Way
 from .grouping import OptionGroup
 
 
@@ -95,6 +96,10 @@ class Aim:
     release: Release
     server_name: Fqdn | None
     running: contextlib.AsyncExitStack
+
+    def way(self, address: Address) -> Link:
+        """The way to somebody else, as to Entity B."""
+        return replace(self.link, address=address)
 
     def through(self, maf: MafClient, release: Release | None = None) -> How:
         """How Entity A proves itself through this MAF, whose client is closed in the end."""
@@ -178,12 +183,12 @@ class Being:
     Attributes:
         local: IdB.
         maf: The MAF, where one was named.
-        link: How sessions travel, those to a MAF, MEF or BSF too.
+        way: How sessions travel to the MAFs, MEFs and BSFs that it asks.
     """
 
     local: EntityId
     maf: MafOptions
-    link: Link
+    way: Way
 
 
 class PartOptions(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -55,5 +55,5 @@ class EnrolledOptions(OptionGroup):
                 f"{enrolee.local} is not enrolled for {aim.peer}: give --maf HOST:PORT of a MAF that it is "
                 "enrolled for, and --maf-id if there are several"
             )
-        client = enrolee.maf_client(named[0], replace(aim.link, address=aim.maf.maf))
+        client = enrolee.maf_client(named[0], aim.way(aim.maf.maf))
         return aim.through(client, enrolee.release)

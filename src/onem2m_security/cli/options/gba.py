@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -23,29 +23,28 @@ from ...net.address import Transport
 from ...net.limits import Limits
 from ...net.link import Link
 from ...tls.suites import Suite
-from ..common import KEY_FORMAT, parsed, read_key
+from ..common import KEY_FORMAT, parsed
+from .asked import AskedOptions, FunctionAddress, Way
 from .credentials import Aim, Being, Parts
 from .grouping import OptionGroup
-from .mefs import MefAddress
-
-BsfAddress = MefAddress
-"""``FQDN=HOST:PORT``; a BSF is the MEF of the GBA-based framework (8.3.2.3)."""
-
 
 CardOption = Annotated[
     Path | None,
     typer.Option("--card", metavar="FILE", help="GBA: our software card (see m2msec usim make)."),
 ]
 BsfOption = Annotated[
-    BsfAddress | None,
+    FunctionAddress | None,
     parsed(
-        BsfAddress.parse, "--bsf", metavar="FQDN=HOST:PORT", help="GBA: our BSF, where it listens for UEs."
+        FunctionAddress.parse,
+        "--bsf",
+        metavar="FQDN=HOST:PORT",
+        help="GBA: our BSF, where it listens for UEs.",
     ),
 ]
 BsfsOption = Annotated[
-    list[BsfAddress] | None,
+    list[FunctionAddress] | None,
     parsed(
-        BsfAddress.parse,
+        FunctionAddress.parse,
         "--bsf",
         metavar="FQDN=HOST:PORT",
         help="A BSF that may be asked for its subscribers' keys, where it listens for NAFs; repeatable.",
@@ -145,7 +144,7 @@ class GbaOptions(OptionGroup):
         if maf_id is None:
             raise ConfigurationError("give --maf-id FQDN: for which MAF the Master Credential is")
         at_maf = ue.at_maf(aim.entity, maf_id, key)
-        return aim.through(MafClient(maf_id, replace(aim.link, address=aim.maf.maf), at_maf))
+        return aim.through(MafClient(maf_id, aim.way(aim.maf.maf), at_maf))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,70 +161,33 @@ class NafOptions(OptionGroup):
 
     def parts(self, being: Being) -> Parts:
         """The BSFs, to be asked for their subscribers' keys."""
-        return Parts(bsfs=tuple(self.clients(being.local, being.link.transport, being.link.limits)))
+        return Parts(bsfs=tuple(self.clients(being.local, being.way)))
 
-    def clients(
-        self, local: EntityId, transport: Transport = Transport.TLS, limits: Limits | None = None
-    ) -> list[BsfClient]:
+    def clients(self, local: EntityId, way: Way = Link) -> list[BsfClient]:
         """Our clients of the BSFs; the FQDN of a key's identifier says whose it is.
 
         Raises:
             ConfigurationError: A BSF without a key, a key without a BSF, one of them twice, or no NAF-FQDN.
         """
-        return naf_clients(
-            local,
-            self.naf,
-            self.bsf,
-            self.bsf_key_id,
-            self.bsf_key_file,
-            diameter=self.bsf_diameter,
-            transport=transport,
-            limits=limits,
-        )
+        given = AskedOptions("--bsf", self.bsf or (), self.bsf_key_id or (), self.bsf_key_file or ())
+        asked = given.over(way)
+        if not asked:
+            return []
+        naf = self.naf or local.domain_name
+        if naf is None:
+            raise ConfigurationError(f"{local} has no domain name: give --naf FQDN, our name as a NAF")
+        make: Callable[..., BsfClient] = NafClient
+        if self.bsf_diameter:
+            # Diameter's dictionary takes long to load: only who speaks Diameter waits for it.
+            from ...clients.bsf_diameter import NafDiameterClient  # noqa: PLC0415
 
-
-def naf_clients(
-    local: EntityId,
-    naf: Fqdn | None,
-    bsfs: list[BsfAddress] | None,
-    key_ids: list[KeyIdentifier] | None,
-    key_files: list[str] | None,
-    *,
-    diameter: bool = False,
-    transport: Transport = Transport.TLS,
-    limits: Limits | None = None,
-) -> list[BsfClient]:
-    """Our clients of the BSFs that the options name; the FQDN of a key's identifier says whose it is.
-
-    Raises:
-        ConfigurationError: A BSF without a key, a key without a BSF, one of them twice, or no NAF-FQDN.
-    """
-    addresses = {bsf.fqdn: bsf.address for bsf in bsfs or ()}
-    named = [key_id.fqdn for key_id in key_ids or ()]
-    if (
-        sorted(map(str, addresses)) != sorted(map(str, named))
-        or len(addresses) != len(bsfs or ())
-        or len(named) != len(key_files or ())
-    ):
-        raise ConfigurationError(
-            "for each BSF give one --bsf FQDN=HOST:PORT, one --bsf-key-id relative@FQDN, one --bsf-key-file"
-        )
-    naf = naf or local.domain_name
-    if named and naf is None:
-        raise ConfigurationError(f"{local} has no domain name: give --naf FQDN, our name as a NAF")
-    make: Callable[..., BsfClient] = NafClient
-    if diameter:
-        # Diameter's dictionary takes long to load: only who speaks Diameter waits for it.
-        from ...clients.bsf_diameter import NafDiameterClient  # noqa: PLC0415
-
-        make = NafDiameterClient
-    return [
-        make(
-            key_id.fqdn,
-            Link(addresses[key_id.fqdn], transport, limits),
-            saef_gba.initiate_zn(local, key_id.fqdn, saef_psk.credential(key_id, read_key(file))),
-            naf=naf,
-        )
-        for key_id, file in zip(key_ids or (), key_files or (), strict=True)
-        if naf is not None
-    ]
+            make = NafDiameterClient
+        return [
+            make(
+                bsf.fqdn,
+                bsf.link,
+                saef_gba.initiate_zn(local, bsf.fqdn, saef_psk.credential(bsf.key_id, bsf.key)),
+                naf=naf,
+            )
+            for bsf in asked
+        ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from ...clients.maf import MafClient
@@ -12,8 +12,8 @@ from ...frameworks import maf_handshake, saef_psk
 from ...frameworks.steps import How
 from ...identifiers import EntityId
 from ...net.address import Address
-from ...net.link import Link
 from ..common import KmFileOption, KmIdOption, KpsaFileOption, KpsaIdOption, entity_parser, parsed, read_key
+from .asked import Way
 from .credentials import Aim, Being, Parts
 from .grouping import OptionGroup
 
@@ -37,15 +37,15 @@ class KmOptions(OptionGroup):
 
     async def how(self, aim: Aim) -> How:
         """Through the MAF that KmId names; our identity is by default the key's relative part."""
-        return aim.through(self._client(aim.entity, aim.maf.maf, aim.link))
+        return aim.through(self._client(aim.entity, aim.maf.maf, aim.way))
 
     def parts(self, being: Being) -> Parts:
         """The MAF that KmId names, to be asked for Kc."""
         if not self.are_given:
             return Parts()
-        return Parts(mafs=(self._client(being.local, being.maf.maf, being.link),))
+        return Parts(mafs=(self._client(being.local, being.maf.maf, being.way),))
 
-    def _client(self, local: EntityId | None, maf: Address | None, link: Link) -> MafClient:
+    def _client(self, local: EntityId | None, maf: Address | None, way: Way) -> MafClient:
         if self.km_id is None or self.km_file is None:
             raise ConfigurationError(KEYS)
         km = maf_handshake.credential(self.km_id, read_key(self.km_file))
@@ -53,7 +53,7 @@ class KmOptions(OptionGroup):
             raise ConfigurationError("--maf HOST:PORT is missing: where the MAF of --km-id listens")
         maf_id = self.km_id.fqdn
         local = local or EntityId.parse(self.km_id.relative)
-        return MafClient(maf_id, replace(link, address=maf), maf_handshake.initiate(local, maf_id, km))
+        return MafClient(maf_id, way(maf), maf_handshake.initiate(local, maf_id, km))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

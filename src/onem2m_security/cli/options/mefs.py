@@ -3,48 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar
 
 import typer
 
 from ...clients.mef import MefClient
-from ...errors import ConfigurationError
 from ...frameworks import mef_handshake
-from ...identifiers import EntityId, Fqdn, KeyIdentifier
-from ...net.address import Address, Transport
-from ...net.limits import Limits
+from ...identifiers import EntityId, KeyIdentifier
 from ...net.link import Link
 from ...servers.enrolees import AssociationRule
-from ..common import KEY_FORMAT, parsed, read_key
+from ..common import KEY_FORMAT, parsed
+from .asked import AskedOptions, FunctionAddress, Way
 from .credentials import Being, Parts
 from .grouping import OptionGroup
 
-
-@dataclass(frozen=True, slots=True)
-class MefAddress:
-    """``FQDN=HOST:PORT``: an MEF and where it listens."""
-
-    fqdn: Fqdn
-    address: Address
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Parse ``mef.example.com=192.0.2.1:5684``.
-
-        Raises:
-            ConfigurationError: It is not of this form.
-            IdentifierError: The FQDN is none.
-        """
-        fqdn, equals, address = text.partition("=")
-        if not equals:
-            raise ConfigurationError(f"{text[:80]!r}: FQDN=HOST:PORT is expected")
-        return cls(Fqdn.parse(fqdn), Address.parse(address))
-
-
 MefsOption = Annotated[
-    list[MefAddress] | None,
+    list[FunctionAddress] | None,
     parsed(
-        MefAddress.parse,
+        FunctionAddress.parse,
         "--mef",
         metavar="FQDN=HOST:PORT",
         help="An MEF that may be asked for the credentials of its Enrolees; repeat for several.",
@@ -87,52 +63,20 @@ class MefOptions(OptionGroup):
 
     def parts(self, being: Being) -> Parts:
         """The MEFs, to be asked for Kpsa of their Enrolees."""
-        return Parts(mefs=tuple(self.clients(being.local, being.link.transport, being.link.limits)))
+        return Parts(mefs=tuple(self.clients(being.local, being.way)))
 
-    def clients(
-        self, local: EntityId, transport: Transport = Transport.TLS, limits: Limits | None = None
-    ) -> list[MefClient]:
+    def clients(self, local: EntityId, way: Way = Link) -> list[MefClient]:
         """Our clients of the MEFs; the FQDN of a key's identifier says whose it is.
 
         Raises:
             ConfigurationError: An MEF without a key, a key without an MEF, or one of them twice.
         """
-        return mef_clients(
-            local, self.mef, self.mef_key_id, self.mef_key_file, transport=transport, limits=limits
-        )
-
-
-def mef_clients(
-    local: EntityId,
-    mefs: list[MefAddress] | None,
-    key_ids: list[KeyIdentifier] | None,
-    key_files: list[str] | None,
-    *,
-    transport: Transport = Transport.TLS,
-    limits: Limits | None = None,
-) -> list[MefClient]:
-    """Our clients of the MEFs that the options name; the FQDN of a key's identifier says whose it is.
-
-    Raises:
-        ConfigurationError: An MEF without a key, a key without an MEF, or one of them twice.
-    """
-    addresses = {mef.fqdn: mef.address for mef in mefs or ()}
-    keys = dict(zip([key_id.fqdn for key_id in key_ids or ()], key_ids or (), strict=True))
-    if len(key_ids or ()) != len(key_files or ()):
-        raise ConfigurationError("give one --mef-key-file for each --mef-key-id, in the same order")
-    if (
-        len(addresses) != len(mefs or ())
-        or len(keys) != len(key_ids or ())
-        or addresses.keys() != keys.keys()
-    ):
-        raise ConfigurationError(
-            "for each MEF give one --mef FQDN=HOST:PORT, one --mef-key-id relative@FQDN, one --mef-key-file"
-        )
-    return [
-        MefClient(
-            key_id.fqdn,
-            Link(addresses[key_id.fqdn], transport, limits),
-            mef_handshake.initiate(local, key_id.fqdn, mef_handshake.credential(key_id, read_key(file))),
-        )
-        for key_id, file in zip(key_ids or (), key_files or (), strict=True)
-    ]
+        given = AskedOptions("--mef", self.mef or (), self.mef_key_id or (), self.mef_key_file or ())
+        return [
+            MefClient(
+                mef.fqdn,
+                mef.link,
+                mef_handshake.initiate(local, mef.fqdn, mef_handshake.credential(mef.key_id, mef.key)),
+            )
+            for mef in given.over(way)
+        ]

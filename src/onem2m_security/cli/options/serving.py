@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Annotated
 
 from ...net.limits import Limits
+from ...servers.stakeholders import Stakeholder
 from ...tls.framing import DEFAULT_MTU
 from ..common import (
     ALL_TRANSPORTS,
@@ -14,8 +16,20 @@ from ..common import (
     MtuOption,
     TransportsOption,
     VerboseOption,
+    parsed,
 )
 from .grouping import OptionGroup
+
+StakeholdersOption = Annotated[
+    list[Stakeholder] | None,
+    parsed(
+        Stakeholder.parse,
+        "--stakeholder",
+        metavar="FQDN[=SUID,…]",
+        help="An administrating stakeholder (adminFQDN) for whom clients may register, and the usages of the "
+        "keys that they may have in its name; without it, only the function itself is one.",
+    ),
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

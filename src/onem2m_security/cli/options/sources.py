@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ...errors import ConfigurationError
 from ...identifiers import EntityId
-from ...net.link import Link
+from .asked import Way
 from .certificates import AcceptingCertificateOptions
 from .credentials import Being, MafOptions, PartOptions, Parts
 from .gba import NafOptions
@@ -28,13 +28,13 @@ class SourceOptions(OptionGroup):
     mefs: MefOptions
     bsfs: NafOptions
 
-    def parts(self, local: EntityId, link: Link) -> Parts:
+    def parts(self, local: EntityId, way: Way) -> Parts:
         """All that was given.
 
         Raises:
             ConfigurationError: Nothing was, or options of it are missing.
         """
-        being = Being(local, self.maf, link)
+        being = Being(local, self.maf, way)
         kinds: tuple[PartOptions, ...] = (self.certificates, self.kpsa, self.km, self.mefs, self.bsfs)
         parts = functools.reduce(operator.or_, (kind.parts(being) for kind in kinds))
         if not parts.accept_somebody:
