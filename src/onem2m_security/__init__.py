@@ -23,8 +23,11 @@ if TYPE_CHECKING:
     from .certificates.local import LocalCertificate as LocalCertificate
     from .certificates.trust import Trust as Trust
     from .certificates.verification import PeerVerifier as PeerVerifier
+    from .clients import command_classes as command_classes
     from .clients.bsf import NafClient as NafClient
     from .clients.card import SoftwareCard as SoftwareCard
+    from .clients.commanded import CommandedEnrolee as CommandedEnrolee
+    from .clients.commands import NotCarriedOutError as NotCarriedOutError
     from .clients.distributed_keys import DistributedKey as DistributedKey
     from .clients.distributed_keys import KeyClient as KeyClient
     from .clients.enrolee import Enrolee as Enrolee
@@ -82,6 +85,10 @@ if TYPE_CHECKING:
     from .net.link import Link as Link
     from .net.ports import request_client as request_client
     from .net.request_client import RequestClient as RequestClient
+    from .onem2m.commands import CertProvProtocol as CertProvProtocol
+    from .onem2m.commands import CommandClass as CommandClass
+    from .onem2m.commands import CommandStatus as CommandStatus
+    from .onem2m.commands import DevMgmt as DevMgmt
     from .onem2m.primitives import Operation as Operation
     from .onem2m.primitives import Request as Request
     from .onem2m.primitives import Response as Response
@@ -102,6 +109,8 @@ _NAMES: Final = {
     "credentials": ("Framework", "ResolvedKey", "Secret"),
     "clients.bsf": ("NafClient",),
     "clients.card": ("SoftwareCard",),
+    "clients.commanded": ("CommandedEnrolee",),
+    "clients.commands": ("NotCarriedOutError",),
     "clients.distributed_keys": ("DistributedKey", "KeyClient"),
     "clients.enrolee": ("Enrolee",),
     "clients.entity_a": ("associate",),
@@ -128,6 +137,7 @@ _NAMES: Final = {
     "frameworks.maf_handshake": ("ConnectionKey",),
     "escertke.notifications": ("EscertkeNotifications", "NotificationForm"),
     "frameworks.instructions": ("BootstrapInstruction",),
+    "onem2m.commands": ("CertProvProtocol", "CommandClass", "CommandStatus", "DevMgmt"),
     "onem2m.primitives": ("Operation", "Request", "Response", "Rsc"),
     "identifiers": ("CredentialId", "EntityId", "Fqdn", "KeyIdentifier", "Suid"),
     "net.address": ("Address", "Binding", "Transport"),
@@ -144,6 +154,7 @@ _NAMES: Final = {
 _MODULES: Final = {
     "bootstrap_certificate": "frameworks.bootstrap_certificate",
     "bootstrap_psk": "frameworks.bootstrap_psk",
+    "command_classes": "clients.command_classes",
     "escertke": "escertke",
     "maf_handshake": "frameworks.maf_handshake",
     "mef_handshake": "frameworks.mef_handshake",

@@ -50,11 +50,13 @@ from onem2m_security.net.json_primitives import (
 )
 from onem2m_security.net.limits import Limits
 from onem2m_security.net.request_client import Asked
+from onem2m_security.onem2m.commands import CommandDescription
 from onem2m_security.onem2m.fetch_credentials import FetchedCredential
 from onem2m_security.onem2m.primitives import Operation, RefusedError
 from onem2m_security.onem2m.resources import (
     BootstrappingInfo,
     MafClientRegistration,
+    MefClientCommand,
     MefClientRegistration,
     SymmetricKeyRegistration,
 )
@@ -133,12 +135,17 @@ def resources(octets: bytes) -> None:
         SymmetricKeyRegistration,
         MafClientRegistration,
         MefClientRegistration,
+        MefClientCommand,
         BootstrappingInfo,
     ):
         for decode in (resource.decode_request, resource.decode_answer):
             with contextlib.suppress(MessageError):
                 decoded = decode(content)
                 assert resource.decode_answer(decoded.encode()) == decoded
+    with contextlib.suppress(MessageError):
+        arguments = CommandDescription.decode(content).parsed()
+        if arguments is not None:
+            assert type(arguments).decode(arguments.encode()) == arguments
 
 
 def http_segments(octets: bytes) -> None:
@@ -263,6 +270,9 @@ SEEDS: dict[str, list[bytes]] = {
     "resources": [
         b'{"sec:skr":{"et":"20300101T000000","suid":32,"tgis":["/b"],"adfq":"a.example","kv":"AAAA","lbl":["x"]}}',
         b'{"sec:skr":{"rkid":"00","src":"/a","et":"20300101T000000"}}',
+        b'{"sec:mefcc":{"cmid":"00","cmst":10,"cmde":{"ccid":0,"carg":{"nmca":{"rtyd":"PT1H"}},"tgid":"/a"}}}',
+        b'{"ccid":1,"carg":{"cpca":{"cpp":1,"uri":"https://mef.example/est","cst":3,"csid":"/a/Cb"}}}',
+        b'{"ccid":3,"carg":{"moca":{"obp":"./a","obt":1,"otsa":{"suid":21}}}}',
         b'{"sec:mafcr":{"crid":"00","cid":"/a","aski":"km@maf.example","et":"20300101T000000"}}',
         b'{"gba:bi":{"kv":"AAAA","kty":"Ks_NAF","bt":"20300101T000000","et":"20300101T000000","src":"Ca"}}',
     ],

@@ -31,7 +31,8 @@ async def test_an_older_store_goes_through_the_migrations(tmp_path, monkeypatch)
     with closing(sqlite3.connect(tmp_path / "data" / "store.db")) as connection, connection:
         connection.executescript(
             "UPDATE alembic_version SET version_num = '0002';"
-            "DROP TABLE tombstones; DROP TABLE trust_state; DROP TABLE enrolment"
+            "DROP TABLE tombstones; DROP TABLE trust_state; DROP TABLE enrolment;"
+            "DROP TABLE mef_commands; DROP TABLE last_command"
         )
     migrated, real = [], new_stores.the_migrations
 

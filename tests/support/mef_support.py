@@ -25,6 +25,7 @@ from onem2m_security.net.link import Link
 from onem2m_security.net.tcp import Listener
 from onem2m_security.onem2m.primitives import Request, Response
 from onem2m_security.release import Release
+from onem2m_security.servers.commands import STEERING, Steering
 from onem2m_security.servers.enrolees import AssociationPolicy, Provisioning
 from onem2m_security.servers.maf import Maf
 from onem2m_security.servers.mef import Mef
@@ -140,10 +141,11 @@ async def running_mef(
     devices: Iterable[Device] = (DEVICE,),
     targets: Iterable[Target] = (THE_MAF, THE_CSE, OTHER),
     fqdn: Fqdn = MEF,
+    steering: Steering = STEERING,
 ) -> AsyncIterator[RunningMef]:
     await provision_mef(data, devices, targets)
     store = await Store.open(data)
-    mef = Mef(store, fqdn)
+    mef = Mef(store, fqdn, steering=steering)
     async with Server(store, [mef]) as server:
         yield RunningMef(store, mef, server, await server.start(LOOPBACK))
 

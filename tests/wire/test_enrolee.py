@@ -22,10 +22,10 @@ from mef_support import (
     asking_maf,
     running_mef,
 )
-from onem2m_security.clients.bootstrap import RENEWAL_MARGIN, renewal
 from onem2m_security.clients.enrolee import Enrolee
 from onem2m_security.clients.entity_a import associate
 from onem2m_security.clients.entity_b import EntityB
+from onem2m_security.clients.kept_key import RENEWAL_MARGIN, renewal
 from onem2m_security.clock import Clock
 from onem2m_security.errors import ConfigurationError, HandshakeError
 from onem2m_security.frameworks import saef_psk

@@ -95,6 +95,19 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "mef targets": ("m2msec mef targets --data mef --json",),
     "mef revoke": ("m2msec mef revoke --data mef --kpm-id device-7@mef.example.com",),
     "mef keys": ("m2msec mef keys --data mef --count",),
+    "mef command add": (
+        (
+            "m2msec mef command add cert-prov --data mef --enrolee-id /device-7"
+            " --uri https://mef.example.com/.well-known/est"
+        ),
+        ("m2msec mef command add dev-cfg --data mef --enrolee-id /device-7 --uri 3:coaps://mef.example.com"),
+        (
+            "m2msec mef command add mo-node --data mef --enrolee-id /device-7 --path ./1/profile"
+            " --object-type authentication-profile --suid 21"
+        ),
+    ),
+    "mef command list": ("m2msec mef command list --data mef --filter QUEUED",),
+    "mef command remove": ("m2msec mef command remove --data mef --cmd-id 8f14e45fceea167a5a36dedd4bea2543",),
     "bsf serve": (
         (
             "m2msec bsf serve --data bsf --fqdn bsf.example.com --listen-ub 127.0.0.1:8080"

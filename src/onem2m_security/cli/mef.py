@@ -22,6 +22,7 @@ from ..identifiers import EntityId, KeyIdentifier
 from ..release import DEFAULT_RELEASE, Release
 from ..servers.service import MefService
 from ..store.records import KeyKind, KeyRecord
+from . import mef_command
 from .common import (
     KEY_FORMAT,
     DataOption,
@@ -40,9 +41,11 @@ from .options.certificates import ServerCertificateOptions
 from .options.grouping import grouped
 from .options.listing import ListOptions
 from .options.serving import ServingOptions, StakeholdersOption
+from .options.steering import SteeringOptions
 from .tables import Row, add_record, list_keys
 
 app = typer.Typer(help="The M2M Enrolment Function.", no_args_is_help=True)
+app.add_typer(mef_command.app, name="command")
 
 KpmId = Annotated[
     KeyIdentifier,
@@ -74,6 +77,7 @@ def serve(
     serving: ServingOptions,
     listen: ListenOption,
     certificates: ServerCertificateOptions,
+    steering: SteeringOptions,
     release: ReleaseOption = DEFAULT_RELEASE,
     stakeholder: StakeholdersOption = None,
 ) -> None:
@@ -90,6 +94,7 @@ def serve(
         listen,
         endpoint=certificates.bootstrap_endpoint(release),
         release=release,
+        steering=steering.steering,
         stakeholders=tuple(stakeholder or ()),
         transports=serving.transport,
     )

@@ -21,7 +21,7 @@ from ..clock import CLOCK, Clock
 from ..credentials import ResolvedKey, Secret
 from ..errors import ConfigurationError, HandshakeError, PeerRefusedError, ResolverUnavailableError
 from ..frameworks import bootstrap_psk, saef_psk
-from ..frameworks.bootstrap_psk import EnrolmentKey, export_enrolment_key
+from ..frameworks.bootstrap_psk import EnrolmentKey
 from ..frameworks.instructions import (
     BootstrapInstruction,
     as_credential,
@@ -38,9 +38,11 @@ from ..store.records import ByCertificate, Enrolment, KeyKind, KeyRecord
 from ..store.store import Store
 from ..telemetry import LOG
 from .at_maf import AtMaf
-from .bootstrap import Meeting, as_enrolment_key, renewal
+from .commands import Memory
 from .distributed_keys import DistributedKey, derived_key
+from .enrolment_exchange import Bootstrap, EnrolmentExchange
 from .est import EstClient
+from .kept_key import KeptKey, as_enrolment_key, renewal
 from .maf import MafClient
 
 RETRY_INTERVAL: Final = timedelta(seconds=30)
@@ -66,12 +68,12 @@ class Enrolee:
         clock: Clock = CLOCK,
     ) -> None:
         self._store = store
-        self._kpm_id = kpm_id
+        self._kept = KeptKey(store, instruction, kpm_id, clock)
+        self._bootstrap = Bootstrap(
+            mef_id, initiator, link, instruction=instruction, kept=self._kept, ends=ends, clock=clock
+        )
         self._instruction = instruction
-        self._initiator = initiator
         self._mef_id = mef_id
-        self._ends = ends
-        self._link = link
         self._clock = clock
         self._turn = asyncio.Lock()
 
@@ -220,6 +222,11 @@ class Enrolee:
         """The MEF-ID."""
         return self._mef_id
 
+    @property
+    def last_command(self) -> Memory:
+        """What was carried out last of what the MEF commanded."""
+        return self._store.enrolment.last_command
+
     # --- bootstrap ------------------------------------------------------------------------------------------
 
     async def enrol(self) -> EnrolmentKey:
@@ -232,7 +239,7 @@ class Enrolee:
             StoreError: Ke could not be kept.
         """
         async with self._turn:
-            return await self._enrol()
+            return await self._bootstrap.enrol()
 
     async def enrolment_key(self) -> EnrolmentKey:
         """Ke: the one that is kept or, if there is none or it is about to expire, a new one.
@@ -245,11 +252,11 @@ class Enrolee:
             PeerRefusedError: The same, in Release 3, when the MEF refused to register us.
         """
         async with self._turn:
-            kept = await self._kept()
-            if kept is not None and (self._initiator is None or self._clock.now() < renewal(kept)):
+            kept = await self._kept.find()
+            if kept is not None and (not self._bootstrap.is_possible or self._clock.now() < renewal(kept)):
                 return as_enrolment_key(kept)
             try:
-                return await self._enrol()
+                return await self._bootstrap.enrol()
             except _UNREACHED as error:
                 if kept is None or kept.expired(self._clock.now()):
                     raise
@@ -267,15 +274,24 @@ class Enrolee:
                 await self.enrolment_key()
             except _UNREACHED as error:
                 LOG.warning("not enrolled", mef=str(self.mef), error=str(error))
-            kept = await self._kept()
+            kept = await self._kept.find()
             due = 0.0 if kept is None else (renewal(kept) - self._clock.now()).total_seconds()
             await asyncio.sleep(due if due > 0 else retry.total_seconds())
 
-    async def _kept(self) -> KeyRecord | None:
-        now = self._clock.now()
-        records = await self._store.records(KeyKind.KE, source=self.local)
-        live = [r for r in records if r.parent == self._kpm_id and not r.expired(now)]
-        return live[-1] if live else None
+    @contextlib.asynccontextmanager
+    async def exchange(self) -> AsyncIterator[EnrolmentExchange]:
+        """Bootstrap, register, and go on with further procedures of the Enrolment Exchange (8.3.4).
+
+        Raises:
+            HandshakeError: The MEF cannot be reached, or does not know us.
+            ResolverUnavailableError: It gave no usable answer.
+            PeerRefusedError: It refused to register us.
+            StoreError: Ke could not be kept.
+        """
+        async with contextlib.AsyncExitStack() as open_exchange:
+            async with self._turn:  # others may ask for Ke while the exchange goes on
+                exchange = await open_exchange.enter_async_context(self._bootstrap.exchange())
+            yield exchange
 
     @contextlib.asynccontextmanager
     async def est(self) -> AsyncIterator[EstClient]:
@@ -287,50 +303,8 @@ class Enrolee:
             ConfigurationError: Our certificate is not here.
             StoreError: Ke could not be kept.
         """
-        async with self._turn:
-            meeting, issued = self._meeting(), self._clock.now()
-            async with meeting.est() as client:
-                try:
-                    yield client
-                finally:
-                    with contextlib.suppress(HandshakeError):  # no connection was made
-                        exported = export_enrolment_key(
-                            client.established, self.mef, expires=self._latest(issued)
-                        )
-                        await self._keep(exported, issued)
-
-    async def _enrol(self) -> EnrolmentKey:
-        # From before the handshake: our Ke must not seem to live longer than the MEF's.
-        issued = self._clock.now()
-        exported = await self._meeting().bootstrap(self.release, self._latest(issued))
-        await self._keep(exported, issued)
-        return exported
-
-    def _meeting(self) -> Meeting:
-        if self._initiator is None or self._link is None:
-            raise ConfigurationError(
-                f"{self.local} has no Ke, and its certificate is not here: enrol it again (m2msec enrol)"
-            )
-        return Meeting(self.mef, self._link, self._initiator)
-
-    def _latest(self, issued: datetime) -> datetime:
-        """When a Ke of this moment ends (UTC)."""
-        expires = issued + self._instruction.enrolment_expiry
-        return expires if self._ends is None else min(expires, self._ends)
-
-    async def _keep(self, exported: EnrolmentKey, issued: datetime) -> None:
-        record = KeyRecord(
-            kind=KeyKind.KE,
-            key_id=exported.ke_id,
-            key=exported.ke,
-            issued=issued,
-            source=self.local,
-            targets=self.targets,
-            expires=exported.expires,
-            parent=self._kpm_id,
-        )
-        await self._store.add(record, others=lambda _: ())  # until this moment the old one serves
-        LOG.info("enrolled", mef=str(self.mef), ke_id=str(record.key_id), fingerprint=record.key.fingerprint)
+        async with self._turn, self._bootstrap.est() as client:
+            yield client
 
     # --- what comes of it ---------------------------------------------------------------------------------
 

@@ -11,7 +11,12 @@ from ..identifiers import Fqdn, KeyIdentifier
 from ..net.ports import expect
 from ..net.request_client import RequestClient
 from ..onem2m.primitives import Operation, Rsc
-from ..onem2m.resources import ClientRegistration, MafClientRegistration, MefClientRegistration
+from ..onem2m.resources import (
+    ClientRegistration,
+    MafClientRegistration,
+    MefClientCommand,
+    MefClientRegistration,
+)
 from .answers import answered
 
 
@@ -23,11 +28,14 @@ class Registered:
         registration_id: mafClientRegID or mefClientRegID.
         expires: When the registration ends (UTC).
         assigned_key_id: assignedSymmKeyID: the KmId of a remotely provisioned Km, at a MAF.
+        commands: Where the commands are that the MEF has for us: the segments of a path; None at a MAF, and
+            where there are none.
     """
 
     registration_id: str
     expires: datetime
     assigned_key_id: KeyIdentifier | None
+    commands: tuple[str, ...] | None = None
 
     @classmethod
     def of(cls, answer: ClientRegistration) -> Self:
@@ -38,7 +46,14 @@ class Registered:
         """
         if answer.client_reg_id is None or answer.expiration_time is None:
             raise ResolverUnavailableError("the answer lacks the registration's identifier or its end")
-        return cls(answer.client_reg_id, answer.expiration_time, answer.assigned_symm_key_id)
+        below = answer.child_resources or ()
+        commands = [one.path for one in below if one.resource_type == MefClientCommand.resource_type]
+        return cls(
+            answer.client_reg_id,
+            answer.expiration_time,
+            answer.assigned_symm_key_id,
+            commands[0] if commands else None,
+        )
 
 
 class RegistrationClient:

@@ -24,6 +24,7 @@ from ..identifiers import EntityId, EntityKind, Fqdn
 from ..net.channel import Channel
 from ..net.limits import Limits
 from ..net.link import Link
+from ..servers.commands import Steering
 from ..servers.enrolees import AssociationPolicy
 from ..servers.service import BsfService, MafService, MefService, Service
 from ..store.store import Store
@@ -338,6 +339,7 @@ class Description:
             mef.listen,
             enrolment_expiry=mef.enrolment_expiry,
             release=mef.release,
+            steering=Steering(mef.command_retry, mef.device_config_uri),
             stakeholders=mef.stakeholders,
             est=None if mef.est is None else mef.est.terms(self.here, partial(self._est_client, mef.fqdn)),
             **self._common(mef),

@@ -19,6 +19,7 @@ from ..frameworks.resolvers import REMEMBERED
 from ..identifiers import Fqdn
 from ..net.address import Transport
 from ..release import DEFAULT_RELEASE
+from ..servers.commands import DEFAULT_RETRY
 from ..servers.maf import DEFAULT_KC_LIFETIME
 from ..servers.ub import DEFAULT_LIFETIME, DEFAULT_REQUESTS_PER_SECOND
 from ..tls.endpoint import Endpoint
@@ -26,6 +27,7 @@ from .est import EstSettings
 from .peers import MefPeerSettings
 from .values import (
     AddressSetting,
+    DeviceConfigSetting,
     DurationSetting,
     FileSetting,
     FqdnSetting,
@@ -143,6 +145,9 @@ class MefSettings(FunctionSettings):
         listen: Where it listens; functions that name the same address and port share it by SNI.
         enrolment_expiry: How long Ke may be used by an Enrolee whose instructions do not say it.
         release: By which release keys are derived for Enrolees with certificates: ``"1"`` or ``"3"``.
+        command_retry: After what time an Enrolee without commands asks for some again.
+        device_config_uri: Where devices are configured: ``1`` (OMA DM 1.3), ``2`` (OMA DM 2.0), ``3`` (LwM2M)
+            or ``4`` (TR-069), a colon, and the server's URI.
         stakeholders: ``FQDN`` or ``FQDN=SUID,SUID``: who may be named as adminFQDN, beside the MEF itself.
         est: Certificates for its clients, by EST.
     """
@@ -150,6 +155,8 @@ class MefSettings(FunctionSettings):
     listen: AddressSetting
     enrolment_expiry: DurationSetting = DEFAULT_ENROLMENT_EXPIRY
     release: ReleaseSetting = DEFAULT_RELEASE
+    command_retry: DurationSetting = DEFAULT_RETRY
+    device_config_uri: DeviceConfigSetting | None = None
     stakeholders: tuple[StakeholderSetting, ...] = ()
     est: EstSettings | None = None
 

@@ -13,6 +13,7 @@ from ..durations import parse_duration, show_duration
 from ..errors import ConfigurationError, IdentifierError
 from ..identifiers import EntityId, Fqdn, KeyIdentifier
 from ..net.address import Address
+from ..onem2m.commands import DeviceConfigUri
 from ..release import Release
 from ..servers.enrolees import AssociationRule
 from ..servers.est import NameRule
@@ -57,6 +58,7 @@ AddressSetting = Annotated[Address, _from_text(Address.parse)]
 KeyIdSetting = Annotated[KeyIdentifier, _from_text(KeyIdentifier.parse)]
 KmIdSetting = Annotated[KeyIdentifier, _from_text(KeyIdentifier.parse_km_id)]
 DurationSetting = Annotated[timedelta, _from_text(parse_duration), PlainSerializer(show_duration)]
+DeviceConfigSetting = Annotated[DeviceConfigUri, _from_text(DeviceConfigUri.parse)]
 RuleSetting = Annotated[AssociationRule, _from_text(AssociationRule.parse)]
 StakeholderSetting = Annotated[Stakeholder, _from_text(Stakeholder.parse)]
 NameRuleSetting = Annotated[NameRule, _from_text(NameRule.parse)]

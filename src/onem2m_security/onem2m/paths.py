@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from typing import Final
 
+MAF_BASE: Final = ("maf",)
+"""OURS: <MAFBase>."""
+MEF_BASE: Final = ("mef",)
+"""OURS: <MEFBase>."""
 MAF_SYMM_KEY_REG: Final = ("maf", "symmKeyReg")
 """OURS: ``/maf/symmKeyReg/<RelativeKeyID>``."""
 MEF_SYMM_KEY_REG: Final = ("mef", "symmKeyReg")
@@ -16,6 +20,8 @@ MAF_CLIENT_REG: Final = ("maf", "clientReg")
 """OURS: ``/maf/clientReg/<mafClientRegID>``."""
 MEF_CLIENT_REG: Final = ("mef", "clientReg")
 """OURS: ``/mef/clientReg/<mefClientRegID>``."""
+MEF_CLIENT_CMD: Final = "mefClientCmd"
+"""OURS: ``/mef/clientReg/<mefClientRegID>/mefClientCmd``."""
 FETCH_CREDENTIALS: Final = ("fetchCredentials",)
 """TS-0003 clause 8.3.2.1, step e: ``/fetchCredentials/<KeID>/<SUID>``."""
 BOOTSTRAPPING_INFO: Final = ("zn", "bootstrappingInfo")

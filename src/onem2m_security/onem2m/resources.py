@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar, Final, Self
@@ -21,55 +21,35 @@ from ..errors import MessageError
 from ..gba.keys import KeyChoice
 from ..identifiers import EntityId, Fqdn, KeyIdentifier, Suid
 from . import paths
+from .commands import (
+    DEVICE_CONFIG_URI,
+    MAX_URI,
+    CommandDescription,
+    CommandStatus,
+    DeviceConfigUri,
+    ServerUri,
+)
+from .elements import Attribute, read_fields, read_number, read_suid, read_text, read_texts
 from .primitives import parse_timestamp, timestamp
 
 MAX_LABELS: Final = 16
 MAX_LABEL_OCTETS: Final = 128
 MAX_TARGETS: Final = 64
-
-
-@dataclass(frozen=True, slots=True)
-class _Attribute:
-    """An attribute: the standard's name, OUR short name, and its JSON value's way in and out."""
-
-    name: str
-    short_name: str
-    read: Callable[[object], Any]
-    write: Callable[[Any], object] = str
-
-
-def _text(value: object, limit: int = 255) -> str:
-    if not isinstance(value, str) or not 1 <= len(value) <= limit:
-        raise ValueError(f"a text of 1 to {limit} characters is expected")
-    if any("\ud800" <= character <= "\udfff" for character in value):  # JSON can say it, UTF-8 cannot
-        raise ValueError("a text of whole characters is expected, not half of a surrogate pair")
-    return value
-
-
-def _texts(value: object, count: int, limit: int) -> list[str]:
-    if not isinstance(value, list) or len(value) > count:
-        raise ValueError(f"a list of at most {count} is expected")
-    return [_text(item, limit) for item in value]
-
-
-def _suid(value: object) -> Suid:
-    if isinstance(value, bool) or not isinstance(value, int) or value not in set(Suid):
-        raise ValueError("the number of a Security Usage Identifier is expected")
-    return Suid(value)
+MAX_CHILDREN: Final = 16
 
 
 def _source(value: object) -> EntityId | KeyIdentifier:
-    text = _text(value)
+    text = read_text(value)
     return KeyIdentifier.parse_km_id(text) if "@" in text else EntityId.parse(text)
 
 
 def _targets(value: object) -> tuple[EntityId, ...]:
-    return tuple(dict.fromkeys(EntityId.parse(item) for item in _texts(value, MAX_TARGETS, 255)))
+    return tuple(dict.fromkeys(EntityId.parse(item) for item in read_texts(value, MAX_TARGETS, 255)))
 
 
 def _key(value: object) -> Secret:
     try:
-        return Secret(base64.b64decode(_text(value, 400), validate=True))
+        return Secret(base64.b64decode(read_text(value, 400), validate=True))
     except ValueError:
         raise ValueError("not base64 of 1 to 256 octets") from None
 
@@ -85,23 +65,74 @@ def _key_type(value: object) -> KeyChoice:
     raise ValueError("Ks_NAF, Ks_ext_NAF or Ks_int_NAF is expected")
 
 
-ATTRIBUTES: Final[Mapping[str, _Attribute]] = {
-    "expiration_time": _Attribute("expirationTime", "et", parse_timestamp, timestamp),
-    "labels": _Attribute("labels", "lbl", lambda v: tuple(_texts(v, MAX_LABELS, MAX_LABEL_OCTETS)), list),
-    "admin_fqdn": _Attribute("adminFQDN", "adfq", lambda v: Fqdn.parse(_text(v))),
-    "fqdn": _Attribute("fqdn", "fq", lambda v: Fqdn.parse(_text(v))),
-    "suid": _Attribute("SUID", "suid", _suid, int),
-    "target_ids": _Attribute("targetIDs", "tgis", _targets, lambda v: [str(target) for target in v]),
-    "key_value": _Attribute("keyValue", "kv", _key, _written_key),
-    "relative_key_id": _Attribute("relativeKeyID", "rkid", _text),
-    "source_id": _Attribute("sourceID", "src", _source),
-    "client_reg_id": _Attribute("clientRegID", "crid", _text),
-    "client_id": _Attribute("clientID", "cid", lambda v: EntityId.parse(_text(v))),
-    "assigned_symm_key_id": _Attribute(
-        "assignedSymmKeyID", "aski", lambda v: KeyIdentifier.parse_km_id(_text(v))
+@dataclass(frozen=True, slots=True)
+class ChildReference:
+    """childResource: where a resource below this one is (TS-0004 clause 6.3.5.29, m2m:childResourceRef).
+
+    Attributes:
+        name: Its resource name.
+        resource_type: Its type number.
+        path: Where it is: the segments of its path.
+    """
+
+    name: str
+    resource_type: int
+    path: tuple[str, ...]
+
+    def encode(self) -> dict[str, object]:
+        """As JSON, by the short names of TS-0004."""
+        return {"nm": self.name, "typ": self.resource_type, "val": "/" + "/".join(self.path)}
+
+    @classmethod
+    def read(cls, value: object) -> Self:
+        """Read one of a list.
+
+        Raises:
+            ValueError: It is none.
+        """
+        given = value if isinstance(value, dict) else {}
+        path = read_text(given.get("val"), 1024)
+        segments = tuple(path.removeprefix("/").split("/"))
+        if not path.startswith("/") or "" in segments:
+            raise ValueError("val is not the path of a resource")
+        return cls(read_text(given.get("nm")), read_number(given.get("typ")), segments)
+
+
+def _children(value: object) -> tuple[ChildReference, ...]:
+    if not isinstance(value, list) or len(value) > MAX_CHILDREN:
+        raise ValueError(f"a list of at most {MAX_CHILDREN} is expected")
+    return tuple(map(ChildReference.read, value))
+
+
+def _status(value: object) -> CommandStatus:
+    return CommandStatus(read_number(value))
+
+
+ATTRIBUTES: Final[Mapping[str, Attribute]] = {
+    "expiration_time": Attribute("expirationTime", "et", parse_timestamp, timestamp),
+    "labels": Attribute("labels", "lbl", lambda v: tuple(read_texts(v, MAX_LABELS, MAX_LABEL_OCTETS)), list),
+    "admin_fqdn": Attribute("adminFQDN", "adfq", lambda v: Fqdn.parse(read_text(v))),
+    "fqdn": Attribute("fqdn", "fq", lambda v: Fqdn.parse(read_text(v))),
+    "suid": Attribute("SUID", "suid", read_suid, int),
+    "target_ids": Attribute("targetIDs", "tgis", _targets, lambda v: [str(target) for target in v]),
+    "key_value": Attribute("keyValue", "kv", _key, _written_key),
+    "relative_key_id": Attribute("relativeKeyID", "rkid", read_text),
+    "source_id": Attribute("sourceID", "src", _source),
+    "client_reg_id": Attribute("clientRegID", "crid", read_text),
+    "client_id": Attribute("clientID", "cid", lambda v: EntityId.parse(read_text(v))),
+    "assigned_symm_key_id": Attribute(
+        "assignedSymmKeyID", "aski", lambda v: KeyIdentifier.parse_km_id(read_text(v))
     ),
-    "key_type": _Attribute("keyType", "kty", _key_type, lambda v: v.value),
-    "bootstrap_time": _Attribute("bootstrapTime", "bt", parse_timestamp, timestamp),
+    "key_type": Attribute("keyType", "kty", _key_type, lambda v: v.value),
+    "bootstrap_time": Attribute("bootstrapTime", "bt", parse_timestamp, timestamp),
+    "absolute_uri": Attribute("absoluteURI", "auri", lambda v: ServerUri.parse(read_text(v, MAX_URI))),
+    "device_config_uri": DEVICE_CONFIG_URI,
+    "child_resources": Attribute("childResource", "ch", _children, lambda v: [one.encode() for one in v]),
+    "cmd_id": Attribute("cmdID", "cmid", read_text),
+    "cmd_description": Attribute(
+        "cmdDescription", "cmde", CommandDescription.decode, CommandDescription.encode
+    ),
+    "cmd_status": Attribute("cmdStatus", "cmst", _status, int),
 }
 """Every attribute, by the name that it has in the classes below; what travels is the short name, OURS."""
 
@@ -164,18 +195,7 @@ class Resource:
 
     @classmethod
     def _read(cls, body: Mapping[str, object]) -> Self:
-        values = {}
-        for given in dataclasses.fields(cls):
-            attribute = ATTRIBUTES[given.name]
-            if attribute.short_name not in body:
-                if given.default is dataclasses.MISSING:
-                    raise MessageError(f"{attribute.name} is missing")
-                continue
-            try:
-                values[given.name] = attribute.read(body[attribute.short_name])
-            except ValueError as error:
-                raise MessageError(f"{attribute.name}: {error}") from None
-        return cls(**values)
+        return cls(**read_fields(cls, ATTRIBUTES, body))
 
     @classmethod
     def _names(cls) -> list[str]:
@@ -233,10 +253,11 @@ class ClientRegistration(Resource):
         client_reg_id: mafClientRegID or mefClientRegID.
         client_id: The client.
         assigned_symm_key_id: KmId of a remotely provisioned Km.
+        child_resources: What is below it: at an MEF, <mefClientCmd>.
     """
 
     _set_by_function: ClassVar[frozenset[str]] = frozenset(
-        {"client_reg_id", "client_id", "assigned_symm_key_id"}
+        {"client_reg_id", "client_id", "assigned_symm_key_id", "child_resources"}
     )
 
     expiration_time: datetime | None = None
@@ -246,6 +267,7 @@ class ClientRegistration(Resource):
     client_reg_id: str | None = None
     client_id: EntityId | None = None
     assigned_symm_key_id: KeyIdentifier | None = None
+    child_resources: tuple[ChildReference, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -264,6 +286,78 @@ class MefClientRegistration(ClientRegistration):
     resource_name: ClassVar[str] = "sec:mefcr"
     resource_type: ClassVar[int | None] = 65003
     path: ClassVar[tuple[str, ...]] = paths.MEF_CLIENT_REG
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FunctionBase(Resource):
+    """<MAFBase> or <MEFBase>: a function itself, as its clients may retrieve it; no client sets any of it.
+
+    Attributes:
+        fqdn: The function's FQDN.
+        absolute_uri: By what the function is addressed: ``https://mef.example.com/mef``.
+    """
+
+    _set_by_function: ClassVar[frozenset[str]] = frozenset({"fqdn", "absolute_uri", "device_config_uri"})
+
+    fqdn: Fqdn
+    absolute_uri: ServerUri
+
+    @classmethod
+    def at(cls, fqdn: Fqdn, **more: Any) -> Self:  # noqa: ANN401 - further attributes of the subclass
+        """That of the function at this FQDN."""
+        uri = ServerUri("/".join((f"https://{fqdn.ascii}", *cls.path)), fqdn)
+        return cls(fqdn=fqdn, absolute_uri=uri, **more)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MafBase(FunctionBase):
+    """<MAFBase>."""
+
+    resource_name: ClassVar[str] = "sec:mafb"
+    path: ClassVar[tuple[str, ...]] = paths.MAF_BASE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MefBase(FunctionBase):
+    """<MEFBase>.
+
+    Attributes:
+        device_config_uri: deviceConfigURI: where devices are configured (12.2); None for nowhere.
+    """
+
+    resource_name: ClassVar[str] = "sec:mefb"
+    path: ClassVar[tuple[str, ...]] = paths.MEF_BASE
+
+    device_config_uri: DeviceConfigUri | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MefClientCommand(Resource):
+    """<mefClientCmd>: the command that an MEF has for a client, below its <mefClientReg> (clause 8.3.9).
+
+    The MEF makes it; a client retrieves it, and updates it with what came of the command.
+
+    Attributes:
+        cmd_id: Which command it is, 1 to 255 characters.
+        cmd_description: What is to be done.
+        cmd_status: How it stands.
+    """
+
+    resource_name: ClassVar[str] = "sec:mefcc"
+    resource_type: ClassVar[int | None] = 65004
+    path: ClassVar[tuple[str, ...]] = paths.MEF_CLIENT_REG
+    _set_by_function: ClassVar[frozenset[str]] = frozenset({"cmd_description"})
+
+    cmd_id: str
+    cmd_status: CommandStatus
+    cmd_description: CommandDescription | None = None
+
+    @classmethod
+    def below(cls, registration_id: str) -> ChildReference:
+        """The reference to it in the <mefClientReg> of this MEFClientRegID."""
+        assert cls.resource_type is not None  # noqa: S101 - it is, above
+        where = (*cls.path, registration_id, paths.MEF_CLIENT_CMD)
+        return ChildReference(paths.MEF_CLIENT_CMD, cls.resource_type, where)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

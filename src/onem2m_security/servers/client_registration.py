@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import secrets
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -38,6 +39,7 @@ class ClientRegistrations:
         fqdn: Fqdn,
         resource: type[resources.ClientRegistration],
         *,
+        children: Iterable[Callable[[str], resources.ChildReference]] = (),
         stakeholders: Stakeholders,
         lifetime: timedelta = MAX_REGISTRATION,
         quotas: PeerQuotas = DEFAULT_QUOTAS,
@@ -49,6 +51,7 @@ class ClientRegistrations:
             store: Where they are kept.
             fqdn: The function's FQDN.
             resource: <mafClientReg> or <mefClientReg>.
+            children: What is below each registration, by its identifier.
             stakeholders: For whom clients may register.
             lifetime: The longest registration; none outlives the credential it was made with.
             quotas: What one client may have.
@@ -59,6 +62,7 @@ class ClientRegistrations:
         self._store = store
         self._fqdn = fqdn
         self._resource = resource
+        self._children = tuple(children)
         self._lifetime = lifetime
         self._stakeholders = stakeholders
 
@@ -97,11 +101,11 @@ class ClientRegistrations:
 
     async def retrieve(self, request: Request, established: Established) -> Response:
         """What is registered; this implementation has no further configuration for a client (8.8.2.4)."""
-        return Response(Rsc.OK, self._describe(await self._find_own(request, established)))
+        return Response(Rsc.OK, self._describe(await self.find_own(request.to[-1], established)))
 
     async def update(self, request: Request, established: Established) -> Response:
         """Client Registration Update (8.8.2.5): the end, the labels, and a new Km if there is one."""
-        registration = await self._find_own(request, established)
+        registration = await self.find_own(request.to[-1], established)
         asked = asked_of(request, self._resource)
         self._check_fqdn(asked)
         if asked.admin_fqdn is not None:
@@ -122,14 +126,26 @@ class ClientRegistrations:
             expiration_time=changed.expires if asked.expiration_time is not None else None,
             labels=changed.labels if asked.labels is not None else None,
             assigned_symm_key_id=assigned if is_new else None,
+            child_resources=self._below(changed),
         )
         return Response(Rsc.UPDATED, answer.encode())
 
     async def deregister(self, request: Request, established: Established) -> Response:
         """Client De-Registration (8.8.2.6)."""
-        registration = await self._find_own(request, established)
+        registration = await self.find_own(request.to[-1], established)
         await self._store.remove_registration(registration.registration_id)
         return Response(Rsc.DELETED)
+
+    async def find_own(self, registration_id: str, established: Established) -> ClientRegistration:
+        """The registration of this identifier, if it is that of the client who asks, and has not ended.
+
+        Raises:
+            RefusedError: NOT_FOUND, whatever the reason.
+        """
+        found = await self._store.find_registration(registration_id)
+        if found is None or found.client != established.association.peer:
+            raise _not_found()
+        return found
 
     async def require(self, client: EntityId | None, admin: Fqdn, suid: Suid) -> None:
         """Refuse a client that has not confirmed that it uses this function for this stakeholder.
@@ -182,12 +198,6 @@ class ClientRegistrations:
             raise RefusedError(Rsc.CONFLICT, "this client is registering elsewhere at this moment") from error
         return new
 
-    async def _find_own(self, request: Request, established: Established) -> ClientRegistration:
-        found = await self._store.find_registration(request.to[-1])
-        if found is None or found.client != established.association.peer:
-            raise _not_found()
-        return found
-
     def _describe(self, registration: ClientRegistration) -> dict[str, object]:
         described = self._resource(
             client_reg_id=registration.registration_id,
@@ -196,8 +206,12 @@ class ClientRegistrations:
             client_id=registration.client,
             admin_fqdn=registration.admin_fqdn,
             assigned_symm_key_id=registration.assigned_key_id,
+            child_resources=self._below(registration),
         )
         return described.encode()
+
+    def _below(self, registration: ClientRegistration) -> tuple[resources.ChildReference, ...] | None:
+        return tuple(child(registration.registration_id) for child in self._children) or None
 
 
 def _assigned(established: Established) -> KeyIdentifier | None:

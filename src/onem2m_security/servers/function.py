@@ -13,7 +13,7 @@ from ..frameworks.steps import Acceptor, Established
 from ..identifiers import Fqdn
 from ..net.plain import PlainHandler
 from ..onem2m.primitives import Operation, RefusedError, Request, Response, Rsc
-from ..onem2m.resources import Resource
+from ..onem2m.resources import FunctionBase, Resource
 from ..telemetry import LOG, REQUESTS
 
 Handler = Callable[[Request, Established], Awaitable[Response]]
@@ -85,6 +85,16 @@ class Function:
 def _leads_to(route: Route, path: tuple[str, ...]) -> bool:
     _, fixed, free = route
     return path[: len(fixed)] == fixed and len(path) == len(fixed) + free
+
+
+def base_routes(base: FunctionBase) -> dict[Route, Handler]:
+    """What is answered to those who ask where and what a function is."""
+
+    async def retrieve(request: Request, established: Established) -> Response:
+        del request, established
+        return Response(Rsc.OK, base.encode())
+
+    return {(Operation.RETRIEVE, base.path, 0): retrieve}
 
 
 def asked_of(request: Request, resource: type[_Asked]) -> _Asked:

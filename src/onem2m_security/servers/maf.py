@@ -20,7 +20,7 @@ from ..frameworks import maf_handshake
 from ..frameworks.resolvers import ResolverChain, parse_identity
 from ..frameworks.steps import Acceptor, Established
 from ..identifiers import EntityId, Fqdn, KeyIdentifier
-from ..onem2m.resources import MafClientRegistration
+from ..onem2m.resources import MafBase, MafClientRegistration
 from ..peer_quotas import DEFAULT_QUOTAS, PeerQuotas
 from ..store.records import KeyKind, KeyRecord
 from ..store.store import Store
@@ -29,7 +29,7 @@ from ..tls.endpoint import Endpoint
 from ..tls.suites import Suite
 from .client_registration import ClientRegistrations
 from .enrolees import Enrolees, Provisioning, is_provisioned
-from .function import Function
+from .function import Function, base_routes
 from .key_registration import KeyRegistrations
 from .stakeholders import Stakeholder, Stakeholders
 
@@ -79,7 +79,7 @@ class Maf(Function):
         self.keys = KeyRegistrations(
             store, fqdn, clients=registrations, lifetime=kc_lifetime, quotas=quotas, clock=clock
         )
-        self.routes |= self.keys.routes() | registrations.routes()
+        self.routes |= self.keys.routes() | registrations.routes() | base_routes(MafBase.at(fqdn))
         self._store = store
         provisioning = provisioning or Provisioning()
         self._enrolees = Enrolees(store, fqdn, provisioning, clock=clock)

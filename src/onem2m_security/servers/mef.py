@@ -19,7 +19,7 @@ from ..frameworks.resolvers import parse_identity
 from ..frameworks.steps import Acceptor, Established
 from ..identifiers import EntityId, Fqdn, KeyIdentifier
 from ..onem2m.primitives import Request, Response
-from ..onem2m.resources import MefClientRegistration
+from ..onem2m.resources import MefBase, MefClientCommand, MefClientRegistration
 from ..peer_quotas import DEFAULT_QUOTAS, PeerQuotas, Rate
 from ..release import DEFAULT_RELEASE, Release
 from ..store.records import KeyKind
@@ -27,9 +27,10 @@ from ..store.store import Store
 from ..tls.endpoint import Endpoint
 from ..tls.suites import Suite
 from .client_registration import ClientRegistrations
+from .commands import STEERING, ClientCommands, Steering
 from .enrolments import Enrolments
 from .est import Est
-from .function import Function, Handler
+from .function import Function, Handler, base_routes
 from .key_registration import BY_MEF, KeyRegistrations
 from .stakeholders import Stakeholder, Stakeholders
 
@@ -49,6 +50,7 @@ class Mef(Function):
         *,
         enrolment_expiry: timedelta = DEFAULT_ENROLMENT_EXPIRY,
         release: Release = DEFAULT_RELEASE,
+        steering: Steering = STEERING,
         stakeholders: Iterable[Stakeholder] = (),
         quotas: PeerQuotas = DEFAULT_QUOTAS,
         endpoint: Endpoint | None = None,
@@ -62,6 +64,7 @@ class Mef(Function):
             fqdn: The MEF-ID.
             enrolment_expiry: How long Ke may be used by an Enrolee whose credential does not say it.
             release: By which release keys are derived for an Enrolee whose credential does not say it.
+            steering: What it tells all its clients.
             stakeholders: Who may be named as adminFQDN, and for which usages, beside the MEF itself.
             quotas: What one client may have and do.
             endpoint: The (D)TLS configuration; by default pre-shared keys only.
@@ -75,6 +78,7 @@ class Mef(Function):
             fqdn,
             MefClientRegistration,
             stakeholders=Stakeholders(fqdn, stakeholders),
+            children=[MefClientCommand.below],
             quotas=quotas,
             clock=clock,
         )
@@ -90,6 +94,9 @@ class Mef(Function):
         )
         managed = {route: self._managing(handler) for route, handler in self.keys.routes().items()}
         self.routes |= self.enrolments.routes() | registrations.routes() | managed
+        commands = ClientCommands(store, registrations, retry=steering.retry)
+        base = MefBase.at(fqdn, device_config_uri=steering.device_config)
+        self.routes |= commands.routes() | base_routes(base)
         self._est = est
         if est is not None:
             self.well_known["est"] = est.handle

@@ -25,6 +25,7 @@ from ..release import DEFAULT_RELEASE, Release
 from ..store.store import Store
 from ..tls.endpoint import Endpoint
 from .bsf import Bsf
+from .commands import STEERING, Steering
 from .enrolees import AssociationPolicy, Provisioning
 from .est import Est, EstTerms
 from .function import Function
@@ -173,6 +174,7 @@ class MefService(Service[Mef]):
     Attributes:
         enrolment_expiry: How long Ke may be used by an Enrolee whose instructions do not say it.
         release: By which release keys are derived for Enrolees with certificates.
+        steering: What it tells all its clients.
         stakeholders: Who may be named as adminFQDN, and for which usages, beside the MEF itself.
         est: Who provisions certificates to its clients by EST, over TLS; None for nobody.
     """
@@ -181,6 +183,7 @@ class MefService(Service[Mef]):
 
     enrolment_expiry: timedelta = DEFAULT_ENROLMENT_EXPIRY
     release: Release = DEFAULT_RELEASE
+    steering: Steering = STEERING
     stakeholders: Sequence[Stakeholder] = ()
     est: EstTerms | None = None
 
@@ -192,6 +195,7 @@ class MefService(Service[Mef]):
             enrolment_expiry=self.enrolment_expiry,
             endpoint=self.endpoint,
             release=self.release,
+            steering=self.steering,
             stakeholders=self.stakeholders,
             quotas=self.quotas,
             est=None if self.est is None else Est(self.fqdn, self.est, IssuedCertificates(self.records)),

@@ -196,7 +196,12 @@ def insert_into(dialect_name: str, table: Table) -> Insert:
 
 def is_migrated(connection: Connection) -> bool:
     """Whether the tables are the ones that this release works with."""
-    return MigrationContext.configure(connection).get_current_heads() == (HEAD,)
+    return revision_of(connection) == HEAD
+
+
+def revision_of(connection: Connection) -> str:
+    """The migration that the tables are the result of; an empty text when there are none."""
+    return " ".join(map(str, MigrationContext.configure(connection).get_current_heads()))
 
 
 def migrate(connection: Connection) -> None:

@@ -12,6 +12,7 @@ from ..identifiers import EntityId, Fqdn, KeyIdentifier
 from ..release import Release
 from . import queries
 from .columns import array, entities, key_identifier, microseconds, moment
+from .commands import LastCommand
 from .keeper import RingKeeper
 from .key_jobs import Addition, KeyJobs
 from .keys import KEYS
@@ -23,6 +24,8 @@ from .worker import Worker, result_of
 
 _MICROSECOND = timedelta(microseconds=1)
 _ONLY = 1
+_SINCE: Final = "0004"
+"""The migration that made the table."""
 
 MEF_LABEL: Final = "mef="
 TRANSPORT_LABEL: Final = "transport="
@@ -69,10 +72,14 @@ class OwnEnrolment:
     """The enrolment of the device whose store this is.
 
     Methods raise StoreUnavailableError as those of the store do.
+
+    Attributes:
+        last_command: What the device carried out last of what its MEF commanded.
     """
 
     def __init__(self, keeper: RingKeeper, keys: KeyJobs, worker: Worker) -> None:
         """Work with the key ring and the thread of a store; see ``Store.enrolment``."""
+        self.last_command = LastCommand(keeper, worker)
         self._keeper = keeper
         self._keys = keys
         self._worker = worker
@@ -110,12 +117,13 @@ class OwnEnrolment:
         return await self._worker.read(find)
 
 
-def adopt(connection: Connection, ring: KeyRing, kek_id: bytes) -> None:
+def adopt(connection: Connection, ring: KeyRing, kek_id: bytes, before: str) -> None:
     """Read, once, what a release before the table kept in the labels of Kpm, or of Ke without a Kpm.
 
-    A record that does not open is passed over: nobody can tell what it said.
+    Nothing is read where there was the table before this migration. A record that does not open is passed
+    over: nobody can tell what it said.
     """
-    if queries.enrolment_row(connection) is None:
+    if before < _SINCE and queries.enrolment_row(connection) is None:
         found = next(_by_kpm(connection, ring), None) or next(_by_certificate(connection, ring), None)
         if found is not None:
             queries.put_enrolment(connection, ENROLMENT.row(found, ring, kek_id))

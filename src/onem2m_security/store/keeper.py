@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from ..errors import ConfigurationError, StoreUnavailableError
 from ..files import sync_directory
 from . import queries
-from .database import is_migrated, migrate
+from .database import is_migrated, migrate, revision_of
 from .sealed_table import SealedTable
 from .sealing import KEK_ID_AT, KEK_ID_OCTETS, KeyRing
 
@@ -25,8 +25,9 @@ UNUSED_RING_FILE: Final = "keyring.unused"
 """What the ring of a new store is called until the database says that it is sealed with it."""
 
 
-Adoption = Callable[[Connection, KeyRing, bytes], None]
-"""What a migration must do that needs the ring, and the KEK that seals new records."""
+Adoption = Callable[[Connection, KeyRing, bytes, str], None]
+"""What a migration must do that needs the ring: also given the KEK that seals new records, and the revision
+that the tables had before."""
 
 
 class RingKeeper:
@@ -64,13 +65,12 @@ class RingKeeper:
             ConfigurationError: As for is_ready, a newer release made the database, or it is empty while its
                 ring has been used.
         """
-        is_older = not is_migrated(connection)
+        before = revision_of(connection)
         migrate(connection)
         kek_id = queries.kek_id(connection, change=True)
         if kek_id is not None:
             self._load(kek_id)
-            if is_older:
-                self._adopt(connection, self.ring, kek_id)
+            self._adopt(connection, self.ring, kek_id, before)
         elif self._path.exists():
             raise ConfigurationError(
                 f"the key ring {self._path} has been used, but its database is empty: restore the database "

@@ -2,8 +2,9 @@
 
 Kpsa, Km, Kpm, Kc and Ke (TS-0003 clauses 8.2.2, 8.3.2, 10.3, 10.5, 10.6) differ in how they come about, not
 in what must be known about them, so they share one record. Client registrations are those of clauses
-8.8.2.3 (MAF) and 8.3.5.2.3 (MEF); subscribers and bootstrappings those of a BSF (8.3.2.3). A device keeps its
-enrolment. These are values: they never touch a database or a file.
+8.8.2.3 (MAF) and 8.3.5.2.3 (MEF); subscribers and bootstrappings those of a BSF (8.3.2.3). An MEF keeps what
+it commands its Enrolees (8.3.9), a device its enrolment and the last command that it carried out. These are
+values: they never touch a database or a file.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from ..errors import CredentialError, IdentifierError
 from ..gba.context import BootstrappedContext
 from ..gba.subscriber import Guss, Subscriber
 from ..identifiers import EntityId, Fqdn, KeyIdentifier, Suid
+from ..onem2m.commands import CommandDescription, CommandStatus
 from ..release import DEFAULT_RELEASE, Release
 from ..texts import IDENTITY_MAX_OCTETS, shown
 
@@ -268,6 +270,58 @@ class Enrolment:
     transport: str | None
     instruction: BootstrapInstruction
     by: KeyIdentifier | ByCertificate
+
+
+@dataclass(frozen=True, slots=True)
+class MefCommand:
+    """A command of an MEF for one of its Enrolees, and how it stands (8.3.9).
+
+    Attributes:
+        command_id: cmdID.
+        enrolee: The client that it is for, as it authenticates itself.
+        description: What is to be done.
+        queued: When it was given (UTC).
+        number: Its place among the commands of this Enrolee; the store says it.
+        status: cmdStatus; None while it has not been issued.
+        issued: When it was issued first (UTC).
+        reissued: When it was issued again, the last time (UTC).
+        ended: When the Enrolee said what came of it (UTC).
+    """
+
+    command_id: str
+    enrolee: EntityId
+    description: CommandDescription
+    queued: datetime
+    number: int = 0
+    status: CommandStatus | None = None
+    issued: datetime | None = None
+    reissued: datetime | None = None
+    ended: datetime | None = None
+
+    @property
+    def history(self) -> tuple[tuple[CommandStatus, datetime], ...]:
+        """The statuses that it has had, and since when (UTC)."""
+        had = (
+            (CommandStatus.ISSUED, self.issued),
+            (CommandStatus.REISSUED, self.reissued),
+            (self.status, self.ended),
+        )
+        return tuple((status, since) for status, since in had if status is not None and since is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class CarriedOut:
+    """The last command that a device carried out.
+
+    Attributes:
+        mef: The MEF-ID.
+        command_id: cmdID.
+        status: What came of it.
+    """
+
+    mef: Fqdn
+    command_id: str
+    status: CommandStatus
 
 
 @dataclass(frozen=True, slots=True)

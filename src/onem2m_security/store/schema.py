@@ -11,7 +11,7 @@ from typing import Final
 
 from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, Table, Text
 
-HEAD: Final = "0004"
+HEAD: Final = "0005"
 """The migration that these tables are the result of."""
 
 metadata = MetaData()
@@ -107,6 +107,35 @@ enrolment = Table(
 )
 """One row at most: the enrolment of the device whose store this is; its seal only binds."""
 
+mef_commands = Table(
+    "mef_commands",
+    metadata,
+    Column("command_id", Text, primary_key=True),
+    Column("enrolee", Text, nullable=False),
+    Column("number", BigInteger, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("status", Integer),
+    Column("queued", BigInteger, nullable=False),
+    Column("issued", BigInteger),
+    Column("reissued", BigInteger),
+    Column("ended", BigInteger),
+    Column("sealed", LargeBinary, nullable=False),
+    Index("mef_commands_enrolee", "enrolee", "number", unique=True),
+    sqlite_with_rowid=False,
+)
+"""The commands that an MEF has and had for its Enrolees, numbered for each of them; their seals only bind."""
+
+last_command = Table(
+    "last_command",
+    metadata,
+    Column("only", Integer, primary_key=True, autoincrement=False),
+    Column("mef", Text, nullable=False),
+    Column("command_id", Text, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+)
+"""One row at most: the last command that the device whose store this is carried out; its seal only binds."""
+
 sealing_state = Table(
     "sealing_state",
     metadata,
@@ -134,5 +163,13 @@ tombstones = Table(
 )
 """Identifiers by which a removed key, ``removed``, must not come back by itself before ``ends``."""
 
-SEALED_TABLES: Final = (key_records, client_registrations, gba_subscribers, gba_contexts, enrolment)
+SEALED_TABLES: Final = (
+    key_records,
+    client_registrations,
+    gba_subscribers,
+    gba_contexts,
+    enrolment,
+    mef_commands,
+    last_command,
+)
 """The tables with a sealed column: those that a rekey goes through."""

@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final, Self
 
 from sqlalchemy import Connection, Row
@@ -23,24 +22,23 @@ from ..errors import ConfigurationError, RecordCorruptedError, RecordExistsError
 from ..identifiers import EntityId, Fqdn, KeyIdentifier
 from ..texts import shown
 from . import queries
-from .bootstrappings import BOOTSTRAPPINGS, Bootstrappings
+from .bootstrappings import Bootstrappings
 from .columns import microseconds
+from .commands import MefCommands
 from .database import DATABASE_FILE, engine_for, prepare_directory
-from .enrolment import ENROLMENT, OwnEnrolment, adopt
+from .enrolment import OwnEnrolment, adopt
 from .keeper import KEY_RING_FILE, UNUSED_RING_FILE, RingKeeper
 from .key_jobs import Addition, KeyJobs, Revision
 from .keys import KEYS
 from .records import ClientRegistration, KeyKind, KeyRecord, canonical_key_id, is_registration_id
 from .registrations import REGISTRATIONS
-from .sealed_table import SealedTable
-from .subscribers import SUBSCRIBERS, Subscribers
+from .sealed import SEALED
+from .subscribers import Subscribers
 from .trust import Trust
 from .worker import Worker
 
 BUSY_TIMEOUT: Final = 5.0
 _BATCH = 1000
-SEALED: Final[tuple[SealedTable[Any], ...]] = (KEYS, REGISTRATIONS, SUBSCRIBERS, BOOTSTRAPPINGS, ENROLMENT)
-"""What is sealed under the key ring: every kind of record."""
 
 
 class Store:
@@ -55,6 +53,7 @@ class Store:
         subscribers: The subscribers of a BSF; an HSS of our own.
         bootstrappings: What they bootstrapped with it.
         enrolment: The enrolment of a device.
+        commands: What an MEF commands its Enrolees.
         trust: Revocation: what was removed on purpose, and the number by which others hear of it.
     """
 
@@ -65,6 +64,7 @@ class Store:
         self.subscribers = Subscribers(keeper, worker)
         self.bootstrappings = Bootstrappings(keeper, worker)
         self.enrolment = OwnEnrolment(keeper, self._keys, worker)
+        self.commands = MefCommands(keeper, worker)
         self.trust = Trust(self._keys, worker)
 
     @classmethod
@@ -120,9 +120,7 @@ class Store:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *args: object) -> None:
         await self.close()
 
     # --- keys -----------------------------------------------------------------------------------------------

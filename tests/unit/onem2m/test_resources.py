@@ -15,6 +15,7 @@ from onem2m_security.errors import MessageError
 from onem2m_security.gba.keys import KeyChoice
 from onem2m_security.identifiers import EntityId, Fqdn, KeyIdentifier, Suid
 from onem2m_security.onem2m import paths
+from onem2m_security.onem2m.commands import DeviceConfigUri
 from onem2m_security.onem2m.primitives import parse_timestamp, timestamp
 from onem2m_security.onem2m.resources import (
     ATTRIBUTES,
@@ -22,14 +23,27 @@ from onem2m_security.onem2m.resources import (
     MAX_TARGETS,
     SHORT_NAMES,
     BootstrappingInfo,
+    ChildReference,
+    MafBase,
     MafClientRegistration,
+    MefBase,
+    MefClientCommand,
     MefClientRegistration,
     SymmetricKeyRegistration,
 )
 from places import ROOT
 
 NAME = "sec:skr"
-RESOURCES = (SymmetricKeyRegistration, MafClientRegistration, MefClientRegistration, BootstrappingInfo)
+RESOURCES = (
+    SymmetricKeyRegistration,
+    MafClientRegistration,
+    MefClientRegistration,
+    MefClientCommand,
+    MafBase,
+    MefBase,
+    BootstrappingInfo,
+)
+BASE_PATHS = (MafBase.path, MefBase.path)
 MOMENTS = st.datetimes(datetime(1970, 1, 1), datetime(9999, 12, 31), timezones=st.just(UTC)).map(  # noqa: DTZ001
     lambda moment: moment.replace(microsecond=0)
 )
@@ -37,6 +51,15 @@ LABELS = st.lists(st.text(min_size=1, max_size=20), max_size=MAX_LABELS).map(tup
 FQDNS = st.sampled_from([Fqdn("admin.example"), Fqdn("maf.example.com"), Fqdn.parse("bücher.example")])
 ENTITIES = st.sampled_from(["/a", "/b", "Cc", "//sp.example/cse/Cae"]).map(EntityId)
 KEYS = st.binary(min_size=1, max_size=256).map(Secret)
+CHILDREN = st.lists(
+    st.builds(
+        ChildReference,
+        st.text(min_size=1, max_size=20),
+        st.integers(1, 1 << 16),
+        st.lists(st.from_regex(r"[A-Za-z0-9.~-]{1,20}", fullmatch=True), min_size=1, max_size=5).map(tuple),
+    ),
+    max_size=3,
+).map(tuple)
 KM_IDS = st.binary(min_size=16, max_size=16).map(
     lambda octets: KeyIdentifier.from_octets(octets, Fqdn("maf.example.com"))
 ) | st.just(KeyIdentifier.parse_km_id("Km-7@maf.example.com"))
@@ -71,6 +94,7 @@ def answers(resource) -> st.SearchStrategy:
         client_reg_id=st.none() | st.text(min_size=1, max_size=255),
         client_id=st.none() | ENTITIES,
         assigned_symm_key_id=st.none() | KM_IDS,
+        child_resources=st.none() | CHILDREN,
     )
 
 
@@ -81,6 +105,14 @@ BOOTSTRAPPING_INFOS = st.builds(
     bootstrap_time=MOMENTS,
     expiration_time=MOMENTS,
     source_id=st.none() | ENTITIES,
+)
+BASES = st.one_of(
+    FQDNS.map(MafBase.at),
+    st.builds(
+        MefBase.at,
+        FQDNS,
+        device_config_uri=st.none() | st.just(DeviceConfigUri.parse("3:coaps://dm.example.com")),
+    ),
 )
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10),
@@ -96,7 +128,13 @@ def test_what_a_client_asks_decodes_to_the_same(asked):
     assert type(asked).decode_request(asked.encode()) == asked
 
 
-@given(KEY_ANSWERS | answers(MafClientRegistration) | answers(MefClientRegistration) | BOOTSTRAPPING_INFOS)
+@given(
+    KEY_ANSWERS
+    | answers(MafClientRegistration)
+    | answers(MefClientRegistration)
+    | BOOTSTRAPPING_INFOS
+    | BASES
+)
 def test_what_a_function_answers_decodes_to_the_same(answer):
     assert type(answer).decode_answer(answer.encode()) == answer
 
@@ -178,11 +216,16 @@ def test_the_manual_lists_the_attributes_and_their_short_names():
 
 def test_the_manual_tells_paths_names_and_type_numbers():
     told = dict(rows("# Wire forms"))
+    assert told["path of `<MAFBase>`, of `<MEFBase>`"] == ", ".join(f"`/{'/'.join(p)}`" for p in BASE_PATHS)
+    bases = ", ".join(f"`{one.resource_name}`" for one in (MafBase, MefBase))
+    assert told["name of `<MAFBase>`, of `<MEFBase>` in JSON"] == bases
     written = ["`/" + "/".join(path) + "/<" for path in (paths.MAF_SYMM_KEY_REG, paths.MAF_CLIENT_REG)]
     assert told["path of a key registration"].startswith(written[0])
     assert told["path of a client registration"].startswith(written[1])
     assert "`/" + "/".join(paths.MEF_CLIENT_REG) + "/<" in told["path of a client registration"]
-    registered = RESOURCES[:3]
+    below = MefClientCommand.below("<ClientRegID>").path
+    assert told["path of `<mefClientCmd>`"] == "`/" + "/".join(below) + "`"
+    registered = RESOURCES[:4]
     assert told["name of the resource in JSON"] == ", ".join(f"`{one.resource_name}`" for one in registered)
     assert told["type numbers"] == ", ".join(str(one.resource_type) for one in registered)
 

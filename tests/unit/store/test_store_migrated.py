@@ -224,3 +224,12 @@ async def test_labels_are_read_once_and_never_again(tmp_path):
         await store.add(a_ke())
     async with await Store.open(tmp_path) as store:
         assert await store.enrolment.find() is None
+
+
+async def test_labels_are_not_read_again_by_a_later_migration(tmp_path):
+    ke = a_ke()
+    await as_of(tmp_path, "0004", ke)
+    async with await Store.open(tmp_path) as store:
+        assert await store.enrolment.find() is None
+        assert await store.find(KeyKind.KE, ke.key_id) == ke
+        assert [page async for page in store.commands.pages()] == []
