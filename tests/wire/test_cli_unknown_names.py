@@ -29,7 +29,8 @@ NOBODY = {
 
 NAMES_NO_RECORD = {
     None, "DIR", "DIRECTORY", "DURATION", "FILE", "FILE|-", "FQDN", "FQDN=HOST:PORT", "FQDN[=KEY]", "HASH",
-    "HEX", "HOST:PORT", "N", "NAME", "PATH", "TEXT", "1|3", "raw-public-key|device|cse-id|ae-id|node-id|fqdn",
+    "HEX", "HOST:PORT", "N", "NAME", "PATH", "TEXT", "USS", "FQDN:USS", "1|3",
+    "raw-public-key|device|cse-id|ae-id|node-id|fqdn",
 }  # fmt: skip
 
 MAKES_IT = "makes what it names"

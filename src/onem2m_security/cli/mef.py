@@ -22,6 +22,7 @@ from ..identifiers import EntityId, KeyIdentifier
 from ..release import DEFAULT_RELEASE, Release
 from ..servers.service import MefService
 from ..store.records import KeyKind, KeyRecord
+from ..user_settings import Uss, as_list, require_few
 from .common import (
     KEY_FORMAT,
     DataOption,
@@ -124,11 +125,22 @@ def add_enrolee(
     ] = None,
     out: OutOption = None,
     release: ReleaseOption = DEFAULT_RELEASE,
+    uss: Annotated[
+        list[Uss] | None,
+        parsed(
+            Uss.parse,
+            "--uss",
+            metavar="USS",
+            help="User security settings, told to the Enrolment Targets: "
+            "GSID[,type=N][,group=NAME][,uid=TEXT]…[,flag=N]…; repeat for several.",
+        ),
+    ] = None,
     replace: ReplaceOption = False,
 ) -> None:
     """Configure an Enrolee: its Kpm, and the instructions for its bootstrap."""
     log_to_stderr(verbose=False)
-    instruction = BootstrapInstruction(enrolee_id, tuple(target), expires_in, release)
+    told = require_few(uss or ())
+    instruction = BootstrapInstruction(enrolee_id, tuple(target), expires_in, release, told)
     with given_or_new(kpm_file, out) as kpm:
         record = enrolee_record(kpm_id, kpm, instruction, expires=_end(kpm_expires_in))
         add_record(data, record, replace=replace)
@@ -235,6 +247,7 @@ def _enrolee_row(record: KeyRecord) -> Row | None:
         "targets": [str(target) for target in instruction.targets],
         "enrolment_expiry": show_duration(instruction.enrolment_expiry),
         "release": instruction.release.value,
+        "uss": as_list(instruction.uss),
         "expires": None if record.expires is None else record.expires.isoformat(),
         "fingerprint": record.key.fingerprint,
     }
