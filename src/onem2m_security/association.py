@@ -12,6 +12,7 @@ from .clock import CLOCK
 from .credentials import Framework
 from .errors import IdentifierError
 from .identifiers import CredentialId, EntityId
+from .user_settings import Uss, as_list
 
 
 class Role(enum.Enum):
@@ -46,6 +47,7 @@ class Association:
         server_name: The SNI host name that the client sent, or None.
         allowed_ae_ids: For a credential that stands for several AEs, the AE-IDs it may act for.
         peer_proof: How ``peer`` is known.
+        user_settings: What an MEF or a BSF says of the peer beside its identity (USS).
     """
 
     role: Role
@@ -59,6 +61,7 @@ class Association:
     server_name: str | None = None
     allowed_ae_ids: tuple[EntityId, ...] = ()
     peer_proof: PeerProof = PeerProof.AUTHENTICATED
+    user_settings: tuple[Uss, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """The association as plain JSON values; times are RFC 3339 in UTC."""
@@ -74,6 +77,7 @@ class Association:
             "server_name": self.server_name,
             "allowed_ae_ids": [str(ae_id) for ae_id in self.allowed_ae_ids],
             "peer_proof": None if self.peer is None else self.peer_proof.value,
+            "user_settings": as_list(self.user_settings),
         }
 
     @property

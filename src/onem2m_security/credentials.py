@@ -19,6 +19,7 @@ from typing import NoReturn, Self
 
 from .errors import CredentialError
 from .identifiers import CredentialId, CredentialType, EntityId, KeyIdentifier, Suid
+from .user_settings import Uss
 
 SECRET_MAX_OCTETS = 256
 """The longest symmetric key accepted, in octets (the TLS engine takes no longer PSK)."""
@@ -128,6 +129,7 @@ class ResolvedKey:
         targets: For whom keys derived from it may be.
         credential: The identifier under which the credential itself is kept, whatever it was asked for by (a
             KmId, for a KeId too); None for one that is kept elsewhere, such as at a BSF.
+        user_settings: What whoever provided the key says of the peer beside its identity (USS).
         ask_again: When whoever provided the key is to be asked about it again, by the monotonic clock
             (seconds); None for a key of our own.
     """
@@ -141,6 +143,7 @@ class ResolvedKey:
     suid: Suid | None = None
     targets: tuple[EntityId, ...] = ()
     credential: KeyIdentifier | None = None
+    user_settings: tuple[Uss, ...] = ()
     ask_again: float | None = field(default=None, compare=False)
 
     @property

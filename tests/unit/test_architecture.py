@@ -12,7 +12,7 @@ from source import MODULES, PACKAGE, imports
 
 FLOORS = (
     {"alerts", "errors", "telemetry", "version", "clock", "tasks", "files", "private_memory", "extras"},
-    {"identifiers", "texts", "release", "durations", "quotas", "peer_quotas"},
+    {"identifiers", "texts", "user_settings", "release", "durations", "quotas", "peer_quotas"},
     {"credentials", "association", "keys"},
     {"tls", "gba"},
     {"certificates", "store", "onem2m", "diameter"},

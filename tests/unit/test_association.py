@@ -46,6 +46,7 @@ def test_the_json_form_holds_everything_in_plain_values():
         "server_name": "in-cse.sp.example",
         "allowed_ae_ids": [],
         "peer_proof": "authenticated",
+        "user_settings": [],
     }
 
 

@@ -68,6 +68,7 @@ def test_an_enrolee_is_listed_with_its_instructions_and_without_its_key(data):
         "targets": ["maf.example.com", "//sp.example/in-cse"],
         "enrolment_expiry": "36h",
         "release": 3,
+        "uss": [],
         "expires": None,
         "fingerprint": key_of("kpm").fingerprint,
     }

@@ -30,7 +30,7 @@ NOBODY = {
 
 NAMES_NO_RECORD = {
     None, "DIR", "DIRECTORY", "DURATION", "FILE", "FILE|-", "FQDN", "FQDN=HOST:PORT", "FQDN[=KEY]", "HASH",
-    "FQDN[=SUID,…]", "HEX", "HOST:PORT", "N", "NAME", "PATH", "SUID", "TEXT", "1|3",
+    "FQDN:USS", "FQDN[=SUID,…]", "HEX", "HOST:PORT", "N", "NAME", "PATH", "SUID", "TEXT", "USS", "1|3",
     "raw-public-key|device|cse-id|ae-id|node-id|fqdn",
 }  # fmt: skip
 

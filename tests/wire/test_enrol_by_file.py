@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 
+import pytest
+
 from certificate_support import CA, ROOT
 from certs import Flavour
 from programs import key_file, m2msec
@@ -130,3 +132,16 @@ def test_the_options_of_an_enrolee_and_a_file_are_not_mixed(tmp_path):
     assert "Give [enrolment] with mef and targets" in done.stderr
     done = m2msec("enrol", check=False)
     assert done.stderr == "m2msec: give --data DIR, where the enrolment is kept; or --config FILE\n"
+
+
+@pytest.mark.parametrize("scheme", ["https", "coaps"])
+def test_an_enrolee_finds_its_mef_by_uri(programs, scheme):
+    at = programs.directory
+    kpm = key_file(at, "kpm", b"p" * 32)
+    who = ("--kpm-id", f"meter@{MEF}", "--enrolee-id", METER, "--target", CSE, "--kpm-file", kpm)
+    m2msec("mef", "add-enrolee", "--data", at / "mef", *who)
+    mef = programs.start("mef", "serve", "--data", at / "mef", "--fqdn", MEF, "--listen", "127.0.0.1:0")
+    m2msec("enrol", f"{scheme}://127.0.0.1:{mef.port}", "--data", at / "device", *who)
+    assert "is enrolled" in m2msec("enrol", "--data", at / "device").stdout, "it remembers the way"
+    done = m2msec("enrol", "ftp://127.0.0.1", "--data", at / "other", *who, check=False)
+    assert "https://HOST[:PORT] or coaps://HOST[:PORT] is expected" in done.stderr

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 import re
+import socket
 import stat
 
 import pytest
@@ -111,6 +112,23 @@ def test_a_card_bootstraps_km_for_a_maf_and_reaches_entity_b_through_it(programs
     entity_b.wait_for_data(b"hello", times=2)
     assert [item["peer"] for item in entity_b.associations] == [str(AE)] * 2
     assert all(item["credential_id"].endswith(f"@{MAF}") for item in entity_b.associations)
+
+
+def test_clients_of_a_bsf_go_on_while_the_mef_of_the_same_name_is_down(programs):
+    """The seed's MEF that is also a GBA BSF; at the port of the MEF nobody listens."""
+    operator = Operator(programs)
+    maf_data, km = operator.directory / "maf", key_file(operator.directory, "km-b", b"m" * 32)
+    m2msec("maf", "add-client", "--data", maf_data, "--km-id", f"b@{MAF}", "--entity", CSE, "--km-file", km)
+    mef_key = key_file(operator.directory, "mef-key", b"e" * 32)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    mef = ("--mef", f"{BSF}=127.0.0.1:{port}", "--mef-key-id", f"maf@{BSF}", "--mef-key-file", mef_key)
+    gba = operator.naf_options(MAF)
+    maf = programs.start_maf(maf_data, *mef, *gba, "--enrolee-target", CSE, fqdn=str(MAF))
+    through_maf = ("--maf", f"127.0.0.1:{maf.port}", "--maf-id", MAF)
+    entity_b = operator.listen("--maf", f"127.0.0.1:{maf.port}", "--km-id", f"b@{MAF}", "--km-file", km)
+    association = json.loads(operator.connect(entity_b, *through_maf).stdout.splitlines()[0])
+    assert association["framework"] == "saef-maf"
 
 
 def test_whoever_asks_a_bsf_too_often_is_told_so(programs):

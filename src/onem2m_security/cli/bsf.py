@@ -19,6 +19,7 @@ from ..servers.service import BsfService
 from ..servers.ub import DEFAULT_LIFETIME, DEFAULT_REQUESTS_PER_SECOND
 from ..store.records import KeyKind, KeyRecord, Subscription
 from ..store.store import Store
+from ..user_settings import as_list
 from .common import (
     KEY_FORMAT,
     DataOption,
@@ -167,6 +168,7 @@ def _subscriber(found: Subscription) -> Row:
         "algorithm": found.subscriber.algorithm.value,
         "gba_u": found.guss.gba_u,
         "nafs": [f"{naf.naf}={naf.key_choice.value}" for naf in found.guss.nafs if naf.allowed],
+        "uss": {str(naf.naf): as_list(naf.uss) for naf in found.guss.nafs if naf.uss},
         "barred": found.subscriber.barred,
         "sqn": found.subscriber.sqn.octets.hex(),
         "fingerprint": found.subscriber.k.fingerprint,

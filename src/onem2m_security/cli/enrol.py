@@ -163,17 +163,19 @@ def enrol(
     """Be an Enrolee: bootstrap with an MEF and keep Ke, sealed, in the data directory.
 
     With --config the file says with which MEF, how we prove ourselves, and for whom we enrol: m2msec enrol
-    --config device.toml; where it has several MEFs, name one. Without it, the first time, give HOST:PORT,
-    --data, --kpm-id, --kpm-file, --enrolee-id and --target. Afterwards --data alone bootstraps again; the
-    earlier Ke is refused once the new one is used, or a day later. With a certificate, give each time
-    HOST:PORT, --data, --mef-id, --cert, --key, --enrolee-id, --target and what the MEF's certificate must
-    prove: --trust-anchor (its FQDN certificate, Release 3), or --peer-name and --root-of-trust (Release 1).
+    --config device.toml; where it has several MEFs, name one. An MEF URI does in the place of HOST:PORT:
+    https://mef.example.com (TLS), coaps://mef.example.com (DTLS), or the host alone. Without a file, the
+    first time, give HOST:PORT, --data, --kpm-id, --kpm-file, --enrolee-id and --target. Afterwards --data
+    alone bootstraps again; the earlier Ke is refused once the new one is used, or a day later. With a
+    certificate, give each time HOST:PORT, --data, --mef-id, --cert, --key, --enrolee-id, --target and what
+    the MEF's certificate must prove: --trust-anchor (its FQDN certificate, Release 3), or --peer-name and
+    --root-of-trust (Release 1).
     """
     log_to_stderr(verbose=report.verbose)
 
     async def main() -> None:
         if config is None:
-            running = _by_options(data, given, None if mef is None else Address.parse(mef))
+            running = _by_options(data, given, mef)
         else:
             running = described(config, data, given).enrolee(None if mef is None else Fqdn.parse(mef))
         async with running as enrolee:
@@ -183,15 +185,17 @@ def enrol(
 
 
 @contextlib.asynccontextmanager
-async def _by_options(
-    data: Path | None, given: EnroleeOptions, mef: Address | None
-) -> AsyncIterator[Enrolee]:
+async def _by_options(data: Path | None, given: EnroleeOptions, mef: str | None) -> AsyncIterator[Enrolee]:
     """The Enrolee that the options say, in its store."""
+    where = None
+    if mef is not None:
+        where, transport = Address.located(mef, given.transport)
+        given = replace(given, transport=transport)
     if data is None:
         raise ConfigurationError("give --data DIR, where the enrolment is kept; or --config FILE")
     kpm = None if given.kpm_file is None else read_key(given.kpm_file)
     async with await open_store(data, make=mef is not None or given.are_given) as store:
-        yield await given.enrolee(store, mef, kpm)
+        yield await given.enrolee(store, where, kpm)
 
 
 def _print(enrolee: Enrolee, key: EnrolmentKey, *, as_json: bool, reveal: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Annotated
@@ -22,6 +23,7 @@ from ..identifiers import EntityId, KeyIdentifier
 from ..release import DEFAULT_RELEASE, Release
 from ..servers.service import MefService
 from ..store.records import KeyKind, KeyRecord
+from ..user_settings import Uss, as_list, require_few
 from . import mef_command
 from .common import (
     KEY_FORMAT,
@@ -38,7 +40,7 @@ from .common import (
     run_services,
 )
 from .options.certificates import ServerCertificateOptions
-from .options.grouping import grouped
+from .options.grouping import OptionGroup, grouped
 from .options.listing import ListOptions
 from .options.serving import ServingOptions, StakeholdersOption
 from .options.steering import SteeringOptions
@@ -101,7 +103,35 @@ def serve(
     run_services([service], limits=serving.limits, metrics=serving.metrics)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstructionOptions(OptionGroup):
+    """How Ke may be used, and what is told with the keys that come from it."""
+
+    expires_in: ExpiryOption = DEFAULT_ENROLMENT_EXPIRY
+    release: ReleaseOption = DEFAULT_RELEASE
+    uss: Annotated[
+        list[Uss] | None,
+        parsed(
+            Uss.parse,
+            "--uss",
+            metavar="USS",
+            help="User security settings, told to the Enrolment Targets: "
+            "GSID[,type=N][,group=NAME][,uid=TEXT]…[,flag=N]…; repeat for several.",
+        ),
+    ] = None
+
+    def instruction(self, enrolee: EntityId, targets: list[EntityId]) -> BootstrapInstruction:
+        """The instructions for this Enrolee.
+
+        Raises:
+            ConfigurationError: Too much is told.
+        """
+        told = require_few(self.uss or ())
+        return BootstrapInstruction(enrolee, tuple(targets), self.expires_in, self.release, told)
+
+
 @app.command("add-enrolee")
+@grouped
 def add_enrolee(
     data: DataOption,
     kpm_id: KpmId,
@@ -118,24 +148,23 @@ def add_enrolee(
             help="An Enrolment Target, a MAF-ID, CSE-ID or AE-ID; repeat for several.",
         ),
     ],
+    told: InstructionOptions,
     kpm_file: Annotated[
         str | None,
         typer.Option(
             "--kpm-file", metavar="FILE|-", help=f"Kpm: {KEY_FORMAT}. Default: made, and printed once."
         ),
     ] = None,
-    expires_in: ExpiryOption = DEFAULT_ENROLMENT_EXPIRY,
     kpm_expires_in: Annotated[
         timedelta | None,
         parsed(parse_duration, "--kpm-expires-in", metavar="DURATION", help="When Kpm itself ends."),
     ] = None,
     out: OutOption = None,
-    release: ReleaseOption = DEFAULT_RELEASE,
     replace: ReplaceOption = False,
 ) -> None:
     """Configure an Enrolee: its Kpm, and the instructions for its bootstrap."""
     log_to_stderr(verbose=False)
-    instruction = BootstrapInstruction(enrolee_id, tuple(target), expires_in, release)
+    instruction = told.instruction(enrolee_id, target)
     with given_or_new(kpm_file, out) as kpm:
         record = enrolee_record(kpm_id, kpm, instruction, expires=_end(kpm_expires_in))
         add_record(data, record, replace=replace)
@@ -242,6 +271,7 @@ def _enrolee_row(record: KeyRecord) -> Row | None:
         "targets": [str(target) for target in instruction.targets],
         "enrolment_expiry": show_duration(instruction.enrolment_expiry),
         "release": instruction.release.value,
+        "uss": as_list(instruction.uss),
         "expires": None if record.expires is None else record.expires.isoformat(),
         "fingerprint": record.key.fingerprint,
     }

@@ -85,6 +85,7 @@ class NafClient:
             found.bootstrap_time,
             found.expiration_time,
             found.source_id,
+            found.user_security_settings or (),
         )
 
     async def close(self) -> None:

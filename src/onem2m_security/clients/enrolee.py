@@ -39,6 +39,7 @@ from ..store.store import Store
 from ..telemetry import LOG
 from .at_maf import AtMaf
 from .commands import Memory
+from .connection_keys import KeysInStore
 from .distributed_keys import DistributedKey, derived_key
 from .enrolment_exchange import Bootstrap, EnrolmentExchange
 from .est import EstClient
@@ -379,12 +380,13 @@ class Enrolee:
         )
 
     def maf_client(self, maf: Fqdn, link: Link) -> MafClient:
-        """A client of a MAF that we are enrolled for.
+        """A client of a MAF that we are enrolled for; its Kc are kept in our store.
 
         Raises:
             ConfigurationError: The MAF is not one of our Enrolment Targets.
         """
-        return MafClient(maf, link, self.at_maf(maf, link), clock=self._clock)
+        kept = KeysInStore(self._store, clock=self._clock)
+        return MafClient(maf, link, self.at_maf(maf, link), kept=kept, clock=self._clock)
 
     def _check(self, target: EntityId) -> None:
         if target not in self.targets:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from ..frameworks.steps import How, initiator_of
+from ..errors import HandshakeError
+from ..frameworks.steps import How, Renewing, initiator_of
 from ..net.channel import Channel, open_channel
 from ..net.link import Link
+from ..net.reach import require_answer
 
 
 async def associate(link: Link, how: How) -> Channel:
     """Associate with Entity B, by any framework.
+
+    Whoever else must be met for our credential is met when Entity B answers, and not before. A credential of
+    before that Entity B refuses is replaced once, where the way can do that.
 
     Args:
         link: Where Entity B listens, over what, within which bounds.
@@ -22,5 +27,18 @@ async def associate(link: Link, how: How) -> Channel:
         PeerRefusedError: Release 3: the MAF does not allow us this peer.
         ResolverUnavailableError: Whoever provides our credential gave no usable answer.
     """
-    initiator = await initiator_of(how)
-    return await open_channel(link, initiator)
+    if not isinstance(how, Renewing):
+        return await open_channel(link, await initiator_of(how))
+    if not await how.is_at_hand():
+        await require_answer(link)
+    initiator = await how()
+    try:
+        channel = await open_channel(link, initiator)
+    except HandshakeError as error:
+        if not await how.failed(initiator, error):
+            raise
+        await require_answer(link)
+        initiator = await how.renewed(initiator)
+        channel = await open_channel(link, initiator)
+    await how.served(initiator)
+    return channel

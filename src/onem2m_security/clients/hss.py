@@ -17,7 +17,7 @@ from ..clock import CLOCK
 from ..diameter import messages as dm
 from ..diameter.messages import DiameterMessage
 from ..diameter.multimedia_auth import MultimediaAuthAnswer, MultimediaAuthRequest
-from ..diameter.user_settings import AUTHENTICATION_ALLOWED, UserSecuritySettings
+from ..diameter.user_settings import UserSecuritySettings
 from ..errors import AuthenticationError, MessageError, ResolverUnavailableError
 from ..frameworks.steps import How, meeting
 from ..gba.aka import AuthenticationVector
@@ -26,6 +26,7 @@ from ..gba.subscriber import Guss, NafSettings
 from ..identifiers import EntityId, Fqdn
 from ..net.diameter import DiameterClient
 from ..net.link import Link
+from ..user_settings import AUTHENTICATION_ALLOWED, MAX_SETTINGS, Uss
 
 SECONDS: Final = 60.0
 """How long an answer counts; as long as a challenge can be answered."""
@@ -60,17 +61,18 @@ class NafOfOperator:
         choice = KeyChoice.KS_NAF
         if told.gba_u:
             choice = KeyChoice.KS_INT_NAF if self.on_uicc else KeyChoice.KS_EXT_NAF
-        return NafSettings(self.naf, self._is_allowed(told), choice, self.lifetime)
+        return NafSettings(self.naf, self._is_allowed(told), choice, self.lifetime, self._uss(told))
 
     def _is_allowed(self, told: UserSecuritySettings) -> bool:
-        if self.gsid is None:
-            return True
-        return any(
-            uss.gsid == self.gsid
-            and uss.naf_group in {None, self.naf_group}
-            and AUTHENTICATION_ALLOWED in uss.flags
-            for uss in told.uss
-        )
+        return self.gsid is None or any(AUTHENTICATION_ALLOWED in uss.flags for uss in self._ours(told))
+
+    def _uss(self, told: UserSecuritySettings) -> tuple[Uss, ...]:
+        """What it is told of them, as far as that can travel."""
+        return tuple(uss for uss in self._ours(told) if uss.can_travel)[:MAX_SETTINGS]
+
+    def _ours(self, told: UserSecuritySettings) -> list[Uss]:
+        """The settings for its application and its group; it hears of no other."""
+        return [uss for uss in told.uss if uss.gsid == self.gsid and uss.naf_group in {None, self.naf_group}]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 from ..clock import CLOCK, Clock
@@ -10,14 +12,19 @@ from ..credentials import ResolvedKey, Secret
 from ..errors import ResolverUnavailableError
 from ..frameworks import saef_maf
 from ..frameworks.maf_handshake import ConnectionKey, export_connection_key
-from ..frameworks.steps import Ask, How, Initiator, initiator_of, meeting
+from ..frameworks.steps import How, meeting
 from ..identifiers import EntityId, Fqdn, KeyIdentifier, Suid
 from ..net.link import Link
 from ..net.ports import request_client
 from ..release import DEFAULT_RELEASE, Release
+from .connection_keys import ConnectionKeys, KeysInMemory
 from .distributed_keys import KeyClient
 from .entity_a import associate
 from .registration import RegistrationClient
+from .through_maf import ThroughMaf
+
+KC_LIFETIME: Final = timedelta(hours=24)
+"""How long we use Kc in Release 1, where no message says when it ends: as long as a MAF of ours keeps it."""
 
 PROPOSED_LIFETIME: Final = timedelta(hours=24)
 """What Release 3 proposes to the MAF as the lifetime of Kc; the MAF decides."""
@@ -31,7 +38,16 @@ class MafClient:
         keys: The keys that the MAF distributes, for every usage.
     """
 
-    def __init__(self, maf: Fqdn, link: Link, how: How, *, clock: Clock = CLOCK) -> None:
+    def __init__(
+        self,
+        maf: Fqdn,
+        link: Link,
+        how: How,
+        *,
+        kept: ConnectionKeys | None = None,
+        kc_lifetime: timedelta = KC_LIFETIME,
+        clock: Clock = CLOCK,
+    ) -> None:
         """A client of the MAF behind this link.
 
         Args:
@@ -39,6 +55,8 @@ class MafClient:
             link: Where the MAF listens; TLS with HTTP, or DTLS with CoAP.
             how: How we prove ourselves: by the Master Credential (``maf_handshake.initiate``), by what an
                 Enrolee got of its MEF (``Enrolee.at_maf``), by certificate, or by GBA.
+            kept: Where the Kc of ``initiator`` are kept; by default in memory.
+            kc_lifetime: How long we use Kc in Release 1; in Release 3 the MAF says when it ends.
             clock: From when the lifetimes that we propose count.
 
         Raises:
@@ -47,38 +65,51 @@ class MafClient:
         self.maf = maf
         self._clock = clock
         self._link = link
+        self._kept: ConnectionKeys = kept or KeysInMemory(clock=clock)
+        self._kc_lifetime = kc_lifetime
         self._how = meeting(maf, how)
         self._client = request_client(link, self._how)
         self.keys = KeyClient(maf, lambda: request_client(link, self._how), self._client, clock=clock)
 
+    def keep_in(self, kept: ConnectionKeys) -> None:
+        """Keep the Kc of ``initiator`` here from now on."""
+        self._kept = kept
+
     def initiator(
         self, peer: EntityId, *, release: Release = DEFAULT_RELEASE, server_name: Fqdn | None = None
-    ) -> Ask:
-        """How Entity A proves itself to this Entity B through the MAF (8.2.2.3): each time by a new Kc.
+    ) -> ThroughMaf:
+        """How Entity A proves itself to this Entity B through the MAF (8.2.2.3), by one Kc until it ends.
 
         Args:
             peer: IdB, whom we mean to reach.
             release: Whose messages and identifiers to use.
             server_name: SNI host name; by default the FQDN representation of an absolute IdB.
         """
-
-        async def through_maf() -> Initiator:
-            key = await self.connection_key(peer, release=release)
-            local = (await initiator_of(self._how)).local
-            return saef_maf.initiate(local, peer, key, release=release, server_name=server_name)
-
-        return through_maf
+        return ThroughMaf(
+            peer,
+            self.maf,
+            self._how,
+            partial(self.connection_key, peer, release=release),
+            self._kept,
+            release=release,
+            server_name=server_name,
+        )
 
     async def connection_key(self, peer: EntityId, *, release: Release) -> ConnectionKey:
         """A new Kc for this peer: Release 1 by the handshake alone, Release 3 by registration (8.8.2.7).
+
+        When it ends, in Release 3 the MAF says; in Release 1 our configuration: no message does.
 
         Raises:
             HandshakeError: The MAF cannot be reached, or does not know us.
             PeerRefusedError: Release 3: the MAF does not allow us this peer.
         """
+        now = (
+            self._clock.now()
+        )  # from before the handshake: our Kc must not seem to live longer than the MAF's
         if release is Release.R1:
-            return await self.handshake()
-        expires = self._clock.now() + PROPOSED_LIFETIME
+            return replace(await self.handshake(), expires=now + self._kc_lifetime)
+        expires = now + PROPOSED_LIFETIME
         return await self.register_key(expires=expires, target=peer, admin=self.maf)
 
     async def handshake(self) -> ConnectionKey:

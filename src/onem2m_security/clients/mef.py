@@ -75,9 +75,10 @@ class MefClient:
         fetched, expires = await self._fetch(ke_id, Suid.PROVISIONED_MAF)
         if fetched is None:
             return None
-        return maf_handshake.credential(
+        km = maf_handshake.credential(
             ke_id, fetched.credential, client=fetched.enrolee, expires=expires, suid=Suid.PROVISIONED_MAF
         )
+        return replace(km, user_settings=fetched.uss)
 
     async def fetch_kpsa(self, ke_id: KeyIdentifier) -> ResolvedKey | None:
         """Kpsa for a CSE or an AE, with the Enrolee that it authenticates; None when the MEF has none for us.
@@ -88,9 +89,10 @@ class MefClient:
         fetched, expires = await self._fetch(ke_id, Suid.PROVISIONED_SAEF)
         if fetched is None:
             return None
-        return saef_psk.credential(
+        kpsa = saef_psk.credential(
             ke_id, fetched.credential, peer=fetched.enrolee, expires=expires, suid=Suid.PROVISIONED_SAEF
         )
+        return replace(kpsa, user_settings=fetched.uss)
 
     async def fetch_key(self, ke_id: KeyIdentifier, suid: Suid) -> DistributedKey | None:
         """The key that an Enrolee shares with us for one usage; None when the MEF has none for us.

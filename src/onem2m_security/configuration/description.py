@@ -311,6 +311,7 @@ class Description:
             trusted=lambda: trust_in(peer, settings.trust, self.here),
             closing=closing,
             here=self.here,
+            data=None if self.settings.store is None else self.here / self.settings.store.data,
             enrolled_at=self._enrolled_at,
             meet=lambda other, its_role: self.meeting(other, its_role, local=local, closing=closing),
         )

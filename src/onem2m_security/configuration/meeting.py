@@ -58,6 +58,7 @@ class Meeting:
         trusted: What its certificate must prove.
         closing: Closes what the meeting opened, when it is over.
         here: The directory that relative file names are relative to.
+        data: The common data directory; None where there is none.
         enrolled_at: The data directory that keeps our enrolment with an MEF.
         meet: How to meet another peer on the way.
     """
@@ -73,6 +74,7 @@ class Meeting:
     trusted: Callable[[], Trust]
     closing: AsyncExitStack
     here: Path
+    data: Path | None
     enrolled_at: Callable[[Fqdn], Path]
     meet: Callable[[EntityId, Role], Meeting]
 

@@ -12,8 +12,9 @@ from pydantic import Discriminator, Tag
 
 from ..certificates.local import LocalCertificate
 from ..clients.card import SoftwareCard
+from ..clients.connection_keys import ConnectionKeys, KeysInMemory, KeysInStore
 from ..clients.enrolee import Enrolee
-from ..clients.maf import MafClient
+from ..clients.maf import KC_LIFETIME, MafClient
 from ..clients.ue import NafChoice, Ue, suite_over
 from ..credentials import Framework
 from ..errors import ConfigurationError
@@ -27,6 +28,7 @@ from .key_proofs import AskingKey, EnroleeKey, MasterCredential, ProvisionedKey
 from .meeting import Meeting, Role
 from .proof import OwnProof, Proving
 from .values import (
+    DurationSetting,
     FileSetting,
     FqdnSetting,
     SuiteSetting,
@@ -156,22 +158,37 @@ class ByGba(Proving):
 
 
 class ByMaf(Proving):
-    """A Connection Key from a MAF, for Entity B (8.2.2.3).
+    """A Connection Key from a MAF, for Entity B (8.2.2.3); it is kept in ``data`` under ``[store]``.
 
     Attributes:
         maf: The MAF, a peer.
+        kc_lifetime: How long we use Kc in Release 1, where no message says when it ends.
     """
 
     maf: FqdnSetting
+    kc_lifetime: DurationSetting = KC_LIFETIME
 
     async def how(self, meeting: Meeting) -> How:
         """Get Kc from the MAF, then show KcId and prove Kc."""
         if meeting.role is not Role.ENTITY_B:
             raise meeting.cannot("a key from a MAF is for an Entity B")
         at_maf = meeting.meet(EntityId(str(self.maf)), Role.MAF)
-        client = MafClient(self.maf, at_maf.link, await at_maf.how())
+        client = MafClient(
+            self.maf,
+            at_maf.link,
+            await at_maf.how(),
+            kept=await _connection_keys(meeting),
+            kc_lifetime=self.kc_lifetime,
+        )
         meeting.closing.push_async_callback(client.close)
         return client.initiator(meeting.peer, release=meeting.release, server_name=meeting.server_name)
+
+
+async def _connection_keys(meeting: Meeting) -> ConnectionKeys:
+    """Where Kc is kept: in the common data directory, or in memory where there is none."""
+    if meeting.data is None:
+        return KeysInMemory()
+    return KeysInStore(await meeting.closing.enter_async_context(await Store.open(meeting.data)))
 
 
 class ByEnrolment(Proving):

@@ -13,9 +13,10 @@ from ..errors import CredentialError, IdentifierError, MessageError
 from ..gba.context import NafKey
 from ..gba.keys import UA_SECURITY_PROTOCOL_OCTETS, KeyChoice, naf_id
 from ..identifiers import Fqdn, KeyIdentifier
+from ..user_settings import Uss
 from . import messages as dm
 from .messages import Attribute, DiameterMessage
-from .user_settings import UserSecuritySettings, Uss
+from .user_settings import UserSecuritySettings
 
 _GBA_U_AWARE = 1
 _3G_GBA = 0
@@ -67,9 +68,9 @@ def encode_naf_key(found: NafKey) -> list[Attribute]:
     """
     code = dm.UICC_KEY_MATERIAL if found.choice is KeyChoice.KS_INT_NAF else dm.ME_KEY_MATERIAL
     settings: list[Attribute] = []
-    if found.entity is not None:
-        told = UserSecuritySettings((Uss.of(found.entity),))
-        settings = [(dm.GBA_USER_SEC_SETTINGS, told.encode_uss_list())]
+    told = (*([] if found.entity is None else [Uss.of(found.entity)]), *found.uss)
+    if told:
+        settings = [(dm.GBA_USER_SEC_SETTINGS, UserSecuritySettings(told).encode_uss_list())]
     return [
         (code, found.key.reveal()),
         (dm.KEY_EXPIRY_TIME, found.expires),
@@ -95,6 +96,8 @@ def decode_naf_key(b_tid: KeyIdentifier, message: DiameterMessage) -> NafKey:
     else:
         key, choice = of_me, KeyChoice.KS_NAF if of_uicc is None else KeyChoice.KS_EXT_NAF
     settings = message.optional(dm.GBA_USER_SEC_SETTINGS)
+    told = UserSecuritySettings() if settings is None else UserSecuritySettings.decode(settings)
+    entity = told.entity
     try:
         secret = Secret(key)
     except CredentialError as error:
@@ -105,5 +108,6 @@ def decode_naf_key(b_tid: KeyIdentifier, message: DiameterMessage) -> NafKey:
         choice,
         message.time_of(dm.BOOTSTRAP_INFO_CREATION_TIME),
         message.time_of(dm.KEY_EXPIRY_TIME),
-        None if settings is None else UserSecuritySettings.decode(settings).entity,
+        entity,
+        tuple(uss for uss in told.uss if entity is None or uss != Uss.of(entity)),
     )

@@ -14,48 +14,14 @@ from xml.etree.ElementTree import Element, ParseError, SubElement, tostring
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-from ..errors import IdentifierError, MessageError
+from ..errors import MessageError
 from ..identifiers import EntityId
+from ..user_settings import Uss
 
 MAX_OCTETS: Final = 8192
 
-AUTHENTICATION_ALLOWED: Final = 1
-"""The flag that allows to authenticate the subscriber (Annex C)."""
-
-FIRST_OPERATOR_GSID: Final = "1000000"
-"""The first GSID that an operator may give a meaning to (clause 6.3.1.4)."""
-
 _GBA_U: Final = "GBA_U"
 _MAX_LIFETIME_SECONDS: Final = 2**31
-
-
-@dataclass(frozen=True, slots=True)
-class Uss:
-    """The settings of a subscriber for one application.
-
-    Attributes:
-        gsid: The GAA Service Identifier: which application.
-        service_type: The GAA Service Type Code (Annex B).
-        naf_group: The group of NAFs that they are for; None for all.
-        uids: The identities of the subscriber there: anything, an IMPU, a telephone number, an AE-ID.
-        flags: The authorization flags.
-    """
-
-    gsid: str
-    service_type: int = 0
-    naf_group: str | None = None
-    uids: tuple[str, ...] = ()
-    flags: frozenset[int] = frozenset()
-
-    @property
-    def entity(self) -> EntityId | None:
-        """The CSE-ID or AE-ID among the identities: the first that is one."""
-        return next((entity for uid in self.uids if (entity := _entity(uid)) is not None), None)
-
-    @classmethod
-    def of(cls, entity: EntityId) -> Self:
-        """What a NAF is told of a subscriber that is this entity."""
-        return cls(FIRST_OPERATOR_GSID, uids=(entity.text,), flags=frozenset({AUTHENTICATION_ALLOWED}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,10 +139,3 @@ def _local(element: Element) -> str:
 
 def _text(element: Element | None) -> str:
     return "" if element is None else (element.text or "").strip()
-
-
-def _entity(uid: str) -> EntityId | None:
-    try:
-        return EntityId.parse(uid)
-    except IdentifierError:
-        return None

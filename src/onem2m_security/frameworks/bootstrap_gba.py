@@ -75,7 +75,7 @@ def accept_at_maf(
     """
 
     def as_master_credential(found: NafKey) -> ResolvedKey:
-        return maf_handshake.credential(
+        km = maf_handshake.credential(
             found.b_tid,
             found.key,
             client=found.entity,
@@ -83,6 +83,7 @@ def accept_at_maf(
             expires=found.expires,
             suid=Suid.PROVISIONED_MAF,
         )
+        return replace(km, user_settings=found.uss)
 
     return NafKeys(bsfs, as_master_credential, timeout=timeout, remembered=remembered)
 
@@ -116,6 +117,7 @@ def accept(bsfs: Mapping[Fqdn, FetchNafKey], *, timeout: float = 5.0) -> NafKeys
 
 
 def _as_provisioned_key(found: NafKey) -> ResolvedKey:
-    return saef_psk.credential(
+    kpsa = saef_psk.credential(
         found.b_tid, found.key, peer=found.entity, expires=found.expires, suid=Suid.PROVISIONED_SAEF
     )
+    return replace(kpsa, user_settings=found.uss)

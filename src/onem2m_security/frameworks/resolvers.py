@@ -23,7 +23,7 @@ from .steps import Resolver
 
 
 @runtime_checkable
-class Asking(Protocol):
+class Asking(Resolver, Protocol):
     """A resolver that asks others, in tasks of its own: whoever stops the port stops it after the port."""
 
     async def stop(self) -> None:
@@ -31,22 +31,56 @@ class Asking(Protocol):
 
 
 class ResolverChain:
-    """Asks several resolvers in turn; the first answer counts."""
+    """Asks several resolvers: those that keep keys themselves in turn, then, together, those that ask others.
+
+    One identifier may be known to any of several parties: an MEF and a BSF may have one FQDN (8.3.2.3). So
+    nobody is passed over because somebody before cannot be asked, and one that does not answer takes no time
+    away from the next: all of it lasts as long as the slowest. What nobody knows is told as unavailable if
+    somebody could not be asked, since it may be known there.
+    """
 
     def __init__(self, resolvers: Iterable[Resolver]) -> None:
-        self._resolvers: Sequence[Resolver] = tuple(resolvers)
+        resolvers = tuple(resolvers)
+        self._asking = tuple(one for one in resolvers if isinstance(one, Asking))
+        self._own: Sequence[Resolver] = tuple(one for one in resolvers if not isinstance(one, Asking))
+        self._tasks = Tasks()
 
     async def resolve(self, identity: bytes, suite: Suite) -> ResolvedKey | None:
-        """The first key that any of them has."""
-        for resolver in self._resolvers:
+        """The first key that any of them has.
+
+        Raises:
+            ResolverUnavailableError: Nobody has one, and somebody could not be asked.
+        """
+        for resolver in self._own:
             found = await resolver.resolve(identity, suite)
             if found is not None:
                 return found
+        if len(self._asking) == 1:
+            return await self._asking[0].resolve(identity, suite)
+        return await self._first_of_those_asked(identity, suite)
+
+    async def _first_of_those_asked(self, identity: bytes, suite: Suite) -> ResolvedKey | None:
+        asked = [self._tasks.start(one.resolve(identity, suite), _not_answered) for one in self._asking]
+        unavailable: ResolverUnavailableError | None = None
+        try:
+            for answer in asyncio.as_completed(asked):
+                try:
+                    found = await answer
+                except ResolverUnavailableError as error:
+                    unavailable = unavailable or error
+                    continue
+                if found is not None:
+                    return found
+        finally:
+            for one in asked:
+                one.cancel()
+        if unavailable is not None:
+            raise unavailable
         return None
 
     async def stop(self) -> None:
         """Stop those that ask others."""
-        await together(*(one.stop() for one in self._resolvers if isinstance(one, Asking)))
+        await together(*(one.stop() for one in self._asking))
 
 
 class ProvisionedKeys:

@@ -13,6 +13,7 @@ it knows what Entity B would choose.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import lru_cache, partial
 
@@ -219,4 +220,5 @@ def accept(
 
 
 def _as_credential(found: NafKey) -> ResolvedKey:
-    return credential(found.b_tid, found.key, peer=found.entity, expires=found.expires)
+    resolved = credential(found.b_tid, found.key, peer=found.entity, expires=found.expires)
+    return replace(resolved, user_settings=found.uss)

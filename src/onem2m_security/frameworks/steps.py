@@ -12,11 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from ..association import Association, PeerProof, Role
 from ..credentials import Framework, ResolvedKey
-from ..errors import ConfigurationError, CredentialError, IdentifierError
+from ..errors import ConfigurationError, CredentialError, HandshakeError, IdentifierError
 from ..identifiers import EntityId, Fqdn, KeyIdentifier
 from ..keys import EXPORT_OCTETS, ExportedKey, ExportLabel
 from ..tls.endpoint import Endpoint, PeerIdentity, PskOffer
@@ -94,6 +94,7 @@ def _association(
         server_name=session.server_name,
         allowed_ae_ids=allowed_ae_ids,
         peer_proof=peer_proof,
+        user_settings=proven.user_settings if isinstance(proven, ResolvedKey) else (),
     )
 
 
@@ -155,6 +156,26 @@ Ask = Callable[[], Awaitable[Initiator]]
 How = Initiator | Ask
 """How we prove ourselves: one way for good, or where a way is to be had, which may change and must be cheap
 to ask for: a client asks before each request, and opens new sessions when it gets another way."""
+
+
+@runtime_checkable
+class Renewing(Protocol):
+    """A way whose credential is made together with somebody else, kept, and made anew when it is refused."""
+
+    async def __call__(self) -> Initiator:
+        """The initiator of now; it may be made for this call."""
+
+    async def is_at_hand(self) -> bool:
+        """Whether nobody else must be met for it."""
+
+    async def served(self, initiator: Initiator) -> None:
+        """The peer accepted it."""
+
+    async def failed(self, initiator: Initiator, error: HandshakeError) -> bool:
+        """The handshake failed; whether a credential that is made anew may do better."""
+
+    async def renewed(self, refused: Initiator) -> Initiator:
+        """A new one, in the place of one that the peer refused."""
 
 
 async def initiator_of(how: How) -> Initiator:

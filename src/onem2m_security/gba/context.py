@@ -12,6 +12,7 @@ from datetime import datetime
 from ..credentials import Secret
 from ..errors import CredentialError
 from ..identifiers import EntityId, Fqdn, KeyIdentifier
+from ..user_settings import Uss
 from .algorithm import require_length
 from .keys import KS_OCTETS, Impi, KeyChoice, naf_id, naf_key
 
@@ -85,6 +86,7 @@ class NafKey:
         issued: When the bootstrapping was made (UTC).
         expires: When the key ends (UTC).
         entity: The subscriber's CSE-ID or AE-ID, out of the user security settings; None when not configured.
+        uss: Its user security settings for this NAF.
     """
 
     b_tid: KeyIdentifier
@@ -93,3 +95,4 @@ class NafKey:
     issued: datetime
     expires: datetime
     entity: EntityId | None = None
+    uss: tuple[Uss, ...] = ()

@@ -14,6 +14,7 @@ from typing import Protocol, Self
 from ..credentials import Secret
 from ..errors import AuthenticationError, ConfigurationError
 from ..identifiers import EntityId, Fqdn
+from ..user_settings import Uss
 from .aka import AuthenticationVector, SequenceNumber, authentication_vector, resynchronised
 from .algorithm import AMF_OCTETS, AuthenticationFunctions, require_length
 from .context import BootstrappedContext
@@ -131,12 +132,14 @@ class NafSettings:
         allowed: Whether the NAF may have a key of this subscriber.
         key_choice: Which key it gets.
         lifetime: How long that key may live at most; None for no bound beyond that of Ks.
+        uss: The user security settings that the NAF is told, and no other NAF is.
     """
 
     naf: Fqdn
     allowed: bool = True
     key_choice: KeyChoice = KeyChoice.KS_NAF
     lifetime: timedelta | None = None
+    uss: tuple[Uss, ...] = ()
 
     def __post_init__(self) -> None:
         _require_positive(f"the settings for {self.naf}", self.lifetime)

@@ -1,7 +1,8 @@
 """The answer to ``GET /fetchCredentials/<KeID>/<SUID>``, as JSON (TS-0003 tables 8.3.2.1-5 and 8.3.2.1-6).
 
 The parameter names are the standard's; it leaves their form open, so these are OURS: Status is true or false,
-Credential is base64, Lifetime is the number of whole seconds that the key may still be used.
+Credential is base64, Lifetime is the number of whole seconds that the key may still be used. USS, which the
+tables do not have and clause 8.3.1.2 asks for, is OURS altogether, and there only where there are some.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from ..credentials import Secret
 from ..errors import CredentialError, IdentifierError, MessageError
 from ..identifiers import EntityId
 from ..keys import DERIVED_KEY_OCTETS
+from ..user_settings import Uss, as_list, of_list
 
 MAX_LIFETIME: Final = timedelta(days=36_500)
 
@@ -29,11 +31,13 @@ class FetchedCredential:
         credential: Km or Kpsa, 32 octets.
         enrolee: Enrolee-ID: whom it authenticates.
         lifetime: How long it may be used, from the moment of the request; whole seconds, at least one.
+        uss: User security settings: what else the MEF says of the Enrolee.
     """
 
     credential: Secret = field(repr=False)
     enrolee: EntityId
     lifetime: timedelta
+    uss: tuple[Uss, ...] = ()
 
     def encode(self) -> dict[str, Any]:
         """Table 8.3.2.1-5."""
@@ -42,7 +46,7 @@ class FetchedCredential:
             "Credential": base64.b64encode(self.credential.reveal()).decode("ascii"),
             "EnroleeID": str(self.enrolee),
             "Lifetime": int(self.lifetime.total_seconds()),
-        }
+        } | ({"USS": as_list(self.uss)} if self.uss else {})
 
     @classmethod
     def decode(cls, content: object) -> Self | None:
@@ -59,6 +63,7 @@ class FetchedCredential:
             _credential(content.get("Credential")),
             _enrolee(content.get("EnroleeID")),
             _lifetime(content.get("Lifetime")),
+            _uss(content.get("USS", [])),
         )
 
 
@@ -87,6 +92,13 @@ def _enrolee(value: object) -> EntityId:
     except IdentifierError:
         pass
     raise MessageError("EnroleeID is not a CSE-ID or AE-ID") from None
+
+
+def _uss(value: object) -> tuple[Uss, ...]:
+    try:
+        return of_list(value)
+    except ValueError as error:
+        raise MessageError(f"USS: {error}") from None
 
 
 def _lifetime(value: object) -> timedelta:

@@ -20,6 +20,7 @@ from ..credentials import Secret
 from ..errors import MessageError
 from ..gba.keys import KeyChoice
 from ..identifiers import EntityId, Fqdn, KeyIdentifier, Suid
+from ..user_settings import Uss, as_list, of_list
 from . import paths
 from .commands import (
     DEVICE_CONFIG_URI,
@@ -133,6 +134,7 @@ ATTRIBUTES: Final[Mapping[str, Attribute]] = {
         "cmdDescription", "cmde", CommandDescription.decode, CommandDescription.encode
     ),
     "cmd_status": Attribute("cmdStatus", "cmst", _status, int),
+    "user_security_settings": Attribute("userSecuritySettings", "uss", of_list, as_list),
 }
 """Every attribute, by the name that it has in the classes below; what travels is the short name, OURS."""
 
@@ -370,12 +372,20 @@ class BootstrappingInfo(Resource):
         bootstrap_time: When the bootstrapping was made (UTC), to the second.
         expiration_time: When the key ends (UTC), to the second.
         source_id: The subscriber's CSE-ID or AE-ID; None when not configured.
+        user_security_settings: What the NAF is told of the subscriber beside that; None for nothing.
     """
 
     resource_name: ClassVar[str] = "gba:bi"
     path: ClassVar[tuple[str, ...]] = paths.BOOTSTRAPPING_INFO
     _set_by_function: ClassVar[frozenset[str]] = frozenset(
-        {"key_value", "key_type", "bootstrap_time", "expiration_time", "source_id"}
+        {
+            "key_value",
+            "key_type",
+            "bootstrap_time",
+            "expiration_time",
+            "source_id",
+            "user_security_settings",
+        }
     )
 
     key_value: Secret = field(repr=False)
@@ -383,3 +393,4 @@ class BootstrappingInfo(Resource):
     bootstrap_time: datetime
     expiration_time: datetime
     source_id: EntityId | None = None
+    user_security_settings: tuple[Uss, ...] | None = None

@@ -106,6 +106,7 @@ class Bsf(Function):
             expiration_time=found.expires,
             bootstrap_time=found.issued,
             source_id=found.entity,
+            user_security_settings=found.uss or None,
         )
         return Response(Rsc.OK, info.encode())
 
@@ -162,4 +163,5 @@ class Bsf(Function):
             context.issued,
             expires,
             bootstrapping.entity,
+            settings.uss,
         )

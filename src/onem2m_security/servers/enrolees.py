@@ -30,7 +30,7 @@ from ..frameworks.resolvers import REMEMBERED, Fetch, RemoteKeys, ResolverChain
 from ..frameworks.steps import Resolver
 from ..identifiers import EntityId, Fqdn, KeyIdentifier, Suid
 from ..keys import km_id_of
-from ..store.records import KeyKind, KeyRecord
+from ..store.records import KeyKind, KeyRecord, uss_in, uss_labels
 from ..store.store import Store
 from ..telemetry import KEYS_STORED, LOG
 from ..tls.suites import Suite
@@ -221,6 +221,7 @@ class Enrolees:
             suid=Suid.PROVISIONED_MAF,
             expires=fetched.expires,
             parent=ke_id,
+            labels=uss_labels(fetched.user_settings),
         )
         if known is None or not _says_the_same(record, known):
             if not await self._keep(record, ke_id):
@@ -273,12 +274,14 @@ class Enrolees:
             credential=record.key_id,
             suid=Suid.PROVISIONED_MAF,
         )
-        return dataclasses.replace(credential, ask_again=counts)
+        return dataclasses.replace(credential, ask_again=counts, user_settings=uss_in(record.labels))
 
 
 def _says_the_same(new: KeyRecord, known: KeyRecord) -> bool:
     """Whether an MEF's answer is the one of before; its Lifetime is cut to whole seconds each time."""
-    if new.key != known.key or new.source != known.source or known.expires is None or new.expires is None:
+    if (new.key, new.source, new.labels) != (known.key, known.source, known.labels):
+        return False
+    if known.expires is None or new.expires is None:
         return False
     return abs(new.expires - known.expires) <= _LIFETIME_TOLERANCE
 

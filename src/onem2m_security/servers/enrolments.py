@@ -177,7 +177,8 @@ class Enrolments:
         if credential is None or seconds < 1:
             return None
         await self._remove_earlier(record)
-        return FetchedCredential(credential, instruction.enrolee, timedelta(seconds=int(seconds)))
+        lifetime = timedelta(seconds=int(seconds))
+        return FetchedCredential(credential, instruction.enrolee, lifetime, instruction.uss)
 
     async def _remove_earlier(self, used: KeyRecord) -> None:
         for other in await self._store.records(KeyKind.KE, source=used.source):

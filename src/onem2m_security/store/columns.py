@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from ..gba.keys import KeyChoice
 from ..gba.subscriber import Guss, NafSettings
 from ..identifiers import EntityId, Fqdn, KeyIdentifier
+from ..user_settings import as_list, of_list
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -62,6 +63,7 @@ def security_settings(guss: Guss) -> str:
             "key": settings.key_choice.value,
             "lifetime": optional(timedelta.total_seconds, settings.lifetime),
         }
+        | ({"uss": as_list(settings.uss)} if settings.uss else {})
         for settings in guss.nafs
     ]
     lifetime = optional(timedelta.total_seconds, guss.lifetime)
@@ -73,7 +75,11 @@ def guss(text: str) -> Guss:
     value = json.loads(text)
     nafs = tuple(
         NafSettings(
-            Fqdn(naf["naf"]), naf["allowed"], KeyChoice(naf["key"]), optional(_seconds, naf["lifetime"])
+            Fqdn(naf["naf"]),
+            naf["allowed"],
+            KeyChoice(naf["key"]),
+            optional(_seconds, naf["lifetime"]),
+            of_list(naf.get("uss", [])),
         )
         for naf in value["nafs"]
     )

@@ -10,6 +10,7 @@ values: they never touch a database or a file.
 from __future__ import annotations
 
 import enum
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -23,12 +24,14 @@ from ..identifiers import EntityId, Fqdn, KeyIdentifier, Suid
 from ..onem2m.commands import CommandDescription, CommandStatus
 from ..release import DEFAULT_RELEASE, Release
 from ..texts import IDENTITY_MAX_OCTETS, shown
+from ..user_settings import Uss
 
 DEFAULT_ENROLMENT_EXPIRY: Final = timedelta(days=30)
 
 _NO_OFFSET = timedelta(0)
 _EXPIRY: Final = "enrolment-expiry="
 _RELEASE: Final = "release="
+_USS: Final = "uss="
 
 
 class KeyKind(enum.Enum):
@@ -205,12 +208,14 @@ class BootstrapInstruction:
         targets: The Enrolment Targets: MAF-IDs, CSE-IDs, AE-IDs; at least one at an MEF.
         enrolment_expiry: How long Ke may be used, and whatever is derived from it.
         release: Which clauses derive Km and Kpsa: 10.3.2 and 10.3.3, or 10.3.7.
+        uss: What Enrolment Targets are told of the Enrolee beside its identity.
     """
 
     enrolee: EntityId
     targets: tuple[EntityId, ...]
     enrolment_expiry: timedelta = DEFAULT_ENROLMENT_EXPIRY
     release: Release = DEFAULT_RELEASE
+    uss: tuple[Uss, ...] = ()
 
     @classmethod
     def of(cls, record: KeyRecord) -> Self | None:
@@ -224,13 +229,25 @@ class BootstrapInstruction:
             record.targets,
             DEFAULT_ENROLMENT_EXPIRY if expiry is None else timedelta(seconds=int(expiry)),
             DEFAULT_RELEASE if release is None else Release.parse(release),
+            uss_in(record.labels),
         )
 
     @property
     def labels(self) -> tuple[str, ...]:
         """The part of the instruction for which a key record, at an MEF, has no other place."""
         seconds = int(self.enrolment_expiry.total_seconds())
-        return (f"{_EXPIRY}{seconds}", f"{_RELEASE}{self.release.value}")
+        return (f"{_EXPIRY}{seconds}", f"{_RELEASE}{self.release.value}", *uss_labels(self.uss))
+
+
+def uss_labels(uss: Iterable[Uss]) -> tuple[str, ...]:
+    """User security settings as the labels of a record, which its seal covers."""
+    return tuple(_USS + json.dumps(one.as_dict(), separators=(",", ":")) for one in uss)
+
+
+def uss_in(labels: Iterable[str]) -> tuple[Uss, ...]:
+    """The user security settings among the labels of a record."""
+    told = (text.removeprefix(_USS) for text in labels if text.startswith(_USS))
+    return tuple(Uss.of_dict(json.loads(text)) for text in told)
 
 
 def label(labels: Iterable[str], name: str) -> str | None:

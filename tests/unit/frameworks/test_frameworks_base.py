@@ -251,6 +251,48 @@ async def test_the_first_resolver_with_an_answer_counts():
     assert await ResolverChain([]).resolve(identity(), SUITE) is None
 
 
+async def test_of_two_parties_with_one_name_the_one_that_answers_counts_while_the_other_is_down():
+    down, up = Source(ResolverUnavailableError("down")), Source(kc())
+    for sources in ((down, up), (up, down)):
+        chain = ResolverChain(RemoteKeys({MAF: source.fetch}) for source in sources)
+        assert (await chain.resolve(identity(), SUITE)).key == KC
+
+
+async def test_a_party_that_does_not_answer_takes_no_time_from_the_next():
+    silent, up = Source(), Source(kc())
+    silent.gate.clear()
+    chain = ResolverChain(RemoteKeys({MAF: source.fetch}) for source in (silent, up))
+    assert (await chain.resolve(identity(), SUITE)).key == KC
+    assert not silent.gate.is_set(), "nobody waited for its answer"
+    await chain.stop()
+    assert silent.at_once == 0
+
+
+async def test_what_nobody_knows_is_unavailable_if_somebody_could_not_be_asked():
+    """Known to the one that is down or known to nobody: it looks the same."""
+    down, up = Source(ResolverUnavailableError("down")), Source(None)
+    for sources in ((down, up), (up, down)):
+        chain = ResolverChain(RemoteKeys({MAF: source.fetch}) for source in sources)
+        with pytest.raises(ResolverUnavailableError, match="down"):
+            await chain.resolve(identity(), SUITE)
+    assert await ResolverChain([RemoteKeys({MAF: up.fetch})] * 2).resolve(identity(), SUITE) is None
+
+
+async def test_a_handshake_that_is_given_up_waits_for_no_party_any_more():
+    silent = [Source(), Source()]
+    for source in silent:
+        source.gate.clear()
+    chain = ResolverChain(RemoteKeys({MAF: source.fetch}) for source in silent)
+    waiting = asyncio.create_task(chain.resolve(identity(), SUITE))
+    async with asyncio.timeout(2):
+        await asyncio.gather(*(source.is_asked.wait() for source in silent))
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    await chain.stop()
+    assert [source.at_once for source in silent] == [0, 0]
+
+
 def test_an_identity_that_cannot_be_a_key_identifier_is_none():
     assert parse_identity(b"km@maf.example.com") == KeyIdentifier.parse("km@maf.example.com")
     assert parse_identity(b"\xff") is None

@@ -244,7 +244,7 @@ class CertificateOptions(OptionGroup):
         if aim.entity is None:
             raise ConfigurationError("--entity ID is missing: which identity we assume")
         if aim.maf.maf is not None:
-            return aim.through(self.maf_client(aim.maf, aim.entity, aim.way))
+            return await aim.through(self.maf_client(aim.maf, aim.entity, aim.way))
         certificate, trust = self.certificate(), self.trust(aim.peer, aim.release)
         return saef_certificate.initiate(aim.entity, certificate, trust, server_name=aim.server_name)
 

@@ -11,6 +11,7 @@ from typing import Annotated, ClassVar, Protocol
 import typer
 
 from ...clients.bsf import BsfClient
+from ...clients.connection_keys import KeysInStore
 from ...clients.maf import MafClient
 from ...clients.mef import MefClient
 from ...credentials import ResolvedKey
@@ -23,7 +24,7 @@ from ...net.link import Link
 from ...release import Release
 from ...tls.endpoint import Endpoint
 from ...tls.framing import DEFAULT_MTU
-from ..common import JsonOption, MafOption, MtuOption, TransportOption, VerboseOption, parsed
+from ..common import JsonOption, MafOption, MtuOption, TransportOption, VerboseOption, open_store, parsed
 from .asked import Way
 from .grouping import OptionGroup
 
@@ -73,6 +74,14 @@ class MafOptions(OptionGroup):
             "--maf-trust-anchor", metavar="FILE", help="Certificates of the MAF's authorities, PEM."
         ),
     ] = None
+    kc_data: Annotated[
+        Path | None,
+        typer.Option(
+            "--kc-data",
+            metavar="DIR",
+            help="Keep Kc here, sealed, and use it again until it ends; default: with --credentials, there.",
+        ),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +110,11 @@ class Aim:
         """The way to somebody else, as to Entity B."""
         return replace(self.link, address=address)
 
-    def through(self, maf: MafClient, release: Release | None = None) -> How:
+    async def through(self, maf: MafClient, release: Release | None = None) -> How:
         """How Entity A proves itself through this MAF, whose client is closed in the end."""
+        if self.maf.kc_data is not None:
+            store = await self.running.enter_async_context(await open_store(self.maf.kc_data, make=True))
+            maf.keep_in(KeysInStore(store))
         self.running.push_async_callback(maf.close)
         return maf.initiator(self.peer, release=release or self.release, server_name=self.server_name)
 

@@ -56,4 +56,4 @@ class EnrolledOptions(OptionGroup):
                 "enrolled for, and --maf-id if there are several"
             )
         client = enrolee.maf_client(named[0], aim.way(aim.maf.maf))
-        return aim.through(client, enrolee.release)
+        return await aim.through(client, enrolee.release)

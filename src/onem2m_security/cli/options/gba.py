@@ -144,7 +144,7 @@ class GbaOptions(OptionGroup):
         if maf_id is None:
             raise ConfigurationError("give --maf-id FQDN: for which MAF the Master Credential is")
         at_maf = ue.at_maf(aim.entity, maf_id, key)
-        return aim.through(MafClient(maf_id, aim.way(aim.maf.maf), at_maf))
+        return await aim.through(MafClient(maf_id, aim.way(aim.maf.maf), at_maf))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

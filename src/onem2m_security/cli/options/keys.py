@@ -37,7 +37,7 @@ class KmOptions(OptionGroup):
 
     async def how(self, aim: Aim) -> How:
         """Through the MAF that KmId names; our identity is by default the key's relative part."""
-        return aim.through(self._client(aim.entity, aim.maf.maf, aim.way))
+        return await aim.through(self._client(aim.entity, aim.maf.maf, aim.way))
 
     def parts(self, being: Being) -> Parts:
         """The MAF that KmId names, to be asked for Kc."""

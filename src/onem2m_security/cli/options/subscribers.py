@@ -15,6 +15,7 @@ from ...errors import ConfigurationError
 from ...gba.keys import Impi, KeyChoice
 from ...gba.subscriber import AlgorithmSet, Guss, NafSettings, Subscriber
 from ...identifiers import Fqdn
+from ...user_settings import Uss, require_few
 from ..common import KEY_FORMAT, parsed, read_key
 from .grouping import OptionGroup
 
@@ -72,6 +73,39 @@ NafsOption = Annotated[
         "--naf",
         metavar="FQDN[=KEY]",
         help="A NAF that may have keys of this subscriber, and which: Ks_NAF, Ks_ext_NAF or Ks_int_NAF.",
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class NafUss:
+    """``FQDN:USS``: user security settings that one NAF is told."""
+
+    naf: Fqdn
+    uss: Uss
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Parse ``cse.sp.example:1000001,uid=/meter,flag=1``.
+
+        Raises:
+            ConfigurationError: It is not of this form.
+            IdentifierError: The FQDN is none.
+        """
+        naf, colon, uss = text.partition(":")
+        if not colon:
+            raise ConfigurationError(f"{text[:80]!r}: FQDN:USS is expected")
+        return cls(Fqdn.parse(naf), Uss.parse(uss))
+
+
+UssOption = Annotated[
+    list[NafUss] | None,
+    parsed(
+        NafUss.parse,
+        "--uss",
+        metavar="FQDN:USS",
+        help="User security settings that this --naf is told, and no other: "
+        "FQDN:GSID[,type=N][,group=NAME][,uid=TEXT]…[,flag=N]…; repeat for several.",
     ),
 ]
 NafLifetimeOption = Annotated[
@@ -140,12 +174,26 @@ class SettingsOptions(OptionGroup):
     naf: NafsOption = None
     naf_lifetime: NafLifetimeOption = None
     lifetime: LifetimeOption = None
+    uss: UssOption = None
 
     def guss(self, *, gba_u: bool) -> Guss:
-        """The settings, for a card that bootstraps by itself or for one that does not."""
+        """The settings, for a card that bootstraps by itself or for one that does not.
+
+        Raises:
+            ConfigurationError: Something is told to a NAF that is not named, or too much.
+        """
         default = KeyChoice.KS_EXT_NAF if gba_u else KeyChoice.KS_NAF
+        named = {allowed.naf for allowed in self.naf or ()}
+        for told in self.uss or ():
+            if told.naf not in named:
+                raise ConfigurationError(f"--uss is for {told.naf}: give --naf {told.naf} too")
         nafs = tuple(
-            NafSettings(allowed.naf, key_choice=allowed.choice or default, lifetime=self.naf_lifetime)
+            NafSettings(
+                allowed.naf,
+                key_choice=allowed.choice or default,
+                lifetime=self.naf_lifetime,
+                uss=require_few(told.uss for told in self.uss or () if told.naf == allowed.naf),
+            )
             for allowed in self.naf or ()
         )
         return Guss(nafs, gba_u, self.lifetime)
