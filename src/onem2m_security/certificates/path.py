@@ -145,6 +145,31 @@ class PathValidator:
         raise rejection
 
 
+class Paths:
+    """One chain's path for each set of trust anchors: validated once, however many names are configured."""
+
+    def __init__(self, chain: list[PresentedCertificate], now: datetime | None) -> None:
+        """Of this chain, at this moment; the present if None."""
+        self._chain, self._now = chain, now
+        self._results: dict[PathValidator, list[x509.Certificate] | CertificateRejectedError] = {}
+
+    def by(self, validator: PathValidator) -> list[x509.Certificate]:
+        """The path to the anchors of this validator.
+
+        Raises:
+            CertificateRejectedError: As for ``PathValidator.validate``.
+        """
+        if validator not in self._results:
+            try:
+                self._results[validator] = validator.validate(self._chain, now=self._now)
+            except CertificateRejectedError as rejection:
+                self._results[validator] = rejection
+        result = self._results[validator]
+        if isinstance(result, CertificateRejectedError):
+            raise result
+        return result
+
+
 def _store(anchors: Iterable[PresentedCertificate], now: datetime | None = None) -> crypto.X509Store:
     store = crypto.X509Store()
     for anchor in anchors:
