@@ -10,12 +10,14 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from certs import Authority, Flavour, chain_of, constrained, der, forge, usage
+from certs import Authority, Flavour, chain_of, constrained, der, forge, permitted_names, usage
+from onem2m_security.certificates import path
 from onem2m_security.certificates.configuration import AssociationConfiguration
 from onem2m_security.certificates.crl import CrlSource
 from onem2m_security.certificates.kept import Kept, chain_digest
 from onem2m_security.certificates.path import PathValidator
 from onem2m_security.certificates.verification import PeerVerifier
+from onem2m_security.clock import Clock
 from onem2m_security.errors import CertificateRejectedError
 from onem2m_security.identifiers import EntityId
 from onem2m_security.release import Release
@@ -265,3 +267,79 @@ def test_copies_that_anybody_can_make_of_a_certificate_take_room_like_others():
     verify = verifier(named(), remembered_max_octets=len(b"".join([copy, leaf, *issuers])))
     assert verify.verify([leaf, *issuers]).peer == verify.verify([copy, *issuers]).peer
     assert len(verify._accepted) == 1
+
+
+# --- the authorities above a certificate that is seen for the first time ---
+
+
+@pytest.fixture
+def lengths_verified(monkeypatch):
+    """How many certificates OpenSSL was given beside the end entity's, in turn."""
+    lengths, verify = [], path._verify
+
+    def counted(store, leaf, others):
+        lengths.append(len(others))
+        return verify(store, leaf, others)
+
+    monkeypatch.setattr(path, "_verify", counted)
+    return lengths
+
+
+@both_forms
+def test_a_new_certificate_of_known_authorities_is_verified_by_its_issuer_alone(form, lengths_verified):
+    verify, with_root = verifier(form()), form is named
+    for _ in range(3):
+        assert verify.verify(chain(with_root=with_root)).peer is not None
+    assert lengths_verified == [1 + with_root, 0, 0]
+
+
+@both_forms
+def test_a_new_certificate_that_its_known_issuer_did_not_sign_or_does_not_permit_is_refused(form):
+    verify, with_root = verifier(form(), require_name_constraints=False), form is named
+    leaf, *issuers = chain(with_root=with_root)
+    verify.verify([leaf, *issuers])
+    impostor = (CA.certificate.subject, Authority.root().issued.private_key)
+    issuer = (CA.certificate.subject, CA.issued.private_key)
+    names = [x509.DNSName(NAME)]
+    for signed_by, wrong, alert in (
+        (impostor, {}, "bad_certificate"),
+        (issuer, {"days": (-3, -1)}, "certificate_expired"),
+        (issuer, {"names": [*names, x509.DNSName("cse1.elsewhere.example")]}, "bad_certificate"),
+    ):
+        forged, _ = forge(signed_by, **({"names": names} | wrong))
+        assert refusal(verify, [der(forged), *issuers]) == alert
+    right, _ = forge(issuer, names=names)
+    assert verify.verify([der(right), *issuers]).peer is not None
+
+
+def test_what_an_authority_above_the_issuer_constrains_holds_for_each_new_certificate(lengths_verified):
+    root = Authority.root(permitted=permitted_names(dns=["sp.example"]))
+    ca = root.intermediate()
+    verify, issuer = verifier(named(root)), (ca.certificate.subject, ca.issued.private_key)
+    verify.verify(chain(ca))
+    outside = [x509.DNSName(NAME), x509.DNSName("cse1.elsewhere.example")]
+    forged, _ = forge(issuer, names=outside)
+    assert refusal(verify, [der(forged), *map(der, ca.chain)]) == "bad_certificate"
+    assert 0 not in lengths_verified
+
+
+@both_forms
+@pytest.mark.parametrize("first_to_end", ["intermediate", "anchor"])
+def test_known_authorities_end_with_the_first_of_them(monkeypatch, form, first_to_end):
+    days = {"intermediate": 100, "anchor": 100} | {first_to_end: 10}
+    root = Authority.root(days=days["anchor"])
+    ca = root.intermediate(days=days["intermediate"])
+    verify = verifier(form(root), require_name_constraints=False)
+    verify.verify(chain(ca, with_root=form is named))
+    assert path.CLOCK.now() < NOW + timedelta(days=1)
+    monkeypatch.setattr(path, "CLOCK", Clock(now=lambda: NOW + timedelta(days=11)))
+    asked = []
+    validated = PathValidator._by_known_authorities
+
+    def known(*arguments):
+        asked.append(validated(*arguments))
+        return asked[-1]
+
+    monkeypatch.setattr(PathValidator, "_by_known_authorities", known)
+    verify.verify(chain(ca, with_root=form is named))  # OpenSSL's clock is the machine's
+    assert asked == [None]
