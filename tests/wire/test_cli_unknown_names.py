@@ -25,19 +25,22 @@ NOBODY = {
     "[ENROLEE=]IDB": "/nobody",
     "HOST:PORT|IDB": "/nobody",
     "HOST:PORT|MEF-ID": "nobody.example.com",
+    "CMDID": "nobody",
 }
 """What stands for a name in the help, and such a name that nobody has."""
 
 NAMES_NO_RECORD = {
-    None, "DIR", "DIRECTORY", "DURATION", "FILE", "FILE|-", "FQDN", "FQDN=HOST:PORT", "FQDN[=KEY]", "HASH",
-    "FQDN:USS", "FQDN[=SUID,…]", "HEX", "HOST:PORT", "N", "NAME", "PATH", "SUID", "TEXT", "USS", "1|3",
-    "raw-public-key|device|cse-id|ae-id|node-id|fqdn",
+    None, "CLASS", "DIR", "DIRECTORY", "DURATION", "FILE", "FILE|-", "FQDN", "FQDN:USS",
+    "FQDN=HOST:PORT", "FQDN[=KEY]", "FQDN[=SUID,…]", "HASH", "HEX", "HOST:PORT", "N", "N:URI", "NAME", "PATH",
+    "SUID", "TEXT", "URI", "USS", "1|3", "raw-public-key|device|cse-id|ae-id|node-id|fqdn",
 }  # fmt: skip
 
 MAKES_IT = "makes what it names"
 ASKS_WHOEVER_KNOWS = "shows the name to another party, who refuses it in the handshake"
 PROVED_BY_THE_PEER = "says what the peer's certificate must prove"
+FOR_WHOEVER_COMES = "is for an Enrolee that, if it has a certificate, is on no record before it comes"
 NOT_ASKED = {
+    "mef command add": FOR_WHOEVER_COMES,
     "maf add-client": MAKES_IT,
     "mef add-enrolee": MAKES_IT,
     "mef add-target": MAKES_IT,

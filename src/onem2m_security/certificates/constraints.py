@@ -16,6 +16,7 @@ from cryptography.x509.oid import NameOID
 from onem2m_security.errors import IdentifierError
 from onem2m_security.identifiers import Fqdn
 
+from .flavours import Flavour
 from .names import relative_arcs, subject_alternative_names
 
 COMPARISONS_MAX = 4096
@@ -65,6 +66,26 @@ def permits_form(path: Iterable[x509.Certificate], form: type[x509.GeneralName])
         ):
             return True
     return False
+
+
+def is_constrained(path: Sequence[x509.Certificate], flavour: Flavour) -> bool:
+    """Whether authorities constrain the names below them, as they shall for a flavour.
+
+    Args:
+        path: Certificates from the end entity's to the trust anchor's: any authority of them may do so
+            (8.1.2.2), for an AE-ID the issuer itself has to (10.1.1.5).
+        flavour: Of the name that matched.
+    """
+    match flavour:
+        case Flavour.AE_ID:
+            return permits_form(path[1:2], x509.UniformResourceIdentifier)
+        case Flavour.CSE_ID | Flavour.FQDN:
+            return permits_form(path[1:], x509.DNSName)
+        case Flavour.NODE_ID:
+            # A URN has no host and RFC 5280 no constraint for it: one can only ask that there are some.
+            return any(name_constraints_of(authority) is not None for authority in path[1:])
+        case _:
+            return True
 
 
 def _allows(

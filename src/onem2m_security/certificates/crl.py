@@ -7,7 +7,10 @@ Files are read again when they change. Nothing is fetched from a network.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 
 from cryptography import x509
@@ -25,6 +28,24 @@ CRL_FILES_MAX = 256
 
 _SUFFIXES = {".crl", ".pem", ".der"}
 _Stamp = tuple[tuple[str, int, int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A certificate of a path as lists name it: by its number, and by who issued it.
+
+    Attributes:
+        serial_number: Its serial number.
+        issuer: The certificate of the authority above it.
+    """
+
+    serial_number: int
+    issuer: x509.Certificate
+
+    @staticmethod
+    def all_of(path: Iterable[x509.Certificate]) -> tuple[Link, ...]:
+        """Of a path from the end entity's certificate to the trust anchor's, which no list is about."""
+        return tuple(Link(certificate.serial_number, issuer) for certificate, issuer in pairwise(path))
 
 
 class CrlSource:
@@ -57,7 +78,7 @@ class CrlSource:
             CertificateRejectedError: The files changed and cannot be read (``certificate_unknown``).
         """
         self._refresh()
-        return issuer.subject.public_bytes() in self._by_issuer
+        return self._covers(issuer)
 
     @property
     def revision(self) -> object:
@@ -75,6 +96,29 @@ class CrlSource:
                 this issuer did not sign (``certificate_unknown``).
         """
         self._refresh()
+        self._check(Link(certificate.serial_number, issuer), now)
+
+    def check_path(self, links: Sequence[Link], now: datetime, *, every: bool) -> None:
+        """Check the certificates of a path; the files are looked at once.
+
+        Args:
+            links: Of the path.
+            now: The moment at which the lists must be valid.
+            every: Whether each issuer must have a list; otherwise those that have one are obeyed.
+
+        Raises:
+            CertificateRejectedError: As for ``check``.
+        """
+        self._refresh()
+        for link in links:
+            if every or self._covers(link.issuer):
+                self._check(link, now)
+
+    def _covers(self, issuer: x509.Certificate) -> bool:
+        return issuer.subject.public_bytes() in self._by_issuer
+
+    def _check(self, link: Link, now: datetime) -> None:
+        issuer = link.issuer
         lists = self._by_issuer.get(issuer.subject.public_bytes(), [])
         own = [crl for crl in lists if self._is_signed_by(crl, issuer)]
         if not own:
@@ -82,7 +126,7 @@ class CrlSource:
         newest = max(own, key=lambda crl: crl.last_update_utc)
         if newest.next_update_utc is None or not newest.last_update_utc <= now <= newest.next_update_utc:
             raise _unknown("the CRL by the issuer of the certificate is out of date")
-        if newest.get_revoked_certificate_by_serial_number(certificate.serial_number) is not None:
+        if newest.get_revoked_certificate_by_serial_number(link.serial_number) is not None:
             raise CertificateRejectedError(
                 "the certificate has been revoked", alert=Alert.certificate_revoked
             )

@@ -18,12 +18,16 @@ from OpenSSL import crypto
 from onem2m_security.alerts import Alert
 from onem2m_security.errors import CertificateRejectedError
 
+from ..clock import CLOCK
 from . import constraints
+from .kept import Kept
 from .profile import MALFORMED
 
 # X509_V_ERR_… of openssl/x509_vfy.h: what the binding has no names for.
 _UNSUPPORTED_CONSTRAINT_TYPE = 51
 _NAME_CONSTRAINTS = {47, 48, 49, _UNSUPPORTED_CONSTRAINT_TYPE, 52, 53}
+
+_AUTHORITIES_MAX_OCTETS = 64 * 1024
 
 _FLAGS = crypto.X509StoreFlags.PARTIAL_CHAIN
 
@@ -70,6 +74,23 @@ class PresentedCertificate:
         return cls(crypto.dump_certificate(crypto.FILETYPE_ASN1, native), certificate, native)
 
 
+@dataclass(frozen=True, slots=True)
+class _Authorities:
+    """The authorities of a path that was valid, of which the issuer alone has a say about what is below it.
+
+    Attributes:
+        path: The authorities' certificates, from the issuer's to the trust anchor's.
+        issuer: Trusts the issuer alone.
+        begins: The latest beginning of a validity period among them (UTC).
+        ends: The earliest end of one.
+    """
+
+    path: tuple[x509.Certificate, ...]
+    issuer: crypto.X509Store
+    begins: datetime
+    ends: datetime
+
+
 class PathValidator:
     """Validates chains against one set of trust anchors.
 
@@ -80,6 +101,7 @@ class PathValidator:
     def __init__(self, anchors: Sequence[PresentedCertificate]) -> None:
         self._anchors = {anchor.der: anchor for anchor in anchors}
         self._store = _store(anchors)
+        self._authorities: Kept[tuple[bytes, ...], _Authorities] = Kept(_AUTHORITIES_MAX_OCTETS)
 
     def validate(
         self, chain: Sequence[PresentedCertificate], *, now: datetime | None = None
@@ -97,6 +119,8 @@ class PathValidator:
         Raises:
             CertificateRejectedError: No valid path, or certificates that are no part of it.
         """
+        if (path := self._by_known_authorities(chain, now)) is not None:
+            return path
         store = self._store if now is None else _store(self._anchors.values(), now)
         try:
             verified = _verify(store, chain[0], chain[1:])
@@ -108,7 +132,49 @@ class PathValidator:
         if presented not in (verified, verified[:-1]):
             raise _foreign()
         anchor = self._anchors[verified[-1]].parsed
-        return [certificate.parsed for certificate in chain[: len(verified) - 1]] + [anchor]
+        path = [certificate.parsed for certificate in chain[: len(verified) - 1]] + [anchor]
+        self._remember(chain[1:], path[1:])
+        return path
+
+    def _by_known_authorities(
+        self, chain: Sequence[PresentedCertificate], now: datetime | None
+    ) -> list[x509.Certificate] | None:
+        """The path, if the authorities' part of it is known and the issuer alone makes the rest valid.
+
+        None is no verdict: whatever is not valid by this is judged as a whole.
+        """
+        known = self._authorities.get(tuple(certificate.der for certificate in chain[1:]))
+        if known is None or now is not None or chain[0].der in self._anchors:
+            return None
+        if not known.begins <= CLOCK.now() < known.ends:
+            return None
+        try:
+            verified = _verify(known.issuer, chain[0], [])
+        except crypto.X509StoreContextError:
+            return None
+        return [chain[0].parsed, *known.path] if verified == [chain[0].der, chain[1].der] else None
+
+    def _remember(self, presented: Sequence[PresentedCertificate], path: Sequence[x509.Certificate]) -> None:
+        """Keep the authorities of a valid path if any other certificate of their issuer has the same path.
+
+        So nobody above the issuer may constrain names, and no other trust anchor may have the issuer's name.
+        """
+        if not presented or any(constraints.name_constraints_of(above) for above in path[1:]):
+            return
+        issuer = presented[0]
+        if any(
+            anchor.der != issuer.der and anchor.parsed.subject == issuer.parsed.subject
+            for anchor in self._anchors.values()
+        ):
+            return
+        known = _Authorities(
+            path=tuple(path),
+            issuer=_store([issuer]),
+            begins=max(certificate.not_valid_before_utc for certificate in path),
+            ends=min(certificate.not_valid_after_utc for certificate in path),
+        )
+        octets = tuple(certificate.der for certificate in presented)
+        self._authorities.keep(octets, known, sum(map(len, octets)))
 
     def _validate_by_link(
         self, chain: Sequence[PresentedCertificate], now: datetime | None
@@ -143,6 +209,31 @@ class PathValidator:
                 f"the name constraints do not permit {forbidden}", alert=Alert.bad_certificate
             )
         raise rejection
+
+
+class Paths:
+    """One chain's path for each set of trust anchors: validated once, however many names are configured."""
+
+    def __init__(self, chain: list[PresentedCertificate], now: datetime | None) -> None:
+        """Of this chain, at this moment; the present if None."""
+        self._chain, self._now = chain, now
+        self._results: dict[PathValidator, list[x509.Certificate] | CertificateRejectedError] = {}
+
+    def by(self, validator: PathValidator) -> list[x509.Certificate]:
+        """The path to the anchors of this validator.
+
+        Raises:
+            CertificateRejectedError: As for ``PathValidator.validate``.
+        """
+        if validator not in self._results:
+            try:
+                self._results[validator] = validator.validate(self._chain, now=self._now)
+            except CertificateRejectedError as rejection:
+                self._results[validator] = rejection
+        result = self._results[validator]
+        if isinstance(result, CertificateRejectedError):
+            raise result
+        return result
 
 
 def _store(anchors: Iterable[PresentedCertificate], now: datetime | None = None) -> crypto.X509Store:

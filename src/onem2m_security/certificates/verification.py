@@ -9,12 +9,10 @@ private key, which is the handshake's part.
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
-from itertools import pairwise
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -27,11 +25,12 @@ from onem2m_security.tls.engine import CertificateType
 
 from ..clock import CLOCK
 from .configuration import AssociationConfiguration, peer_of
-from .constraints import name_constraints_of, permits_form
-from .crl import CrlSource
+from .constraints import is_constrained
+from .crl import CrlSource, Link
 from .flavours import Flavour, credential_id
+from .kept import Kept, chain_digest
 from .names import CertificateNames
-from .path import PathValidator, PresentedCertificate
+from .path import Paths, PathValidator, PresentedCertificate
 from .profile import (
     CLIENT_AUTH,
     MALFORMED,
@@ -51,7 +50,10 @@ CHAIN_MAX_CERTIFICATES = 5
 CHAIN_MAX_OCTETS = 16 * 1024
 """The default for the size of a chain in octets: one TLS record's worth, several times what P-256 needs."""
 
-_ISSUERS_KEPT = 128
+REMEMBERED_MAX_OCTETS = 4 * 1024 * 1024
+"""The default for the size of all chains whose verdict is remembered: some 3,000 of three certificates."""
+
+_ISSUERS_MAX_OCTETS = 128 * 1024
 
 
 class PeerVerifier:
@@ -67,6 +69,7 @@ class PeerVerifier:
         require_name_constraints: bool = True,
         chain_max_certificates: int = CHAIN_MAX_CERTIFICATES,
         chain_max_octets: int = CHAIN_MAX_OCTETS,
+        remembered_max_octets: int = REMEMBERED_MAX_OCTETS,
     ) -> None:
         """Index the configurations and load their trust anchors.
 
@@ -82,6 +85,8 @@ class PeerVerifier:
                 form of name that is matched (8.1.2.2, 10.1.1.5); device certificates are exempt (10.1.1.4.2).
             chain_max_certificates: The most certificates in a chain.
             chain_max_octets: The most octets in a chain, looked at before anything is parsed.
+            remembered_max_octets: The most octets of all the chains of which it is remembered, until others
+                come, that they were accepted; 0 to judge each from the beginning.
 
         Raises:
             ConfigurationError: No configuration; the same one twice; require_crl without CRLs.
@@ -101,7 +106,8 @@ class PeerVerifier:
         self._raw_public_keys = RawPublicKeys()
         self._by_identifier: dict[tuple[Flavour, str | None], list[_Candidate]] = {}
         self._validators: dict[frozenset[x509.Certificate], PathValidator] = {}
-        self._issuers: OrderedDict[bytes, PresentedCertificate] = OrderedDict()
+        self._issuers: Kept[bytes, PresentedCertificate] = Kept(_ISSUERS_MAX_OCTETS)
+        self._accepted: Kept[bytes, _Accepted] = Kept(remembered_max_octets)
         for rank, configuration in enumerate(configurations):
             self._index(rank, configuration)
         self._flavours = tuple(dict.fromkeys(flavour for flavour, _ in self._by_identifier))
@@ -123,20 +129,26 @@ class PeerVerifier:
         """
         if len(chain) == 1 and self._raw_public_keys and is_public_key(chain[0]):
             return self._raw_public_keys.verify(chain[0])
-        presented = self._parse(chain)
+        self._check_size(chain)
+        digest = chain_digest(chain, server=server)
+        if (known := self._recall(digest, now)) is not None:
+            return known
+        presented = [self._issuers.get(der) or PresentedCertificate.parse(der) for der in chain]
         try:
             names = CertificateNames.of(presented[0].parsed)
         except MALFORMED as error:
             raise _bad("a name in the certificate is malformed") from error
         purpose = None if server is None else SERVER_AUTH if server else CLIENT_AUTH
         for certificate in presented:
-            if certificate.der not in self._issuers:
+            if self._issuers.get(certificate.der) is None:
                 _refuse(algorithm_findings(certificate.parsed))
             _refuse(purpose_findings(certificate.parsed, purpose))
-        peer = self._match(presented, names, now)
-        for issuer in presented[1:]:
-            self._remember(issuer)
-        return peer
+        accepted = self._match(presented, names, now)
+        for issuer in presented[1:]:  # its other certificates come with it again
+            self._issuers.keep(issuer.der, issuer, len(issuer.der))
+        if accepted.is_first:
+            self._accepted.keep(digest, accepted, sum(map(len, chain)))
+        return accepted.peer
 
     @property
     def certificate_types(self) -> frozenset[CertificateType]:
@@ -151,22 +163,43 @@ class PeerVerifier:
         """What verdicts rest on beside the clock: it changes when a certificate may have been revoked."""
         return None if self._crls is None else self._crls.revision
 
+    def _recall(self, digest: bytes, now: datetime | None) -> VerifiedPeer | None:
+        """The verdict on these octets if it was to accept them, and what it rests on still holds.
+
+        None is no verdict: whatever is not accepted from memory is judged from the beginning.
+        """
+        accepted = self._accepted.get(digest)
+        if accepted is None:
+            return None
+        moment = CLOCK.now() if now is None else now
+        ends = accepted.peer.expires
+        if ends is None or not accepted.begins <= moment < ends:
+            return None
+        try:
+            self._check_revocation(accepted.links, moment)
+        except CertificateRejectedError:
+            self._accepted.forget(digest)
+            return None
+        return accepted.peer
+
     def _match(
         self, presented: list[PresentedCertificate], names: CertificateNames, now: datetime | None
-    ) -> VerifiedPeer:
+    ) -> _Accepted:
         first_rejection: CertificateRejectedError | None = None
         for way in self._ways(presented, names, now):
             try:
-                return way()
+                accepted = way()
             except CertificateRejectedError as rejection:
                 first_rejection = first_rejection or rejection
+            else:
+                return accepted if first_rejection is None else replace(accepted, is_first=False)
         raise first_rejection or _bad("the certificate holds no name that is configured")
 
     def _ways(
         self, presented: list[PresentedCertificate], names: CertificateNames, now: datetime | None
     ) -> Iterator[_Way]:
         """The ways to be accepted: by configurations for one peer, in their order, then by those for any."""
-        paths = _Paths(presented, now)
+        paths = Paths(presented, now)
         found = {flavour: sorted(names.identifiers(flavour)) for flavour in self._flavours}
         ways: list[tuple[int, _Way]] = [
             (candidate.rank, partial(self._verify_flavoured, candidate, names, paths, now))
@@ -186,14 +219,14 @@ class PeerVerifier:
 
     def _verify_named(
         self, chain: list[PresentedCertificate], configuration: AssociationConfiguration, now: datetime | None
-    ) -> VerifiedPeer:
+    ) -> _Accepted:
         _refuse(usage_findings(chain[0].parsed, required=self._release is Release.R3))
         # Only the root's key is configured: its certificate is believed because that key signed it.
         path = self._roots.validator(chain[-1]).validate(chain, now=now)
-        self._check_revocation(path, now)
-        return _verified(configuration, path, peer=configuration.peer)
+        self._check_revocation(Link.all_of(path), now)
+        return _accepted(configuration, path, peer=configuration.peer)
 
-    def _refuse_named(self, roots_of_trust: list[bytes]) -> VerifiedPeer:
+    def _refuse_named(self, roots_of_trust: list[bytes]) -> _Accepted:
         if not any(root_of_trust in self._roots for root_of_trust in roots_of_trust):
             raise CertificateRejectedError(
                 "the chain does not end in a certificate whose key is a configured Root of Trust: for a peer "
@@ -221,8 +254,8 @@ class PeerVerifier:
                     yield replace(candidate, identifier=identifiers[0])
 
     def _verify_flavoured(
-        self, candidate: _Candidate, names: CertificateNames, paths: _Paths, now: datetime | None
-    ) -> VerifiedPeer:
+        self, candidate: _Candidate, names: CertificateNames, paths: Paths, now: datetime | None
+    ) -> _Accepted:
         configuration, flavour, identifier = candidate.configuration, candidate.flavour, candidate.identifier
         path = paths.by(candidate.validator)
         if len(path) == 1:
@@ -236,14 +269,16 @@ class PeerVerifier:
         for certificate in path:
             if findings := constraint_findings(certificate):
                 raise _bad(f"a certificate does not meet the profile: {findings[0]}")
-        if self._require_name_constraints:
-            _check_constrained(path, flavour, identifier)
-        self._check_revocation(path, now)
+        if self._require_name_constraints and not is_constrained(path, flavour):
+            raise _bad(
+                f"no certificate authority on the path constrains the name {identifier!r} ({flavour.value})"
+            )
+        self._check_revocation(Link.all_of(path), now)
         try:
             peer = configuration.peer or peer_of(flavour, identifier)
         except IdentifierError as error:
             raise _bad("the certificate's name is no public domain name of a CSE") from error
-        return _verified(configuration, path, peer=peer, identifier=identifier)
+        return _accepted(configuration, path, peer=peer, identifier=identifier)
 
     # --- both ---
 
@@ -263,7 +298,7 @@ class PeerVerifier:
         )
         self._by_identifier.setdefault((flavour, configuration.peer_id), []).append(candidate)
 
-    def _parse(self, chain: Sequence[bytes]) -> list[PresentedCertificate]:
+    def _check_size(self, chain: Sequence[bytes]) -> None:
         most, octets = self._chain_max
         if not chain:
             raise _bad("the peer sent no certificate")
@@ -271,24 +306,30 @@ class PeerVerifier:
             raise _bad(f"the chain has {len(chain)} certificates: {most} are allowed")
         if sum(map(len, chain)) > octets:
             raise _bad(f"the chain is longer than {octets} octets")
-        return [self._issuers.get(der) or PresentedCertificate.parse(der) for der in chain]
 
-    def _remember(self, issuer: PresentedCertificate) -> None:
-        """Keep an issuer of an accepted chain, parsed: its other certificates come with it again."""
-        self._issuers[issuer.der] = issuer
-        while len(self._issuers) > _ISSUERS_KEPT:
-            self._issuers.popitem(last=False)
-
-    def _check_revocation(self, path: list[x509.Certificate], now: datetime | None) -> None:
-        if self._crls is None:
-            return
-        moment = CLOCK.now() if now is None else now
-        for certificate, issuer in pairwise(path):
-            if self._require_crl or self._crls.covers(issuer):
-                self._crls.check(certificate, issuer, moment)
+    def _check_revocation(self, links: Sequence[Link], now: datetime | None) -> None:
+        if self._crls is not None:
+            self._crls.check_path(links, CLOCK.now() if now is None else now, every=self._require_crl)
 
 
-_Way = Callable[[], VerifiedPeer]
+@dataclass(frozen=True, slots=True)
+class _Accepted:
+    """A verdict, and what it rests on besides the octets and the configurations.
+
+    Attributes:
+        peer: The verdict, which says until when it holds.
+        begins: The latest beginning of a validity period on the path (UTC).
+        links: Of the path: none of them may be in a list.
+        is_first: Whether no configuration refused before: one that did may accept at another moment.
+    """
+
+    peer: VerifiedPeer
+    begins: datetime
+    links: tuple[Link, ...]
+    is_first: bool = True
+
+
+_Way = Callable[[], _Accepted]
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,50 +341,13 @@ class _Candidate:
     validator: PathValidator
 
 
-class _Paths:
-    """One chain's path for each set of trust anchors: validated once, however many names are configured."""
-
-    def __init__(self, chain: list[PresentedCertificate], now: datetime | None) -> None:
-        self._chain, self._now = chain, now
-        self._results: dict[PathValidator, list[x509.Certificate] | CertificateRejectedError] = {}
-
-    def by(self, validator: PathValidator) -> list[x509.Certificate]:
-        if validator not in self._results:
-            try:
-                self._results[validator] = validator.validate(self._chain, now=self._now)
-            except CertificateRejectedError as rejection:
-                self._results[validator] = rejection
-        result = self._results[validator]
-        if isinstance(result, CertificateRejectedError):
-            raise result
-        return result
-
-
-def _check_constrained(path: list[x509.Certificate], flavour: Flavour, identifier: str) -> None:
-    """Authorities shall constrain the names below them (8.1.2.2), an AE-ID's issuer itself (10.1.1.5)."""
-    match flavour:
-        case Flavour.AE_ID:
-            is_constrained = permits_form(path[1:2], x509.UniformResourceIdentifier)
-        case Flavour.CSE_ID | Flavour.FQDN:
-            is_constrained = permits_form(path[1:], x509.DNSName)
-        case Flavour.NODE_ID:
-            # A URN has no host and RFC 5280 no constraint for it: one can only ask that there are some.
-            is_constrained = any(name_constraints_of(authority) is not None for authority in path[1:])
-        case _:
-            is_constrained = True
-    if not is_constrained:
-        raise _bad(
-            f"no certificate authority on the path constrains the name {identifier!r} ({flavour.value})"
-        )
-
-
-def _verified(
+def _accepted(
     configuration: AssociationConfiguration,
     path: list[x509.Certificate],
     *,
     peer: EntityId | None,
     identifier: str | None = None,
-) -> VerifiedPeer:
+) -> _Accepted:
     flavour = configuration.flavour
     allowed = configuration.allowed_ae_ids
     if flavour is Flavour.AE_ID and peer is not None:
@@ -352,7 +356,7 @@ def _verified(
         allowed = (peer,)
     elif flavour is Flavour.CSE_ID and peer is not None:
         peer = peer.known_as(EntityKind.CSE)
-    return VerifiedPeer(
+    verified = VerifiedPeer(
         configuration=configuration,
         peer=peer,
         credential_id=None if flavour is None or identifier is None else credential_id(flavour, identifier),
@@ -362,6 +366,8 @@ def _verified(
         expires=min(certificate.not_valid_after_utc for certificate in path),
         fingerprint=hashlib.sha256(path[0].public_bytes(Encoding.DER)).hexdigest(),
     )
+    begins = max(certificate.not_valid_before_utc for certificate in path)
+    return _Accepted(verified, begins, Link.all_of(path))
 
 
 def _refuse(findings: list[str]) -> None:

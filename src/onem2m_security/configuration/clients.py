@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ..clients.bsf import BsfClient, NafClient
 from ..clients.maf import MafClient
 from ..clients.mef import MefClient
 from ..errors import ConfigurationError
 from ..frameworks.steps import How
 from ..identifiers import Fqdn
+from .functions import BsfSettings
 from .meeting import Meeting
+
+if TYPE_CHECKING:
+    from ..clients.hss import HssClient
 
 
 def maf_client(meeting: Meeting, how: How) -> MafClient:
@@ -40,3 +46,18 @@ def bsf_client(meeting: Meeting, how: How, naf: Fqdn | None) -> BsfClient:
 
         return NafDiameterClient(meeting.fqdn, meeting.link, how, naf=naf)
     return NafClient(meeting.fqdn, meeting.link, how, naf=naf)
+
+
+def hss_client(meeting: Meeting, how: How, bsf: BsfSettings) -> HssClient:
+    """Of the HSS of a BSF.
+
+    Raises:
+        ConfigurationError: No NAF could have a key.
+    """
+    # Diameter's dictionary takes long to load: only who asks an HSS waits for it.
+    from ..clients.hss import HssClient  # noqa: PLC0415
+
+    if not bsf.hss_nafs:
+        raise ConfigurationError(f"bsf {bsf.fqdn}: nobody could have a key: name a NAF in bsf.hss-nafs")
+    nafs = [naf.naf_of_operator() for naf in bsf.hss_nafs]
+    return HssClient(meeting.fqdn, meeting.link, how, bsf=bsf.fqdn, nafs=nafs)

@@ -29,7 +29,7 @@ from ..servers.enrolees import AssociationPolicy
 from ..servers.service import BsfService, MafService, MefService, Service
 from ..store.store import Store
 from .accepting import Accepting
-from .clients import bsf_client, maf_client, mef_client
+from .clients import bsf_client, hss_client, maf_client, mef_client
 from .complaints import nearest
 from .enrolment import EnrolmentSettings
 from .entity_b import EntityBSettings
@@ -374,22 +374,15 @@ class Description:
         local = EntityId(str(maf.fqdn))
         for mef in maf.mefs:
             if isinstance(mef, MefPeerSettings):
-                meeting = self._meeting(
-                    EntityId(str(mef.fqdn)), Role.MEF, mef.peer(), local, AsyncExitStack()
-                )
+                name = EntityId(str(mef.fqdn))
+                meeting = self._meeting(name, Role.MEF, mef.peer(), local, AsyncExitStack())
             else:
                 meeting = self.meeting(EntityId(str(mef)), Role.MEF, local=local)
             yield mef_client(meeting, _own(meeting).initiate(meeting))
 
     def _hss_client(self, bsf: BsfSettings, hss: Fqdn) -> HssClient:
-        # Diameter's dictionary takes long to load: only who asks an HSS waits for it.
-        from ..clients.hss import HssClient  # noqa: PLC0415
-
-        if not bsf.hss_nafs:
-            raise ConfigurationError(f"bsf {bsf.fqdn}: nobody could have a key: name a NAF in bsf.hss-nafs")
         meeting = self.meeting(EntityId(str(hss)), Role.HSS, local=EntityId(str(bsf.fqdn)))
-        nafs = [naf.naf_of_operator() for naf in bsf.hss_nafs]
-        return HssClient(hss, meeting.link, _own(meeting).initiate(meeting), bsf=bsf.fqdn, nafs=nafs)
+        return hss_client(meeting, _own(meeting).initiate(meeting), bsf)
 
     def _bsf_client(self, naf: Fqdn, bsf: Fqdn) -> BsfClient:
         local = EntityId(str(naf))

@@ -9,9 +9,9 @@ from __future__ import annotations
 import abc
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from ..certificates.configuration import AssociationConfiguration
 from ..certificates.crl import CrlSource
@@ -129,6 +129,12 @@ class FlavouredCertificate(CertificateTrust):
     trust_anchors: FileSetting | None = None
     peer_id: str | None = None
     allowed_ae_ids: tuple[EntitySetting, ...] = ()
+
+    @model_validator(mode="after")
+    def _under_anchors(self) -> Self:
+        if self.trust_anchors is None and self.flavour is not Flavour.RAW_PUBLIC_KEY:
+            raise ValueError(f"a certificate that is a {self.flavour.value} one takes trust-anchors")
+        return self
 
     @property
     def release(self) -> Release:

@@ -19,6 +19,8 @@ from onem2m_security.certificates.verification import PeerVerifier
 from onem2m_security.errors import CertificateRejectedError, ConfigurationError
 from onem2m_security.release import Release
 
+pytestmark = pytest.mark.usefixtures("in_every_way")
+
 CSE = flavoured(Flavour.CSE_ID, NAME_B)
 B_BY_NAME = named(NAME_B, "/b")
 CLIENT, SERVER = ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH

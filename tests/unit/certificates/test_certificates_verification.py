@@ -34,6 +34,8 @@ from onem2m_security.errors import CertificateRejectedError, ConfigurationError
 from onem2m_security.identifiers import EntityId, EntityKind
 from onem2m_security.release import Release
 
+pytestmark = pytest.mark.usefixtures("in_every_way")
+
 ROOT = Authority.root()
 CA = constrained(ROOT)
 OTHER_ROOT = Authority.root()  # the same name, another key
