@@ -70,7 +70,7 @@ MAY_READ_THE_CLOCK = {
 }
 MAY_TAKE_THE_CLOCK_OF_THE_MACHINE = {
     "association.py": "an association tells whoever holds it how long it still stands",
-    "certificates/path.py": "a path that is kept is looked at by the clock of the TLS library, as a new one is",
+    "certificates/path.py": "a kept path is looked at by the clock of the TLS library, as a new one is",
     "certificates/verification.py": "lists are looked at by the clock of the TLS library, as paths are",
 }
 """Beside commands and demonstrations, which are where a process begins."""
