@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import subprocess
 import sys
 
-from places import SUPPORT, TESTS
+from places import ROOT, SUPPORT, TESTS
 from programs import PATIENCE
+from requirements import REQUIREMENTS
 
 PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider")
 NEEDS_OPENSSL = "unit/gba/test_gba_keys.py::test_ks_naf_agrees_with_the_openssl_command"
@@ -63,3 +65,10 @@ def test_random_tests_draw_the_same_values_each_time_unless_a_seed_is_given():
     ask = "import conftest; from hypothesis import settings; print(settings().derandomize, conftest.SEED)"
     assert python("-c", ask).stdout == "True None\n"
     assert python("-c", ask, TEST_SEED="7").stdout == "False 7\n"
+
+
+def test_ci_installs_every_package_that_a_test_needs():
+    run = (ROOT / ".ci" / "run").read_text("utf-8")
+    installed = set(re.search(r"apt-get install (.*?)\n(?:fi|\s*\n)", run, re.DOTALL)[1].split())
+    brought = {"mount": "every Debian", "libgnutls30": "gnutls-bin"}
+    assert {one.package for one in REQUIREMENTS.values()} - installed == set(brought)
