@@ -168,7 +168,7 @@ async def test_a_request_under_another_name_is_refused(maf, originator):
         (Operation.RETRIEVE, ("symmKeyReg",), Rsc.OPERATION_NOT_ALLOWED),
         (Operation.CREATE, ("symmKeyReg", "x"), Rsc.OPERATION_NOT_ALLOWED),
         (Operation.NOTIFY, ("symmKeyReg", "x"), Rsc.OPERATION_NOT_ALLOWED),
-        (Operation.RETRIEVE, (), Rsc.NOT_FOUND),
+        (Operation.UPDATE, (), Rsc.OPERATION_NOT_ALLOWED),
         (Operation.RETRIEVE, ("symmKeyReg", "a", "b"), Rsc.NOT_FOUND),
         (Operation.RETRIEVE, ("SYMMKEYREG", "x"), Rsc.NOT_FOUND),
     ],

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
 from datetime import UTC, datetime, timedelta
 
-import httpcore
 import pytest
 
 from logged import capture_logs
@@ -124,28 +122,21 @@ async def test_a_client_that_asks_in_a_loop_is_told_so_and_another_notices_nothi
             await quiet.close()
 
 
-async def test_the_http_status_is_429(monkeypatch):
-    seen: list[int] = []
-
+async def test_the_http_status_is_429():
     async def answer(request, established):
         return Response(Rsc.OK)
 
     limits = Limits(quotas=PeerQuotas(requests_per_second=0.05))
     async with EntityB(ID_B, keys=[KPSA], limits=limits) as b:
         address = await b.listen_requests(LOOPBACK, answer)
-        client = request_client(Link(address), saef_psk.initiate(ID_A, ID_B, KPSA))
-        module = sys.modules[type(client).__module__]
-        read = module._status
-
-        def noted(answer: httpcore.Response) -> bytes | None:
-            seen.append(answer.status)
-            return read(answer)
-
-        monkeypatch.setattr(module, "_status", noted)
-        for _ in range(2):
-            await client.request(Operation.RETRIEVE, ["x"])
-        await client.close()
-    assert seen == [200, 429]
+        how = saef_psk.initiate(ID_A, ID_B, KPSA)
+        request = f"GET /x HTTP/1.1\r\nHost: b\r\nX-M2M-Origin: {ID_A}\r\nX-M2M-RI: 1\r\n\r\n".encode()
+        async with await associate(Link(address), how) as channel:
+            seen = []
+            for _ in range(2):
+                await channel.write(request)
+                seen.append((await channel.read()).partition(b"\r\n")[0].split()[1])
+    assert seen == [b"200", b"429"]
 
 
 @both_transports

@@ -202,7 +202,7 @@ def test_two_commands_associate_by_keys_that_a_command_made(files, programs, tra
     )  # fmt: skip
     done = m2msec(*asked, "--key", files / "a.key", given="hello\n")
     assert json.loads(done.stdout.splitlines()[0])["peer"] == "/in-cse"
-    listening.wait_for("hello")
+    listening.wait_for_data(b"hello")
     assert '"peer": "/gateway"' in listening.output
     refused = m2msec(*asked, "--key", files / "c.key", check=False)
     assert refused.returncode == 1
@@ -303,7 +303,7 @@ def test_a_maf_is_served_and_met_by_keys_that_configuration_files_name(files, pr
     )
     association = json.loads(done.stdout.splitlines()[0])
     assert (association["framework"], association["peer"]) == ("saef-maf", str(IN_CSE.entity))
-    entity_b.wait_for("hello")
+    entity_b.wait_for_data(b"hello")
     assert f'"peer": "{SENSOR.entity}"' in entity_b.output
 
 

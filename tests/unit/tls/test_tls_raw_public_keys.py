@@ -10,11 +10,11 @@ import sys
 import weakref
 
 import pytest
-from structlog.testing import capture_logs
 
 import certificate_support
 from certificate_support import Credential, flavoured
 from certs import Flavour
+from logged import capture_logs
 from onem2m_security.alerts import Alert
 from onem2m_security.certificates.verification import PeerVerifier
 from onem2m_security.credentials import Secret
