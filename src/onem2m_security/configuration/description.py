@@ -24,7 +24,6 @@ from ..net.limits import Limits
 from ..net.link import Link
 from ..servers.enrolees import AssociationPolicy
 from ..servers.service import BsfService, MafService, MefService, Service
-from ..store.store import Store
 from .accepting import Accepting
 from .clients import bsf_client, maf_client, mef_client
 from .complaints import nearest
@@ -200,6 +199,8 @@ class Description:
             CredentialError: A certificate or a key cannot be used.
             StoreError: The store cannot be used.
         """
+        from ..store.store import Store  # noqa: PLC0415 - the database's library, for who opens one
+
         settings = self.enrolment(mef)
         async with AsyncExitStack() as closing:
             meeting = self.meeting(EntityId(str(settings.mef)), Role.OWN_MEF, closing=closing)
