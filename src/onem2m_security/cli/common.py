@@ -99,7 +99,10 @@ TransportOption = Annotated[
     Transport, typer.Option("--transport", help="What carries the session: TLS over TCP or DTLS over UDP.")
 ]
 TransportsOption = Annotated[
-    list[Transport], typer.Option("--transport", help="What to listen on; repeat for several, default: all.")
+    list[Transport],
+    typer.Option(
+        "--transport", metavar="tls|dtls", help="What to listen on; repeat for several, default: all."
+    ),
 ]
 MtuOption = Annotated[
     int,
