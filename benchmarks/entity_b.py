@@ -23,8 +23,8 @@ from onem2m_security.identifiers import EntityId, KeyIdentifier
 from onem2m_security.net.address import Address, Transport
 from onem2m_security.net.channel import Channel
 from onem2m_security.net.limits import Limits
+from onem2m_security.net.loop import run
 from onem2m_security.peer_quotas import PeerQuotas
-from onem2m_security.servers.run import run
 
 from .provision import KM, identity_of
 

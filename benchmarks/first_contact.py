@@ -20,8 +20,8 @@ from onem2m_security.net.address import Address
 from onem2m_security.net.channel import open_channel
 from onem2m_security.net.limits import Limits
 from onem2m_security.net.link import Link
+from onem2m_security.net.loop import run
 from onem2m_security.release import Release
-from onem2m_security.servers.run import run
 
 from . import figures
 from .bench import Bench

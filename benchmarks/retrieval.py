@@ -15,8 +15,8 @@ from onem2m_security.identifiers import KeyIdentifier
 from onem2m_security.net.address import Address
 from onem2m_security.net.http_client import path_component
 from onem2m_security.net.link import Link
+from onem2m_security.net.loop import run
 from onem2m_security.onem2m.paths import MAF_SYMM_KEY_REG
-from onem2m_security.servers.run import run
 
 from . import compare, peers
 from .bench import Bench, turn

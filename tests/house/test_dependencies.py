@@ -20,6 +20,7 @@ ROOMS = {
     "configuration": "cli",
     "net.http": "server",
     "net.http_server": "server",
+    "net.loop": "server",  # and without it asyncio's own
     "net.ub": "server",
     "servers.run": "server",
     "telemetry": "server",  # and without it nothing is counted

@@ -112,6 +112,21 @@ def test_the_list_of_commands_loads_no_server_and_no_database():
     assert not loaded_by(program) & (HEAVY - {"rich"})
 
 
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "demo"])
+def test_the_help_of_a_command_loads_no_server_and_no_database(name):
+    program = f"from onem2m_security.cli import app\ntry: app([{name!r}, '--help'])\nexcept SystemExit: pass"
+    assert not loaded_by(program) & {"sqlalchemy", "alembic", "mako", "uvicorn", "starlette"}
+
+
+def test_a_store_that_is_new_enough_is_opened_without_what_migrates_it(tmp_path):
+    opened = "import asyncio; from pathlib import Path; from onem2m_security import Store\n"
+    opened += (
+        f"async def main(): await (await Store.open(Path({str(tmp_path)!r}))).close()\nasyncio.run(main())"
+    )
+    assert "alembic" in loaded_by(opened)
+    assert "alembic" not in loaded_by(opened)
+
+
 def test_the_list_names_every_command_with_its_own_first_line():
     listed = CliRunner().invoke(app, ["--help"]).output
     for name, command in COMMANDS.items():

@@ -3,9 +3,9 @@
 Each ``[[association]]`` has one of the two forms of configuration.py. Release 1: ``certificate_name``,
 ``root_of_trust`` and ``peer``; ``root_certificate`` (a PEM file) for a peer that does not send its root.
 Release 3: ``flavour``, ``trust_anchors`` (a PEM file; none for a raw public key) and, as the flavour needs,
-``peer_id``, ``peer`` and ``allowed_ae_ids``. Both take ``name``, ``targets`` and ``peer_kind``. Files are
-relative to this one. Whatever is wrong is refused as a whole, naming file, association and key; nothing is
-guessed.
+``peer_id``, ``peer`` and ``allowed_ae_ids``. Both take ``name``, ``targets`` and ``peer_kind``. A key may be
+written with hyphens, as in the configuration of an entity. Files are relative to this one. Whatever is wrong
+is refused as a whole, naming file, association and key; nothing is guessed.
 """
 
 from __future__ import annotations
@@ -58,13 +58,9 @@ def load_associations(path: Path) -> tuple[AssociationConfiguration, ...]:
 
 
 def _association(path: Path, number: int, entry: object) -> AssociationConfiguration:
-    given = entry if isinstance(entry, Mapping) else {}
-    where = f"{path}: association {given.get('name') or number!r}"
-    for key, value in given.items():
-        if key not in _RELEASE1 | _RELEASE3 | _BOTH:
-            known = ", ".join(sorted(_RELEASE1 | _RELEASE3 | _BOTH))
-            raise ConfigurationError(f"{where}: the key {key!r} is not known: use {known}")
-        _check_type(f"{where}: {key}", value, is_list=key in _LISTS)
+    written = entry if isinstance(entry, Mapping) else {}
+    where = f"{path}: association {written.get('name') or number!r}"
+    given = _by_key(where, written)
     if not given.keys() & {"flavour", "certificate_name"}:
         raise ConfigurationError(
             f"{where}: give certificate_name, root_of_trust and peer (Release 1), "
@@ -84,6 +80,21 @@ def _association(path: Path, number: int, entry: object) -> AssociationConfigura
         return _make(path, given)
     except (ConfigurationError, IdentifierError) as error:
         raise ConfigurationError(f"{where}: {error}") from error
+
+
+def _by_key(where: str, written: Mapping[str, Any]) -> dict[str, Any]:
+    """The values by the one spelling of their keys."""
+    given: dict[str, Any] = {}
+    for spelling, value in written.items():
+        key = spelling.replace("-", "_")
+        if key not in _RELEASE1 | _RELEASE3 | _BOTH:
+            known = ", ".join(sorted(_RELEASE1 | _RELEASE3 | _BOTH))
+            raise ConfigurationError(f"{where}: the key {spelling!r} is not known: use {known}")
+        if key in given:
+            raise ConfigurationError(f"{where}: {spelling} is there in both spellings: leave one out")
+        _check_type(f"{where}: {spelling}", value, is_list=key in _LISTS)
+        given[key] = value
+    return given
 
 
 def _make(path: Path, given: Mapping[str, Any]) -> AssociationConfiguration:

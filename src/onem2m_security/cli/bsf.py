@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -18,7 +18,6 @@ from ..net.address import Address
 from ..servers.service import BsfService
 from ..servers.ub import DEFAULT_LIFETIME, DEFAULT_REQUESTS_PER_SECOND
 from ..store.records import KeyKind, KeyRecord, Subscription
-from ..store.store import Store
 from ..user_settings import as_list
 from .common import (
     KEY_FORMAT,
@@ -36,6 +35,9 @@ from .options.listing import ListOptions
 from .options.serving import ServingOptions
 from .options.subscribers import ImpiOption, SettingsOptions, SubscriberOptions
 from .tables import Row, add_record, list_keys, list_pages
+
+if TYPE_CHECKING:
+    from ..store.store import Store
 
 app = typer.Typer(help="The Bootstrapping Server Function of GBA.", no_args_is_help=True)
 

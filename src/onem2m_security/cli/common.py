@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -22,11 +22,14 @@ from ..files import create
 from ..identifiers import EntityId, Fqdn, KeyIdentifier
 from ..net.address import Address, Transport
 from ..net.limits import DATAGRAM_OCTETS_LEAST, DATAGRAM_OCTETS_MOST, Limits
+from ..net.loop import run
 from ..release import Release
-from ..servers.run import Announced, run, serve
-from ..servers.service import Service
-from ..store.store import Store
 from ..telemetry import LOG, Event, key_values
+
+if TYPE_CHECKING:
+    from ..servers.run import Announced
+    from ..servers.service import Service
+    from ..store.store import Store
 
 _T = TypeVar("_T")
 
@@ -96,7 +99,10 @@ TransportOption = Annotated[
     Transport, typer.Option("--transport", help="What carries the session: TLS over TCP or DTLS over UDP.")
 ]
 TransportsOption = Annotated[
-    list[Transport], typer.Option("--transport", help="What to listen on; repeat for several, default: all.")
+    list[Transport],
+    typer.Option(
+        "--transport", metavar="tls|dtls", help="What to listen on; repeat for several, default: all."
+    ),
 ]
 MtuOption = Annotated[
     int,
@@ -144,12 +150,16 @@ async def open_store(data: Path, *, make: bool = False) -> Store:
         ConfigurationError: There is none; or as for ``Store.open``.
         StoreUnavailableError: As for ``Store.open``.
     """
+    from ..store.store import Store  # noqa: PLC0415 - the database's library, for who opens one
+
     if make:
         _say_if_new(data)
     return await Store.open(data, existing=not make)
 
 
 def _say_if_new(data: Path) -> None:
+    from ..store.store import Store  # noqa: PLC0415 - the database's library, for who opens one
+
     if not Store.is_at(data):
         print(f"m2msec: there is no store in {data} yet: making one", file=sys.stderr, flush=True)
 
@@ -164,6 +174,8 @@ def run_services(
         StoreError: The same.
     """
     require("server")  # before a store is made
+    from ..servers.run import serve  # noqa: PLC0415 - all of a server, for a command that runs one
+
     for service in services:
         _say_if_new(service.data)
     run(serve(services, ready=_announce, limits=limits, metrics=metrics))

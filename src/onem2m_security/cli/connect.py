@@ -12,7 +12,7 @@ from ..identifiers import EntityId
 from ..net.address import Address
 from ..net.channel import Channel
 from ..net.link import Link
-from ..servers.run import run
+from ..net.loop import run
 from ..tasks import until_first
 from .associations import report as report_on
 from .common import entity_parser, log_to_stderr, parsed

@@ -16,8 +16,8 @@ from ..clock import CLOCK
 from ..demo import gba as demo_gba
 from ..demo.maf import LIFELINES, Demo, Step
 from ..extras import require
+from ..net.loop import run
 from ..release import DEFAULT_RELEASE
-from ..servers.run import run
 from .common import JsonOption, ReleaseOption, RevealOption, log_to_stderr
 
 COLUMN = 9

@@ -7,7 +7,7 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -22,9 +22,8 @@ from ..identifiers import EntityId, EntityKind, Fqdn, KeyIdentifier
 from ..net.address import Address, Transport
 from ..net.limits import Limits
 from ..net.link import Link
+from ..net.loop import run
 from ..release import DEFAULT_RELEASE
-from ..servers.run import run
-from ..store.store import Store
 from ..tls.framing import DEFAULT_MTU
 from .common import (
     KEY_FORMAT,
@@ -43,6 +42,9 @@ from .options.certificates import CertificateOptions
 from .options.credentials import ReportOptions
 from .options.described import ConfigOption, described
 from .options.grouping import OptionGroup, grouped, without
+
+if TYPE_CHECKING:
+    from ..store.store import Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,7 @@ from ..identifiers import EntityId
 from ..net.address import Address, Transport
 from ..net.channel import Channel
 from ..net.descriptors import raise_open_files
-from ..servers.run import run, until_signalled
+from ..net.loop import run, until_signalled
 from ..tasks import until_first
 from .associations import report as report_on
 from .common import RememberOption, entity_parser, log_to_stderr, over, parsed

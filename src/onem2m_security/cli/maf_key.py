@@ -68,7 +68,9 @@ LifetimeOption = Annotated[
     timedelta | None,
     parsed(parse_duration, "--expires-in", metavar="DURATION", help="When it is to end; the MAF decides."),
 ]
-LabelsOption = Annotated[list[str] | None, typer.Option("--label", help="A free text; repeat for several.")]
+LabelsOption = Annotated[
+    list[str] | None, typer.Option("--label", metavar="TEXT", help="A free text; repeat for several.")
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

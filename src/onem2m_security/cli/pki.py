@@ -46,12 +46,18 @@ Out = Annotated[Path, typer.Option("--out", "-o", help="Path prefix: writes PREF
 File = Annotated[Path, typer.Option("--out", "-o", help="The file to write; it must not exist.")]
 Ca = Annotated[Path, typer.Option("--ca", help="The authority's prefix: reads PREFIX.crt and PREFIX.key.")]
 Days = Annotated[int, typer.Option("--days", min=1, max=36500, help="Days of validity.")]
-Dns = Annotated[list[str] | None, typer.Option("--dns", help="Permit domain names at and below this one.")]
+Dns = Annotated[
+    list[str] | None, typer.Option("--dns", metavar="NAME", help="Permit domain names at and below this one.")
+]
 UriHost = Annotated[
     list[str] | None,
-    typer.Option("--uri-host", help="Permit AE-IDs at this M2M-SP-ID (.sp.example: below it)."),
+    typer.Option(
+        "--uri-host", metavar="HOST", help="Permit AE-IDs at this M2M-SP-ID (.sp.example: below it)."
+    ),
 ]
-Device = Annotated[list[str] | None, typer.Option("--device", help="Permit M2M Device IDs below this OID.")]
+Device = Annotated[
+    list[str] | None, typer.Option("--device", metavar="OID", help="Permit M2M Device IDs below this OID.")
+]
 PathLength = Annotated[int | None, typer.Option("--path-length", min=0, help="Authorities allowed below.")]
 Indication = Annotated[
     str, typer.Option("--indication-id", help="The M2M Device Indication ID (higher arc) of device ids.")
@@ -184,7 +190,9 @@ def sign(
 def crl(
     ca: Ca,
     out: File,
-    revoke: Annotated[list[Path] | None, typer.Option("--revoke", help="A certificate to revoke.")] = None,
+    revoke: Annotated[
+        list[Path] | None, typer.Option("--revoke", metavar="FILE", help="A certificate to revoke.")
+    ] = None,
     previous: Annotated[Path | None, typer.Option("--previous", help="The CRL before this one.")] = None,
     days: Annotated[int, typer.Option("--days", min=1, max=366, help="Days until the next update.")] = 7,
 ) -> None:

@@ -8,7 +8,7 @@ import sys
 import textwrap
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 import typer
 from rich.console import Console
@@ -16,9 +16,11 @@ from rich.table import Table
 
 from ..errors import SecurityFrameworkError
 from ..store.records import KeyKind, KeyRecord
-from ..store.store import Store
 from .common import open_store
 from .options.listing import ListOptions
+
+if TYPE_CHECKING:
+    from ..store.store import Store
 
 FOLDED_ROWS_MAX: Final = 100
 """So many rows are fitted to the width of a terminal; that takes a third of a millisecond for each."""

@@ -15,7 +15,7 @@ from ..gba.aka import MacFailure, Success, SynchronisationFailure
 from ..gba.keys import ks_of
 from ..gba.subscriber import AlgorithmSet, Subscriber
 from ..net.limits import Limits
-from ..servers.run import run
+from ..net.loop import run
 from .common import JsonOption, RevealOption, log_to_stderr, parsed
 from .options.asked import FunctionAddress
 from .options.gba import GbaOptions

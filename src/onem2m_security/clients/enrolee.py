@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from ..clock import CLOCK, Clock
 from ..credentials import ResolvedKey, Secret
@@ -35,7 +35,6 @@ from ..net.limits import Limits
 from ..net.link import Link
 from ..release import Release
 from ..store.records import ByCertificate, Enrolment, KeyKind, KeyRecord
-from ..store.store import Store
 from ..telemetry import LOG
 from .at_maf import AtMaf
 from .commands import Memory
@@ -45,6 +44,9 @@ from .enrolment_exchange import Bootstrap, EnrolmentExchange
 from .est import EstClient
 from .kept_key import KeptKey, as_enrolment_key, renewal
 from .maf import MafClient
+
+if TYPE_CHECKING:
+    from ..store.store import Store
 
 RETRY_INTERVAL: Final = timedelta(seconds=30)
 """Between attempts to bootstrap again while the MEF cannot be reached."""

@@ -27,7 +27,6 @@ from ..net.link import Link
 from ..servers.commands import Steering
 from ..servers.enrolees import AssociationPolicy
 from ..servers.service import BsfService, MafService, MefService, Service
-from ..store.store import Store
 from .accepting import Accepting
 from .clients import bsf_client, hss_client, maf_client, mef_client
 from .complaints import nearest
@@ -203,6 +202,8 @@ class Description:
             CredentialError: A certificate or a key cannot be used.
             StoreError: The store cannot be used.
         """
+        from ..store.store import Store  # noqa: PLC0415 - the database's library, for who opens one
+
         settings = self.enrolment(mef)
         async with AsyncExitStack() as closing:
             meeting = self.meeting(EntityId(str(settings.mef)), Role.OWN_MEF, closing=closing)
@@ -222,9 +223,8 @@ class Description:
         if mef is not None and str(mef) in known:
             return known[str(mef)]
         if not known:
-            raise ConfigurationError(
-                f"{self.file}: with whom do we enrol, and for whom? Give [enrolment] with mef and targets"
-            )
+            asked = "with whom do we enrol, and for whom? Give [enrolment] with mef and targets"
+            raise ConfigurationError(f"{self.file}: {asked}")
         if mef is None:
             raise ConfigurationError(f"{self.file}: with which MEF? {' or '.join(known)}")
         raise ConfigurationError(f"{self.file}: there is no [enrolment] with {mef}{nearest(str(mef), known)}")

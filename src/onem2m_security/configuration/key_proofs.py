@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from ..clients.enrolee import Enrolee
 from ..credentials import Secret
@@ -12,11 +12,13 @@ from ..frameworks import bootstrap_psk, maf_handshake, mef_handshake, saef_gba, 
 from ..frameworks.instructions import BootstrapInstruction
 from ..frameworks.steps import Initiator
 from ..identifiers import KeyIdentifier
-from ..store.store import Store
 from .key_files import read_key
 from .meeting import Meeting, Role
 from .proof import OwnProof
 from .values import FileSetting, KeyIdSetting, KmIdSetting
+
+if TYPE_CHECKING:
+    from ..store.store import Store
 
 Begin = Callable[[Meeting, KeyIdentifier, Secret], Initiator]
 """How a framework begins with a key and its identifier."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ..certificates.trust import Trust
 from ..clients.enrolee import Enrolee
@@ -17,7 +17,9 @@ from ..frameworks.steps import How
 from ..identifiers import EntityId, Fqdn
 from ..net.link import Link
 from ..release import Release
-from ..store.store import Store
+
+if TYPE_CHECKING:
+    from ..store.store import Store
 
 
 class Role(enum.Enum):

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import abc
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from ..clients.enrolee import Enrolee
 from ..frameworks.instructions import BootstrapInstruction
 from ..frameworks.steps import How, Initiator
-from ..store.store import Store
 from .meeting import Meeting
 from .values import Table
+
+if TYPE_CHECKING:
+    from ..store.store import Store
 
 
 class Proving(Table, abc.ABC):

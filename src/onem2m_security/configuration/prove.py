@@ -6,7 +6,7 @@ A framework is a member here and no branch elsewhere: each gives the ``How`` of 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Discriminator, Tag
 
@@ -23,7 +23,6 @@ from ..frameworks.instructions import BootstrapInstruction
 from ..frameworks.steps import How, Initiator
 from ..gba.keys import KeyChoice
 from ..identifiers import EntityId
-from ..store.store import Store
 from .key_proofs import AskingKey, EnroleeKey, MasterCredential, ProvisionedKey
 from .meeting import Meeting, Role
 from .proof import OwnProof, Proving
@@ -35,6 +34,9 @@ from .values import (
     Table,
     member_by_keys,
 )
+
+if TYPE_CHECKING:
+    from ..store.store import Store
 
 _CERTIFICATE_FRAMEWORKS = {
     Role.MAF: Framework.MAF_HANDSHAKE,
@@ -188,6 +190,9 @@ async def _connection_keys(meeting: Meeting) -> ConnectionKeys:
     """Where Kc is kept: in the common data directory, or in memory where there is none."""
     if meeting.data is None:
         return KeysInMemory()
+    # The database takes long to load: only who keeps something waits for it.
+    from ..store.store import Store  # noqa: PLC0415
+
     return KeysInStore(await meeting.closing.enter_async_context(await Store.open(meeting.data)))
 
 
@@ -202,6 +207,8 @@ class ByEnrolment(Proving):
 
     async def how(self, meeting: Meeting) -> How:
         """Show KeId, prove what is derived from Ke for this peer; Ke is renewed when that is due."""
+        from ..store.store import Store  # noqa: PLC0415 - the database's library, for who opens one
+
         data = meeting.enrolled_at(self.enrolment)
         if not Store.is_at(data):
             raise ConfigurationError(

@@ -18,6 +18,7 @@ from ..certificates.crl import CrlSource
 from ..certificates.files import read_public
 from ..certificates.flavours import Flavour
 from ..certificates.trust import Trust, by_rules
+from ..credentials import ResolvedKey
 from ..errors import ConfigurationError
 from ..frameworks import saef_psk
 from ..identifiers import EntityId
@@ -165,8 +166,16 @@ class SharedKey(Trusting):
 
     def accepted(self, peer: EntityId, here: Path) -> Accepted:
         """This key."""
-        key = saef_psk.credential(self.kpsa_id, read_key(str(here / self.kpsa_file)), peer=peer)
-        return Accepted(keys=(key,))
+        return Accepted(keys=(self.key(peer, here),))
+
+    def key(self, peer: EntityId | None, here: Path) -> ResolvedKey:
+        """The key, which proves this peer; without one, whomever the identifier names.
+
+        Raises:
+            ConfigurationError: The file cannot be used.
+            CredentialError: The key cannot be used.
+        """
+        return saef_psk.credential(self.kpsa_id, read_key(str(here / self.kpsa_file)), peer=peer)
 
 
 class SaidByMaf(Trusting):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from ..clock import CLOCK, Clock
 from ..credentials import ResolvedKey
@@ -23,12 +24,14 @@ from ..identifiers import EntityId, Fqdn, KeyIdentifier
 from ..onem2m.primitives import Operation, RefusedError, Request, Response, Rsc
 from ..onem2m.resources import BootstrappingInfo
 from ..store.records import KeyKind
-from ..store.store import Store
 from ..telemetry import LOG
 from ..tls.endpoint import Endpoint
 from ..tls.suites import Suite
 from .function import Function
 from .ub import DEFAULT_LIFETIME, DEFAULT_REQUESTS_PER_SECOND, Ub
+
+if TYPE_CHECKING:
+    from ..store.store import Store
 
 
 class Bsf(Function):

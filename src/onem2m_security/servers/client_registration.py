@@ -12,7 +12,7 @@ import dataclasses
 import secrets
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ..clock import CLOCK, Clock
 from ..credentials import ResolvedKey
@@ -23,9 +23,11 @@ from ..onem2m import resources
 from ..onem2m.primitives import Operation, RefusedError, Request, Response, Rsc
 from ..peer_quotas import DEFAULT_QUOTAS, Ceiling, PeerQuotas
 from ..store.records import ClientRegistration
-from ..store.store import Store
 from .function import Handler, Route, asked_of
 from .stakeholders import Stakeholders
+
+if TYPE_CHECKING:
+    from ..store.store import Store
 
 MAX_REGISTRATION: Final = timedelta(days=366)
 

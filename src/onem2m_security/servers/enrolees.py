@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from ..clients.mef import FETCH_SECONDS
 from ..clock import CLOCK, Clock
@@ -31,9 +31,11 @@ from ..frameworks.steps import Resolver
 from ..identifiers import EntityId, Fqdn, KeyIdentifier, Suid
 from ..keys import km_id_of
 from ..store.records import KeyKind, KeyRecord, uss_in, uss_labels
-from ..store.store import Store
 from ..telemetry import KEYS_STORED, LOG
 from ..tls.suites import Suite
+
+if TYPE_CHECKING:
+    from ..store.store import Store
 
 CONFIRM_SECONDS: Final = 2.0
 """The same, where we have its answer of before."""

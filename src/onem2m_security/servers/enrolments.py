@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ..clock import CLOCK, Clock
 from ..credentials import ResolvedKey, Secret
@@ -26,10 +26,12 @@ from ..onem2m.fetch_credentials import REFUSAL, FetchedCredential
 from ..onem2m.paths import FETCH_CREDENTIALS
 from ..onem2m.primitives import Operation, Request, Response, Rsc
 from ..store.records import KeyKind, KeyRecord
-from ..store.store import Store
 from ..telemetry import KEYS_STORED, LOG
 from ..texts import shown
 from .function import Handler, Route
+
+if TYPE_CHECKING:
+    from ..store.store import Store
 
 SUPERSEDED_FOR: Final = timedelta(days=1)
 """How long an earlier Ke may still be used while no later one is."""

@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ..clock import SETTLING, ClockGuard, Reading, read_clocks
 from ..errors import StoreError
-from ..store.store import Store
 from ..telemetry import LOG
+
+if TYPE_CHECKING:
+    from ..store.store import Store
 
 PURGE_INTERVAL: Final = timedelta(minutes=1)
 PURGE_GRACE: Final = timedelta(days=1)

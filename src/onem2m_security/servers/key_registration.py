@@ -11,7 +11,7 @@ import dataclasses
 import secrets
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ..clock import CLOCK, Clock
 from ..credentials import ResolvedKey, Secret
@@ -23,10 +23,12 @@ from ..onem2m.primitives import Operation, RefusedError, Request, Response, Rsc
 from ..onem2m.resources import MefSymmetricKeyRegistration, SymmetricKeyRegistration
 from ..peer_quotas import DEFAULT_QUOTAS, Ceiling, PeerQuotas, Rate
 from ..store.records import KeyKind, KeyRecord
-from ..store.store import Store
 from ..telemetry import KEYS_STORED, LOG
 from .client_registration import ClientRegistrations
 from .function import Handler, Route, asked_of
+
+if TYPE_CHECKING:
+    from ..store.store import Store
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from ..clock import CLOCK, Clock
 from ..credentials import Framework, ResolvedKey
@@ -23,7 +24,6 @@ from ..identifiers import EntityId, Fqdn, KeyIdentifier
 from ..onem2m.resources import MafBase, MafClientRegistration
 from ..peer_quotas import DEFAULT_QUOTAS, PeerQuotas
 from ..store.records import KeyKind, KeyRecord
-from ..store.store import Store
 from ..telemetry import LOG
 from ..tls.endpoint import Endpoint
 from ..tls.suites import Suite
@@ -32,6 +32,9 @@ from .enrolees import Enrolees, Provisioning, is_provisioned
 from .function import Function, base_routes
 from .key_registration import KeyRegistrations
 from .stakeholders import Stakeholder, Stakeholders
+
+if TYPE_CHECKING:
+    from ..store.store import Store
 
 DEFAULT_KC_LIFETIME = timedelta(hours=24)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from ..clock import CLOCK, Clock
 from ..credentials import Framework, ResolvedKey
@@ -23,7 +24,6 @@ from ..onem2m.resources import MefBase, MefClientCommand, MefClientRegistration
 from ..peer_quotas import DEFAULT_QUOTAS, PeerQuotas, Rate
 from ..release import DEFAULT_RELEASE, Release
 from ..store.records import KeyKind
-from ..store.store import Store
 from ..tls.endpoint import Endpoint
 from ..tls.suites import Suite
 from .client_registration import ClientRegistrations
@@ -33,6 +33,9 @@ from .est import Est
 from .function import Function, Handler, base_routes
 from .key_registration import BY_MEF, KeyRegistrations
 from .stakeholders import Stakeholder, Stakeholders
+
+if TYPE_CHECKING:
+    from ..store.store import Store
 
 
 class Mef(Function):

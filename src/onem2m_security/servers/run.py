@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import signal
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from ..extras import require
 from ..frameworks.steps import Authorities, Established
@@ -16,10 +14,10 @@ from ..identifiers import EntityId
 from ..net.address import Address, Transport
 from ..net.descriptors import fitted, raise_open_files
 from ..net.limits import Limits
+from ..net.loop import until_signalled
 from ..net.plain import PlainAnswer, PlainHandler, PlainRequest
 from ..net.ports import Port, request_port, start_together
 from ..onem2m.primitives import Request, Response
-from ..store.store import Store
 from ..tasks import Tasks, together
 from ..telemetry import LOG
 from .function import Function
@@ -28,18 +26,7 @@ from .service import ALL_TRANSPORTS, FurtherPort, Service
 
 if TYPE_CHECKING:
     from ..net.ub import UbListener
-
-_T = TypeVar("_T")
-
-
-def run(main: Coroutine[Any, Any, _T]) -> _T:
-    """Run a coroutine to its end, on uvloop where it is installed."""
-    try:
-        import uvloop  # noqa: PLC0415 - not on every platform
-    except ImportError:
-        return asyncio.run(main)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(main)
+    from ..store.store import Store
 
 
 class Server:
@@ -132,15 +119,6 @@ def _housekeeping_failed(error: BaseException) -> None:
     LOG.error("stores are not kept tidy any more", error=repr(error))
 
 
-async def until_signalled() -> None:
-    """Wait for SIGTERM or SIGINT."""
-    stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopped.set)
-    await stopped.wait()
-
-
 class Announced(Protocol):
     """What listens somewhere, for people."""
 
@@ -210,6 +188,8 @@ async def serve(
 
 async def _open_stores(sharing: Iterable[Service[Any]], used: contextlib.AsyncExitStack) -> dict[Path, Store]:
     """The stores of services that share a port, by data directory, to be closed in any case."""
+    from ..store.store import Store  # noqa: PLC0415 - the database's library, for who opens one
+
     stores: dict[Path, Store] = {}
     for service in sharing:
         if service.data not in stores:

@@ -22,7 +22,6 @@ from ..net.limits import Limits
 from ..net.ports import Port
 from ..peer_quotas import DEFAULT_QUOTAS, PeerQuotas
 from ..release import DEFAULT_RELEASE, Release
-from ..store.store import Store
 from ..tls.endpoint import Endpoint
 from .bsf import Bsf
 from .commands import STEERING, Steering
@@ -39,6 +38,7 @@ from .ub import DEFAULT_REQUESTS_PER_SECOND
 if TYPE_CHECKING:
     from ..clients.hss import HssClient
     from ..net.ub import UbListener
+    from ..store.store import Store
 
 ALL_TRANSPORTS = (Transport.TLS, Transport.DTLS)
 

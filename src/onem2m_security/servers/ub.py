@@ -12,7 +12,7 @@ import math
 import secrets
 from dataclasses import replace
 from datetime import timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ..clock import CLOCK, Clock
 from ..errors import (
@@ -34,9 +34,11 @@ from ..gba.ub_messages import NO_STORE, UbRequest, UbResponse
 from ..identifiers import Fqdn
 from ..quotas import OverQuota, TokenBuckets
 from ..store.records import Bootstrapping
-from ..store.store import Store
 from ..telemetry import BOOTSTRAPPINGS, LOG
 from .ub_challenges import SECONDS, Challenged, Challenges
+
+if TYPE_CHECKING:
+    from ..store.store import Store
 
 DEFAULT_LIFETIME: Final = timedelta(hours=24)
 DEFAULT_REQUESTS_PER_SECOND: Final = 20.0

@@ -14,11 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.util import CommandError
-from sqlalchemy import Connection, Engine, Table, create_engine, event, text
+from sqlalchemy import Connection, Engine, Table, create_engine, event, inspect, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import (
@@ -201,7 +197,9 @@ def is_migrated(connection: Connection) -> bool:
 
 def revision_of(connection: Connection) -> str:
     """The migration that the tables are the result of; an empty text when there are none."""
-    return " ".join(map(str, MigrationContext.configure(connection).get_current_heads()))
+    if not inspect(connection).has_table("alembic_version"):
+        return ""
+    return " ".join(connection.scalars(text("SELECT version_num FROM alembic_version")))
 
 
 def migrate(connection: Connection) -> None:
@@ -210,6 +208,11 @@ def migrate(connection: Connection) -> None:
     Raises:
         ConfigurationError: A newer release than this one made them.
     """
+    # Loaded by who migrates: a store that is new enough, most of them, is opened without.
+    from alembic import command  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415
+    from alembic.util import CommandError  # noqa: PLC0415
+
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
     config = Config()

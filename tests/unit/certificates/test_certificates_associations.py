@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 
 import pytest
 from hypothesis import given
@@ -77,6 +78,16 @@ def test_both_forms_are_read_in_their_order(write):
     assert device.trust_anchors == (ROOT.certificate,)
     assert device.allowed_ae_ids == (EntityId("//sp.example/cse/Cone"),)
     assert device.description == "device 0.2.481.1.100.7"
+
+
+def test_a_key_may_be_written_with_hyphens_but_not_in_both_spellings(write):
+    kebab = re.sub(r"^\w+", lambda key: key[0].replace("_", "-"), RELEASE1 + RELEASE3, flags=re.MULTILINE)
+    assert "certificate-name" in kebab
+    assert "allowed-ae-ids" in kebab
+    assert load_associations(write(kebab)) == load_associations(write(RELEASE1 + RELEASE3))
+    assert "'gateway 7': peer-kind is there in both spellings" in refusal(
+        write(f'{RELEASE1}peer-kind = "cse"\n')
+    )
 
 
 def test_a_raw_public_key_is_read_without_trust_anchors(write):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from onem2m_security.cli.options.asked import AskedOptions, FunctionAddress
+from onem2m_security.configuration.key_files import read_key
 from onem2m_security.errors import ConfigurationError
 from onem2m_security.identifiers import KeyIdentifier
 from onem2m_security.net.address import Address, Transport
@@ -31,13 +32,13 @@ def test_the_identifier_of_a_key_says_whose_it_is(files):
     asked = AskedOptions("--mef", [OTHER, ONE], KEY_IDS, files).over(
         lambda address: Link(address, Transport.DTLS, limits)
     )
-    assert [(one.fqdn, one.key_id) for one in asked] == list(
+    assert [(one.fqdn, one.prove.key_id) for one in asked] == list(
         zip([ONE.fqdn, OTHER.fqdn], KEY_IDS, strict=True)
     )
     assert [one.link for one in asked] == [
         Link(function.address, Transport.DTLS, limits) for function in (ONE, OTHER)
     ]
-    assert [int.from_bytes(one.key.reveal()) for one in asked] == [0, 1]
+    assert [int.from_bytes(read_key(str(one.prove.key_file)).reveal()) for one in asked] == [0, 1]
 
 
 def test_who_asks_nobody_gives_nothing():

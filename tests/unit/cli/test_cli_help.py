@@ -57,6 +57,7 @@ def test_the_parser_takes_every_example(monkeypatch, name):
 def test_help_ends_with_its_examples_and_fits_in_80_columns(monkeypatch, name):
     monkeypatch.setenv("COLUMNS", "80")
     printed = CliRunner().invoke(app, [*name.split(), "--help"]).output
+    assert "<list" not in printed
     heading = "Examples:" if len(EXAMPLES[name]) > 1 else "Example:"
     shown = printed.partition(f"\n{heading}\n")[2]
     pieces = " ".join(shown.replace("\\\n", " ").split())

@@ -34,6 +34,19 @@ def test_the_command_knows_no_framework_by_name(command):
     assert longest < 50
 
 
+@pytest.mark.parametrize("options", ["keys", "mefs", "asked"])
+def test_keys_in_files_are_begun_and_accepted_where_a_configuration_file_has_them(options):
+    tree = ast.parse((CLI / "options" / f"{options}.py").read_text(encoding="utf-8"))
+    imported = {
+        f"{node.module}.{alias.name}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert not {name for name in imported if name.startswith("frameworks.") and ".steps" not in name}
+    assert "configuration.meeting.Role" in imported
+
+
 def test_a_group_knows_whether_anything_was_given_in_it():
     assert SessionOptions().are_default
     assert not SessionOptions(transport=Transport.DTLS).are_default

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
 
-from ...credentials import Secret
+from ...configuration.key_proofs import AskingKey
+from ...configuration.meeting import Role
 from ...errors import ConfigurationError
-from ...identifiers import Fqdn, KeyIdentifier
+from ...frameworks.steps import Initiator
+from ...identifiers import EntityId, Fqdn, KeyIdentifier
 from ...net.address import Address
 from ...net.link import Link
-from ..common import read_key
+from .beginning import begin
 
 Way = Callable[[Address], Link]
 """How sessions travel to whoever listens there; ``Link`` itself is the simplest."""
@@ -45,14 +48,21 @@ class Asked:
     Attributes:
         fqdn: Its FQDN.
         link: The way to it.
-        key_id: Identifier of our own key there.
-        key: That key.
+        prove: Our own key there.
     """
 
     fqdn: Fqdn
     link: Link
-    key_id: KeyIdentifier
-    key: Secret
+    prove: AskingKey
+
+    def how(self, local: EntityId, role: Role) -> Initiator:
+        """How we prove ourselves to it, which is an MEF or a BSF to us.
+
+        Raises:
+            ConfigurationError: The file cannot be read, or holds no key.
+            CredentialError: The key cannot be used.
+        """
+        return begin(self.prove, local, EntityId(str(self.fqdn)), role, self.link)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +85,7 @@ class AskedOptions:
         """All of them, with their keys, in the order of the keys' identifiers.
 
         Raises:
-            ConfigurationError: A function without a key, a key without a function, one of them twice, or a
-                file cannot be read.
+            ConfigurationError: A function without a key, a key without a function, or one of them twice.
         """
         if len(self.key_ids) != len(self.key_files):
             raise ConfigurationError(
@@ -90,6 +99,10 @@ class AskedOptions:
                 f"one {self.option}-key-id relative@FQDN, one {self.option}-key-file"
             )
         return [
-            Asked(key_id.fqdn, way(addresses[key_id.fqdn]), key_id, read_key(file))
+            Asked(
+                key_id.fqdn,
+                way(addresses[key_id.fqdn]),
+                AskingKey.model_construct(key_id=key_id, key_file=Path(file)),
+            )
             for key_id, file in zip(self.key_ids, self.key_files, strict=True)
         ]

@@ -13,9 +13,9 @@ from ...clients.bsf import BsfClient, NafClient
 from ...clients.card import SoftwareCard
 from ...clients.maf import MafClient
 from ...clients.ue import NafChoice, Ue, suite_over
+from ...configuration.meeting import Role
 from ...configuration.suite_names import parse_suite
 from ...errors import ConfigurationError
-from ...frameworks import saef_gba, saef_psk
 from ...frameworks.steps import How
 from ...gba.keys import KeyChoice
 from ...identifiers import EntityId, Fqdn, KeyIdentifier
@@ -182,12 +182,4 @@ class NafOptions(OptionGroup):
             from ...clients.bsf_diameter import NafDiameterClient  # noqa: PLC0415
 
             make = NafDiameterClient
-        return [
-            make(
-                bsf.fqdn,
-                bsf.link,
-                saef_gba.initiate_zn(local, bsf.fqdn, saef_psk.credential(bsf.key_id, bsf.key)),
-                naf=naf,
-            )
-            for bsf in asked
-        ]
+        return [make(bsf.fqdn, bsf.link, bsf.how(local, Role.BSF), naf=naf) for bsf in asked]

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, ClassVar
 
 from ...clients.maf import MafClient
-from ...credentials import ResolvedKey
+from ...configuration.key_proofs import MasterCredential, ProvisionedKey
+from ...configuration.meeting import Role
+from ...configuration.trust import SharedKey
 from ...errors import ConfigurationError
-from ...frameworks import maf_handshake, saef_psk
 from ...frameworks.steps import How
-from ...identifiers import EntityId
+from ...identifiers import EntityId, KeyIdentifier
 from ...net.address import Address
-from ..common import KmFileOption, KmIdOption, KpsaFileOption, KpsaIdOption, entity_parser, parsed, read_key
+from ..common import KmFileOption, KmIdOption, KpsaFileOption, KpsaIdOption, entity_parser, parsed
 from .asked import Way
+from .beginning import begin
 from .credentials import Aim, Being, Parts
 from .grouping import OptionGroup
 
@@ -48,12 +51,12 @@ class KmOptions(OptionGroup):
     def _client(self, local: EntityId | None, maf: Address | None, way: Way) -> MafClient:
         if self.km_id is None or self.km_file is None:
             raise ConfigurationError(KEYS)
-        km = maf_handshake.credential(self.km_id, read_key(self.km_file))
         if maf is None:
             raise ConfigurationError("--maf HOST:PORT is missing: where the MAF of --km-id listens")
-        maf_id = self.km_id.fqdn
+        maf_id, link = self.km_id.fqdn, way(maf)
         local = local or EntityId.parse(self.km_id.relative)
-        return MafClient(maf_id, way(maf), maf_handshake.initiate(local, maf_id, km))
+        prove = MasterCredential.model_construct(km_id=self.km_id, km_file=Path(self.km_file))
+        return MafClient(maf_id, link, begin(prove, local, EntityId(str(maf_id)), Role.MAF, link))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,15 +80,20 @@ class KpsaOptions(OptionGroup):
 
     async def how(self, aim: Aim) -> How:
         """By the key itself; our identity is by default the key's relative part."""
-        kpsa = self._key(aim.peer)
-        local = aim.entity or EntityId.parse(kpsa.key_id.relative)
-        return saef_psk.initiate(local, aim.peer, kpsa, server_name=aim.server_name)
+        kpsa_id, kpsa_file = self._both()
+        local = aim.entity or EntityId.parse(kpsa_id.relative)
+        prove = ProvisionedKey.model_construct(kpsa_id=kpsa_id, kpsa_file=kpsa_file)
+        return begin(prove, local, aim.peer, Role.ENTITY_B, aim.link, server_name=aim.server_name)
 
     def parts(self, being: Being) -> Parts:  # noqa: ARG002 - as every kind
         """The key."""
-        return Parts(keys=(self._key(self.kpsa_peer),)) if self.are_given else Parts()
+        if not self.are_given:
+            return Parts()
+        kpsa_id, kpsa_file = self._both()
+        trust = SharedKey.model_construct(kpsa_id=kpsa_id, kpsa_file=kpsa_file)
+        return Parts(keys=(trust.key(self.kpsa_peer, Path()),))
 
-    def _key(self, peer: EntityId | None) -> ResolvedKey:
+    def _both(self) -> tuple[KeyIdentifier, Path]:
         if self.kpsa_id is None or self.kpsa_file is None:
             raise ConfigurationError(KEYS)
-        return saef_psk.credential(self.kpsa_id, read_key(self.kpsa_file), peer=peer)
+        return self.kpsa_id, Path(self.kpsa_file)

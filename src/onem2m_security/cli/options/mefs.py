@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 import typer
 
 from ...clients.mef import MefClient
-from ...frameworks import mef_handshake
+from ...configuration.meeting import Role
 from ...identifiers import EntityId, KeyIdentifier
 from ...net.link import Link
 from ...servers.enrolees import AssociationRule
@@ -72,11 +72,4 @@ class MefOptions(OptionGroup):
             ConfigurationError: An MEF without a key, a key without an MEF, or one of them twice.
         """
         given = AskedOptions("--mef", self.mef or (), self.mef_key_id or (), self.mef_key_file or ())
-        return [
-            MefClient(
-                mef.fqdn,
-                mef.link,
-                mef_handshake.initiate(local, mef.fqdn, mef_handshake.credential(mef.key_id, mef.key)),
-            )
-            for mef in given.over(way)
-        ]
+        return [MefClient(mef.fqdn, mef.link, mef.how(local, Role.MEF)) for mef in given.over(way)]
