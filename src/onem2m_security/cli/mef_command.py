@@ -7,7 +7,7 @@ import enum
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -28,12 +28,14 @@ from ..onem2m.commands import (
     ServerUri,
 )
 from ..store.records import KeyKind, MefCommand
-from ..store.store import Store
 from .common import DataOption, entity_parser, log_to_stderr, open_store, parsed
 from .options.grouping import OptionGroup, grouped
 from .options.listing import ListOptions
 from .options.steering import device_config_uri
 from .tables import Row, list_pages
+
+if TYPE_CHECKING:
+    from ..store.store import Store
 
 app = typer.Typer(help="What the MEF commands its Enrolees.", no_args_is_help=True)
 

@@ -7,15 +7,17 @@ is kept belongs to one Entity A and one Entity B: a key for one peer is never sh
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from ..clock import CLOCK, Clock
 from ..errors import RecordCorruptedError
 from ..frameworks.maf_handshake import ConnectionKey
 from ..identifiers import EntityId, Fqdn, KeyIdentifier, Suid
 from ..store.records import KeyKind, KeyRecord
-from ..store.store import Store
 from ..telemetry import LOG
+
+if TYPE_CHECKING:
+    from ..store.store import Store
 
 KEPT_MAX: Final = 64
 """How many Kc are kept of one Entity A; beyond it the oldest goes, which the MAF still has until its end."""

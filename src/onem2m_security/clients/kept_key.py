@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ..clock import Clock
 from ..frameworks.bootstrap_psk import EnrolmentKey
 from ..frameworks.instructions import BootstrapInstruction
 from ..identifiers import KeyIdentifier
 from ..store.records import KeyKind, KeyRecord
-from ..store.store import Store
 from ..telemetry import LOG
+
+if TYPE_CHECKING:
+    from ..store.store import Store
 
 RENEWAL_MARGIN: Final = 0.1
 """The last part of Ke's life in which it counts as about to expire."""

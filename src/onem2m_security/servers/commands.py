@@ -11,7 +11,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ..frameworks.steps import Established
 from ..identifiers import EntityId
@@ -19,11 +19,13 @@ from ..onem2m import paths
 from ..onem2m.commands import CommandDescription, CommandStatus, DeviceConfigUri, NoMoreCommands
 from ..onem2m.primitives import Operation, RefusedError, Request, Response, Rsc
 from ..onem2m.resources import MefClientCommand
-from ..store.store import Store
 from ..telemetry import LOG
 from ..texts import shown
 from .client_registration import ClientRegistrations
 from .function import Handler, Route, asked_of
+
+if TYPE_CHECKING:
+    from ..store.store import Store
 
 DEFAULT_RETRY: Final = timedelta(days=1)
 """After what time a client without commands is to ask again."""
