@@ -334,7 +334,7 @@ class Description:
         )
 
     def _mef(self, mef: MefSettings) -> MefService:
-        return MefService(
+        return mef.service(
             mef.fqdn,
             self.here / mef.data,
             mef.listen,
