@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..certificates.flavours import Flavour
+from ..clients.card import SoftwareCard
+from ..clients.card_enrolee import CardEnrolee, load_enrolee
 from ..clients.enrolee import Enrolee
+from ..clients.enrolled import Derived, Enrolled
 from ..credentials import Secret
 from ..errors import ConfigurationError
 from ..frameworks import bootstrap_certificate
@@ -65,7 +68,17 @@ class EnroleeOptions(OptionGroup):
     ] = None
     mef_id: Annotated[
         Fqdn | None,
-        parsed(Fqdn.parse, "--mef-id", metavar="FQDN", help="The MEF-ID, to meet the MEF by --cert."),
+        parsed(
+            Fqdn.parse, "--mef-id", metavar="FQDN", help="The MEF-ID, to meet the MEF by --cert or --card."
+        ),
+    ] = None
+    card: Annotated[
+        Path | None,
+        typer.Option(
+            "--card",
+            metavar="FILE",
+            help="GBA: our software card (see m2msec usim make); HOST:PORT is the MEF's Ub, as a BSF.",
+        ),
     ] = None
     certificates: Annotated[CertificateOptions, without("flavour", "peer_id", "associations")]
     enrolee_id: Annotated[
@@ -89,8 +102,8 @@ class EnroleeOptions(OptionGroup):
     @property
     def are_given(self) -> bool:
         """Whether anything was said of an Enrolee; else the one that is kept is meant."""
-        by_key = (self.kpm_id, self.kpm_file, self.enrolee_id, self.target)
-        return self.certificates.are_given or any(by_key)
+        said = (self.kpm_id, self.kpm_file, self.card, self.enrolee_id, self.target)
+        return self.certificates.are_given or any(said)
 
     @property
     def by_certificate(self) -> bool:
@@ -101,7 +114,7 @@ class EnroleeOptions(OptionGroup):
     def _limits(self) -> Limits:
         return Limits(datagram_octets=self.mtu)
 
-    async def enrolee(self, store: Store, mef: Address | None, kpm: Secret | None) -> Enrolee:
+    async def enrolee(self, store: Store, mef: Address | None, kpm: Secret | None) -> Enrolled:
         """The Enrolee, configured in its store, or the one that is kept there.
 
         Args:
@@ -113,16 +126,33 @@ class EnroleeOptions(OptionGroup):
             ConfigurationError: Something is missing; or nobody is kept there.
             StoreError: The store could not be written.
         """
+        if self.card is not None:
+            return await self._with_card(store, mef, self.card)
         if self.by_certificate:
             return await self._with_certificate(store, mef)
         if mef is None and not self.are_given:
-            return await Enrolee.load(store, limits=self._limits)
+            return await load_enrolee(store, limits=self._limits)
         if mef is None or self.kpm_id is None or kpm is None or (being := self._being()) is None:
             raise ConfigurationError(
                 "give HOST:PORT, --kpm-id, --kpm-file, --enrolee-id and --target, or --data alone"
             )
         link = Link(mef, self.transport, self._limits)
         return await Enrolee.configure(store, kpm_id=self.kpm_id, kpm=kpm, instruction=being, link=link)
+
+    async def _with_card(self, store: Store, mef: Address | None, card: Path) -> CardEnrolee:
+        mef_id, being = self.mef_id, self._being()
+        others = self.certificates.are_given or self.kpm_id or self.kpm_file
+        if mef is None or mef_id is None or being is None or others:
+            raise ConfigurationError(
+                "to enrol by card give HOST:PORT, --mef-id, --card, --enrolee-id and --target; no other key"
+            )
+        return await CardEnrolee.configure(
+            store,
+            card=SoftwareCard.load(card),
+            instruction=being,
+            bsf=mef_id,
+            link=Link(mef, limits=self._limits),
+        )
 
     async def _with_certificate(self, store: Store, mef: Address | None) -> Enrolee:
         mef_id, being = self.mef_id, self._being()
@@ -171,7 +201,8 @@ def enrol(
     alone bootstraps again; the earlier Ke is refused once the new one is used, or a day later. With a
     certificate, give each time HOST:PORT, --data, --mef-id, --cert, --key, --enrolee-id, --target and what
     the MEF's certificate must prove: --trust-anchor (its FQDN certificate, Release 3), or --peer-name and
-    --root-of-trust (Release 1).
+    --root-of-trust (Release 1). With a SIM, where the MEF is a BSF (GBA): HOST:PORT of its Ub, --data,
+    --mef-id, --card, --enrolee-id and --target; afterwards --data alone.
     """
     log_to_stderr(verbose=report.verbose)
 
@@ -181,13 +212,13 @@ def enrol(
         else:
             running = described(config, data, given).enrolee(None if mef is None else Fqdn.parse(mef))
         async with running as enrolee:
-            _print(enrolee, await enrolee.enrol(), as_json=report.as_json, reveal=reveal)
+            await _print(enrolee, await enrolee.enrol(), as_json=report.as_json, reveal=reveal)
 
     run(main())
 
 
 @contextlib.asynccontextmanager
-async def _by_options(data: Path | None, given: EnroleeOptions, mef: str | None) -> AsyncIterator[Enrolee]:
+async def _by_options(data: Path | None, given: EnroleeOptions, mef: str | None) -> AsyncIterator[Enrolled]:
     """The Enrolee that the options say, in its store."""
     where = None
     if mef is not None:
@@ -200,9 +231,13 @@ async def _by_options(data: Path | None, given: EnroleeOptions, mef: str | None)
         yield await given.enrolee(store, where, kpm)
 
 
-def _print(enrolee: Enrolee, key: EnrolmentKey, *, as_json: bool, reveal: bool) -> None:
+async def _print(enrolee: Enrolled, key: EnrolmentKey, *, as_json: bool, reveal: bool) -> None:
     shown = enrolee.release.wire(key.ke_id)
-    credentials = [_credential(enrolee, key, target, reveal=reveal) for target in enrolee.targets]
+    credentials = [
+        _credential(target, derived, reveal=reveal)
+        for target in enrolee.targets
+        for derived in await enrolee.credentials(target)
+    ]
     if as_json:
         row: dict[str, Any] = {
             "enrolee": str(enrolee.local),
@@ -224,16 +259,12 @@ def _print(enrolee: Enrolee, key: EnrolmentKey, *, as_json: bool, reveal: bool) 
         print("  " + ", ".join(f"{name} {value}" for name, value in credential.items()))
 
 
-def _credential(enrolee: Enrolee, key: EnrolmentKey, target: EntityId, *, reveal: bool) -> dict[str, str]:
-    """What is derived from Ke for one Enrolment Target."""
+def _credential(target: EntityId, derived: Derived, *, reveal: bool) -> dict[str, str]:
+    """What is derived from Ke for one Enrolment Target; by GBA, for one cipher suite."""
+    row = {"target": str(target)}
+    if derived.suite is not None:
+        row["cipher_suite"] = derived.suite.name
     if target.kind is EntityKind.FUNCTION:
-        derived = key.master_credential(enrolee.release, Fqdn(target.text))
-        row = {
-            "target": str(target),
-            "km_id": str(derived.credential),
-            "fingerprint": derived.key.fingerprint,
-        }
-    else:
-        derived = key.provisioned_key(enrolee.release, target)
-        row = {"target": str(target), "fingerprint": derived.key.fingerprint}
-    return row | {"key": derived.key.reveal().hex()} if reveal else row
+        row["km_id"] = str(derived.key.credential or derived.key.key_id)
+    row["fingerprint"] = derived.key.key.fingerprint
+    return row | {"key": derived.key.key.reveal().hex()} if reveal else row

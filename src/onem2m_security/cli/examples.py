@@ -29,6 +29,10 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
             " --enrolee-id /device-7 --target maf.example.com"
         ),
         "m2msec enrol --data device",
+        (
+            "m2msec enrol 127.0.0.1:8080 --data device --card card --mef-id mef.example.com"
+            " --enrolee-id //sp.example/cse/Cmeter --target maf.example.com"
+        ),
     ),
     "serve": ("m2msec serve --config servers.toml",),
     "config example": ("m2msec config example",),

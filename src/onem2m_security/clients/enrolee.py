@@ -33,17 +33,15 @@ from ..identifiers import EntityId, EntityKind, Fqdn, KeyIdentifier, Suid
 from ..net.address import Address, Transport
 from ..net.limits import Limits
 from ..net.link import Link
-from ..release import Release
 from ..store.records import ByCertificate, Enrolment, KeyKind, KeyRecord
 from ..telemetry import LOG
 from .at_maf import AtMaf
 from .commands import Memory
-from .connection_keys import KeysInStore
 from .distributed_keys import DistributedKey, derived_key
+from .enrolled import Derived, Enrolled
 from .enrolment_exchange import Bootstrap, EnrolmentExchange
 from .est import EstClient
 from .kept_key import KeptKey, as_enrolment_key, renewal
-from .maf import MafClient
 
 if TYPE_CHECKING:
     from ..store.store import Store
@@ -55,7 +53,7 @@ _NOT_CONFIGURED: Final = "no Enrolee is configured here: enrol it first (m2msec 
 _UNREACHED: Final = (HandshakeError, ResolverUnavailableError, PeerRefusedError)
 
 
-class Enrolee:
+class Enrolee(Enrolled):
     """An Enrolee with its MEF, its instructions and its sealed store; made by ``configure`` or ``load``."""
 
     def __init__(
@@ -70,14 +68,11 @@ class Enrolee:
         ends: datetime | None = None,
         clock: Clock = CLOCK,
     ) -> None:
-        self._store = store
+        super().__init__(store, mef_id, instruction, clock)
         self._kept = KeptKey(store, instruction, kpm_id, clock)
         self._bootstrap = Bootstrap(
             mef_id, initiator, link, instruction=instruction, kept=self._kept, ends=ends, clock=clock
         )
-        self._instruction = instruction
-        self._mef_id = mef_id
-        self._clock = clock
         self._turn = asyncio.Lock()
 
     @classmethod
@@ -206,26 +201,6 @@ class Enrolee:
         raise ConfigurationError(_NOT_CONFIGURED)
 
     @property
-    def local(self) -> EntityId:
-        """Enrolee-ID."""
-        return self._instruction.enrolee
-
-    @property
-    def targets(self) -> tuple[EntityId, ...]:
-        """The Enrolment Targets."""
-        return self._instruction.targets
-
-    @property
-    def release(self) -> Release:
-        """Whose derivations and identifiers are used."""
-        return self._instruction.release
-
-    @property
-    def mef(self) -> Fqdn:
-        """The MEF-ID."""
-        return self._mef_id
-
-    @property
     def last_command(self) -> Memory:
         """What was carried out last of what the MEF commanded."""
         return self._store.enrolment.last_command
@@ -341,16 +316,27 @@ class Enrolee:
         self._check(target)
         return derived_key(await self.enrolment_key(), self.release, target, suid)
 
-    def initiator(self, peer: EntityId, *, server_name: Fqdn | None = None) -> Ask:
+    async def credentials(self, target: EntityId) -> list[Derived]:
+        """Km or Kpsa for one Enrolment Target, whatever the cipher suite."""
+        key = await self.enrolment_key()
+        if target.kind is EntityKind.FUNCTION:
+            return [Derived(key.master_credential(self.release, Fqdn(target.text)))]
+        return [Derived(key.provisioned_key(self.release, target))]
+
+    def initiator(
+        self, peer: EntityId, *, transport: Transport = Transport.TLS, server_name: Fqdn | None = None
+    ) -> Ask:
         """How we prove ourselves to a CSE or an AE that we are enrolled for: by Kpsa of the Ke that is due.
 
         Args:
             peer: The Enrolment Target.
+            transport: Over what; Kpsa is the same over both.
             server_name: SNI host name; by default the FQDN representation of an absolute identity.
 
         Raises:
             ConfigurationError: It is not one of our Enrolment Targets.
         """
+        del transport
         self._check(peer)
 
         made: dict[KeyIdentifier, Initiator] = {}  # one for as long as Ke is
@@ -380,21 +366,3 @@ class Enrolee:
         return AtMaf(
             self.local, self.release, maf, link, partial(self.master_credential, maf), clock=self._clock
         )
-
-    def maf_client(self, maf: Fqdn, link: Link) -> MafClient:
-        """A client of a MAF that we are enrolled for; its Kc are kept in our store.
-
-        Raises:
-            ConfigurationError: The MAF is not one of our Enrolment Targets.
-        """
-        kept = KeysInStore(self._store, clock=self._clock)
-        return MafClient(maf, link, self.at_maf(maf, link), kept=kept, clock=self._clock)
-
-    def _check(self, target: EntityId) -> None:
-        if target not in self.targets:
-            named = ", ".join(map(str, self.targets))
-            raise ConfigurationError(f"{target} is not an Enrolment Target of {self.local}: {named}")
-
-    def maf_ids(self) -> list[Fqdn]:
-        """The MAFs among the Enrolment Targets."""
-        return [Fqdn(t.text) for t in self.targets if t.kind is EntityKind.FUNCTION]

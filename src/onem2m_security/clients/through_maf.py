@@ -16,7 +16,7 @@ from ..release import Release
 from ..telemetry import LOG
 from .connection_keys import ConnectionKeys
 
-_REFUSALS: Final = frozenset(
+REFUSALS: Final = frozenset(
     {
         Alert.bad_record_mac,
         Alert.decrypt_error,
@@ -25,7 +25,7 @@ _REFUSALS: Final = frozenset(
         Alert.illegal_parameter,
     }
 )
-"""The alerts of an Entity B that has no such Kc, or has another key under KcId."""
+"""The alerts of a peer that has no such key, or has another one under its identifier."""
 
 
 class ThroughMaf:
@@ -101,7 +101,7 @@ class ThroughMaf:
         """
         if initiator.credential is None:
             return False
-        kc_id, refused = initiator.credential.key_id, error.alert in _REFUSALS
+        kc_id, refused = initiator.credential.key_id, error.alert in REFUSALS
         if str(kc_id) not in self._new:
             return refused or isinstance(error, HandshakeTimeoutError)
         self._new.discard(str(kc_id))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -15,7 +14,6 @@ from ..clock import CLOCK, Clock
 from ..credentials import Secret
 from ..errors import AuthenticationError, MessageError, ResolverUnavailableError
 from ..frameworks import bootstrap_gba, saef_gba
-from ..frameworks.steps import Ask, Initiator
 from ..gba import digest
 from ..gba.aka import AkaResult, MacFailure, Success, SynchronisationFailure
 from ..gba.bootstrap_info import BootstrappingInfo
@@ -28,6 +26,8 @@ from ..net.address import Transport
 from ..net.link import Link
 from ..net.ub_client import UbClient
 from ..tls.suites import Suite
+from .by_bootstrapping import ByBootstrapping
+from .kept_bootstrapping import BootstrappingInMemory, KeptBootstrapping
 
 _CHALLENGES_MAX = 3
 """Challenges answered in one bootstrapping: the first, one to resynchronise, one for a stale nonce."""
@@ -83,20 +83,29 @@ def suite_over(transport: Transport) -> Suite:
 class Ue:
     """A UE with one card, and one BSF."""
 
-    def __init__(self, card: Card, bsf: Fqdn, link: Link, *, clock: Clock = CLOCK) -> None:
+    def __init__(
+        self,
+        card: Card,
+        bsf: Fqdn,
+        link: Link,
+        *,
+        kept: KeptBootstrapping | None = None,
+        clock: Clock = CLOCK,
+    ) -> None:
         """A UE of the BSF behind this link.
 
         Args:
             card: The USIM.
             bsf: The BSF's FQDN.
             link: Where the BSF listens for Ub, which is HTTP over TCP.
+            kept: Where the bootstrapping is kept; by default in memory.
             clock: What ends a bootstrapping.
         """
         self._card = card
         self._bsf = bsf
         self._link = link
         self._clock = clock
-        self._kept: BootstrappedContext | None = None
+        self._kept = kept or BootstrappingInMemory()
         self._turn = asyncio.Lock()
 
     async def bootstrap(self) -> BootstrappedContext:
@@ -107,6 +116,7 @@ class Ue:
             MessageError: The BSF's answer is not what Ub prescribes.
             IdentifierError: The answer's B-TID is none.
             ResolverUnavailableError: The BSF cannot be reached.
+            StoreError: What came of it could not be kept.
         """
         impi = self._card.impi
         async with UbClient(self._bsf, self._link) as client:
@@ -128,15 +138,16 @@ class Ue:
                                 raise MessageError(
                                     f"{self._bsf} named another B-TID than that of its challenge"
                                 )
-                            self._kept = BootstrappedContext(
-                                b_tid,
-                                ks_of(ck, ik),
-                                impi,
-                                self._clock.now(),
-                                info.lifetime,
-                                self._card.gba_u,
+                            return await self._kept.put(
+                                BootstrappedContext(
+                                    b_tid,
+                                    ks_of(ck, ik),
+                                    impi,
+                                    self._clock.now(),
+                                    info.lifetime,
+                                    self._card.gba_u,
+                                )
                             )
-                            return self._kept
                     case SynchronisationFailure(auts):
                         report = digest.report_synchronisation_failure(
                             challenge, impi=impi, auts=auts, cnonce=secrets.token_hex(16)
@@ -155,11 +166,31 @@ class Ue:
             SecurityFrameworkError: As for ``bootstrap``.
         """
         async with self._turn:
-            if self._kept is None or self._kept.expires <= self._clock.now():
-                return await self.bootstrap()
-            return self._kept
+            return await self.kept() or await self.bootstrap()
 
-    def initiator(self, local: EntityId, peer: EntityId, naf: NafChoice = DEFAULT_CHOICE) -> Ask:
+    async def kept(self) -> BootstrappedContext | None:
+        """The bootstrapping that is kept, unless it has ended.
+
+        Raises:
+            StoreError: It could not be read.
+        """
+        kept = await self._kept.find(self._card.impi, self._bsf)
+        return None if kept is None or kept.expires <= self._clock.now() else kept
+
+    async def renewed(self, refused: KeyIdentifier) -> BootstrappedContext:
+        """A new bootstrapping in the place of a refused one, unless that has been replaced meanwhile.
+
+        Args:
+            refused: The B-TID that was refused.
+
+        Raises:
+            SecurityFrameworkError: As for ``bootstrap``.
+        """
+        async with self._turn:
+            kept = await self.kept()
+            return await self.bootstrap() if kept is None or kept.b_tid == refused else kept
+
+    def initiator(self, local: EntityId, peer: EntityId, naf: NafChoice = DEFAULT_CHOICE) -> ByBootstrapping:
         """How we prove ourselves to an Entity B that is a NAF (8.2.3.2), by our newest bootstrapping.
 
         Args:
@@ -168,7 +199,8 @@ class Ue:
             naf: Which of the keys that a bootstrapping gives.
         """
         initiate = bootstrap_gba.initiate if naf.provisions else saef_gba.initiate
-        return self._source(
+        return ByBootstrapping(
+            self,
             lambda context: initiate(
                 local,
                 peer,
@@ -177,10 +209,10 @@ class Ue:
                 naf=naf.fqdn,
                 choice=naf.choice,
                 server_name=naf.server_name,
-            )
+            ),
         )
 
-    def at_maf(self, local: EntityId, maf: Fqdn, naf: NafChoice = DEFAULT_CHOICE) -> Ask:
+    def at_maf(self, local: EntityId, maf: Fqdn, naf: NafChoice = DEFAULT_CHOICE) -> ByBootstrapping:
         """How we prove ourselves to a MAF that is a NAF (8.3.2.3), by our newest bootstrapping.
 
         Args:
@@ -188,25 +220,12 @@ class Ue:
             maf: The MAF-ID.
             naf: Which of the keys that a bootstrapping gives.
         """
-        return self._source(
+        return ByBootstrapping(
+            self,
             lambda context: bootstrap_gba.initiate_at_maf(
                 local, maf, context, suite=naf.suite, choice=naf.choice
-            )
+            ),
         )
-
-    def _source(self, initiate: Callable[[BootstrappedContext], Initiator]) -> Ask:
-        """An initiator for as long as the bootstrapping lasts that it came from."""
-        made: dict[KeyIdentifier, Initiator] = {}
-
-        async def newest() -> Initiator:
-            context = await self.context()
-            if context.b_tid not in made:
-                initiator = initiate(context)
-                made.clear()
-                made[context.b_tid] = initiator
-            return made[context.b_tid]
-
-        return newest
 
     def _chosen(self, answer: UbResponse) -> Challenge:
         """The strongest challenge of those that were offered."""

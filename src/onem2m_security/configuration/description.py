@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from ..clients.bsf import BsfClient
-from ..clients.enrolee import Enrolee
+from ..clients.enrolled import Enrolled
 from ..clients.entity_a import associate
 from ..clients.entity_b import EntityB
 from ..clients.est import EstClient
@@ -191,7 +191,7 @@ class Description:
             yield await closing.enter_async_context(entity_b)
 
     @contextlib.asynccontextmanager
-    async def enrolee(self, mef: Fqdn | None = None) -> AsyncIterator[Enrolee]:
+    async def enrolee(self, mef: Fqdn | None = None) -> AsyncIterator[Enrolled]:
         """Us as an Enrolee, configured in its store, which is made where there is none.
 
         Args:
@@ -334,7 +334,7 @@ class Description:
         )
 
     def _mef(self, mef: MefSettings) -> MefService:
-        return MefService(
+        return mef.service(
             mef.fqdn,
             self.here / mef.data,
             mef.listen,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Self
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic_core import PydanticCustomError
 
 from ..certificates.associations import load_associations
 from ..certificates.crl import CrlSource
@@ -21,6 +24,8 @@ from ..net.address import Transport
 from ..release import DEFAULT_RELEASE
 from ..servers.commands import DEFAULT_RETRY
 from ..servers.maf import DEFAULT_KC_LIFETIME
+from ..servers.mef_gba import MefGbaService
+from ..servers.service import MefService
 from ..servers.ub import DEFAULT_LIFETIME, DEFAULT_REQUESTS_PER_SECOND
 from ..tls.endpoint import Endpoint
 from .est import EstSettings
@@ -39,6 +44,8 @@ from .values import (
 
 if TYPE_CHECKING:
     from ..clients.hss import NafOfOperator
+
+UbRateSetting = Annotated[float, Field(ge=0.1)]
 
 
 class FunctionSettings(Table):
@@ -150,6 +157,10 @@ class MefSettings(FunctionSettings):
             or ``4`` (TR-069), a colon, and the server's URI.
         stakeholders: ``FQDN`` or ``FQDN=SUID,SUID``: who may be named as adminFQDN, beside the MEF itself.
         est: Certificates for its clients, by EST.
+        gba: Whether it is a BSF too (8.3.2.3): NAFs ask it where its other clients do.
+        listen_ub: Where UEs bootstrap, over plain HTTP; it goes with ``gba``.
+        lifetime: How long a bootstrapping lives at most.
+        ub_rate: Requests a second on Ub from one address (of IPv6: one /64); ten times as many at once.
     """
 
     listen: AddressSetting
@@ -159,6 +170,28 @@ class MefSettings(FunctionSettings):
     device_config_uri: DeviceConfigSetting | None = None
     stakeholders: tuple[StakeholderSetting, ...] = ()
     est: EstSettings | None = None
+    gba: bool = False
+    listen_ub: AddressSetting | None = None
+    lifetime: DurationSetting = DEFAULT_LIFETIME
+    ub_rate: UbRateSetting = DEFAULT_REQUESTS_PER_SECOND
+
+    @model_validator(mode="after")
+    def _with_ub(self) -> Self:
+        if self.gba != (self.listen_ub is not None):
+            raise PydanticCustomError("gba", "an MEF that is a BSF takes gba = true and listen-ub, both")
+        return self
+
+    @property
+    def service(self) -> Callable[..., MefService]:
+        """What runs it: an MEF, or an MEF that is a BSF."""
+        if self.listen_ub is None:
+            return MefService
+        return partial(
+            MefGbaService,
+            listen_ub=self.listen_ub,
+            lifetime=self.lifetime,
+            requests_per_second=self.ub_rate,
+        )
 
     @property
     def est_server(self) -> Fqdn | None:
@@ -219,4 +252,4 @@ class BsfSettings(FunctionSettings):
     lifetime: DurationSetting = DEFAULT_LIFETIME
     hss: FqdnSetting | None = None
     hss_nafs: tuple[HssNafSettings, ...] = ()
-    ub_rate: Annotated[float, Field(ge=0.1)] = DEFAULT_REQUESTS_PER_SECOND
+    ub_rate: UbRateSetting = DEFAULT_REQUESTS_PER_SECOND

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from ..certificates.trust import Trust
-from ..clients.enrolee import Enrolee
+from ..clients.enrolled import Enrolled
 from ..errors import ConfigurationError
 from ..frameworks.instructions import BootstrapInstruction
 from ..frameworks.steps import How
@@ -40,7 +40,7 @@ class Proof(Protocol):
     async def how(self, meeting: Meeting) -> How:
         """How we prove ourselves to this peer."""
 
-    async def enrolee(self, meeting: Meeting, store: Store, instruction: BootstrapInstruction) -> Enrolee:
+    async def enrolee(self, meeting: Meeting, store: Store, instruction: BootstrapInstruction) -> Enrolled:
         """Us as an Enrolee that meets this MEF."""
 
 

@@ -6,7 +6,7 @@ import abc
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from ..clients.enrolee import Enrolee
+from ..clients.enrolled import Enrolled
 from ..frameworks.instructions import BootstrapInstruction
 from ..frameworks.steps import How, Initiator
 from .meeting import Meeting
@@ -41,7 +41,7 @@ class Proving(Table, abc.ABC):
             CredentialError: What is in it cannot be used.
         """
 
-    async def enrolee(self, meeting: Meeting, store: Store, instruction: BootstrapInstruction) -> Enrolee:
+    async def enrolee(self, meeting: Meeting, store: Store, instruction: BootstrapInstruction) -> Enrolled:
         """Us as an Enrolee that meets this MEF, configured in its store.
 
         Raises:
@@ -50,7 +50,7 @@ class Proving(Table, abc.ABC):
             StoreError: The store could not be written.
         """
         del store, instruction
-        raise meeting.cannot("we enrol by kpm-id and kpm-file, or by certificate and private-key")
+        raise meeting.cannot("we enrol by kpm-id and kpm-file, by certificate and private-key, or by card")
 
 
 class OwnProof(Proving):

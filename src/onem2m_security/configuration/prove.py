@@ -12,6 +12,7 @@ from pydantic import Discriminator, Tag
 
 from ..certificates.local import LocalCertificate
 from ..clients.card import SoftwareCard
+from ..clients.card_enrolee import CardEnrolee, load_enrolee
 from ..clients.connection_keys import ConnectionKeys, KeysInMemory, KeysInStore
 from ..clients.enrolee import Enrolee
 from ..clients.maf import KC_LIFETIME, MafClient
@@ -97,7 +98,7 @@ class Certificate(OwnProof):
 
 
 class Card(Proving):
-    """A software card (USIM), for a BSF (TS 33.220).
+    """A software card (USIM), for a BSF, and for an MEF that is one (TS 33.220; TS-0003 8.3.2.3).
 
     Attributes:
         card: The card (see ``m2msec usim make``).
@@ -112,6 +113,16 @@ class Card(Proving):
     async def how(self, meeting: Meeting) -> How:
         """There is none: a UE meets its BSF over Ub, and others by what comes of it."""
         raise meeting.cannot("a card is for a BSF; to others we prove ourselves by bsf = FQDN")
+
+    async def enrolee(self, meeting: Meeting, store: Store, instruction: BootstrapInstruction) -> CardEnrolee:
+        """An Enrolee that bootstraps by GBA; ``address`` of its MEF is where that listens for Ub."""
+        return await CardEnrolee.configure(
+            store,
+            card=SoftwareCard.load(meeting.here / self.card),
+            instruction=instruction,
+            bsf=meeting.fqdn,
+            link=meeting.link,
+        )
 
     def ue(self, meeting: Meeting) -> Ue:
         """The UE that bootstraps with this BSF.
@@ -216,7 +227,7 @@ class ByEnrolment(Proving):
                 f"{data}: enrol first (m2msec enrol)"
             )
         store = await meeting.closing.enter_async_context(await Store.open(data, existing=True))
-        enrolee = await Enrolee.load(store, limits=meeting.link.limits, initiator=self._renewing(meeting))
+        enrolee = await load_enrolee(store, limits=meeting.link.limits, initiator=self._renewing(meeting))
         if enrolee.mef != self.enrolment:
             raise ConfigurationError(
                 f"peer {meeting.peer}: the enrolment in {data} is with {enrolee.mef}, "
@@ -225,7 +236,9 @@ class ByEnrolment(Proving):
         if meeting.role is Role.MAF:
             return enrolee.at_maf(meeting.fqdn, meeting.link)
         if meeting.role is Role.ENTITY_B:
-            return enrolee.initiator(meeting.peer, server_name=meeting.server_name)
+            return enrolee.initiator(
+                meeting.peer, transport=meeting.link.transport, server_name=meeting.server_name
+            )
         raise meeting.cannot("an enrolment is for an Entity B or a MAF")
 
     def _renewing(self, meeting: Meeting) -> Initiator | None:

@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from ..clock import CLOCK, Clock
-from ..credentials import ResolvedKey
+from ..credentials import Framework, ResolvedKey
 from ..errors import CredentialError, IdentifierError
 from ..frameworks import saef_psk
 from ..frameworks.resolvers import parse_identity
@@ -32,6 +32,12 @@ from .ub import DEFAULT_LIFETIME, DEFAULT_REQUESTS_PER_SECOND, Ub
 
 if TYPE_CHECKING:
     from ..store.store import Store
+
+_OF_NAFS = frozenset({Framework.SAEF_PSK, Framework.SAEF_CERTIFICATE})
+"""What makes the session of a NAF: a key of Zn, or a certificate at a BSF that is no MEF."""
+
+_OF_MEF_CLIENTS = frozenset({Framework.MEF_HANDSHAKE, Framework.BOOTSTRAP_CERTIFICATE})
+"""What makes the session of an Enrolment Target, where the BSF is an MEF."""
 
 
 class Bsf(Function):
@@ -131,8 +137,7 @@ class Bsf(Function):
         """
         if len(ua_security_protocol_id) != UA_SECURITY_PROTOCOL_OCTETS:
             raise RefusedError(Rsc.BAD_REQUEST, "a Ua security protocol identifier has 5 octets")
-        credential = established.credential
-        if credential is None or EntityId(str(naf)) not in credential.targets:
+        if not _is_own(naf, established):
             raise RefusedError(Rsc.ORIGINATOR_HAS_NO_PRIVILEGE, "this NAF-FQDN is not the originator's")
         bootstrapping = await self._store.bootstrappings.find(b_tid)
         if bootstrapping is None:
@@ -168,3 +173,18 @@ class Bsf(Function):
             bootstrapping.entity,
             settings.uss,
         )
+
+
+def _is_own(naf: Fqdn, established: Established) -> bool:
+    """Whether the originator may have keys as this NAF.
+
+    What made the session says what its targets are: the names of a NAF or, at an MEF that is a BSF, the
+    Enrolment Targets of an Enrolee, which may have nobody's keys. An Enrolment Target has its own FQDN's.
+    """
+    credential = established.credential
+    if credential is None or credential.peer is None:
+        return False
+    if established.association.framework in _OF_NAFS:
+        return EntityId(str(naf)) in credential.targets
+    is_client = established.association.framework in _OF_MEF_CLIENTS
+    return is_client and not credential.targets and credential.peer.domain_name == naf

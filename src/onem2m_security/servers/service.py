@@ -8,7 +8,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 from ..clients.bsf import BsfClient
 from ..clients.mef import MefClient
@@ -189,17 +189,18 @@ class MefService(Service[Mef]):
 
     def build(self, store: Store) -> Mef:
         """The MEF over its store."""
-        return Mef(
-            store,
-            self.fqdn,
-            enrolment_expiry=self.enrolment_expiry,
-            endpoint=self.endpoint,
-            release=self.release,
-            steering=self.steering,
-            stakeholders=self.stakeholders,
-            quotas=self.quotas,
-            est=None if self.est is None else Est(self.fqdn, self.est, IssuedCertificates(self.records)),
-        )
+        return Mef(store, self.fqdn, **self._parts())
+
+    def _parts(self) -> dict[str, Any]:
+        return {
+            "enrolment_expiry": self.enrolment_expiry,
+            "endpoint": self.endpoint,
+            "release": self.release,
+            "steering": self.steering,
+            "stakeholders": self.stakeholders,
+            "quotas": self.quotas,
+            "est": None if self.est is None else Est(self.fqdn, self.est, IssuedCertificates(self.records)),
+        }
 
     @property
     def records(self) -> Path:

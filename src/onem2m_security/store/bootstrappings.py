@@ -115,6 +115,30 @@ class Bootstrappings:
         found = await self._worker.submit(self._find_all, str(b_tid))
         return None if found is None or found.context.expires <= (now or self._worker.clock.now()) else found
 
+    async def newest(self, impi: Impi) -> Bootstrapping | None:
+        """The newest bootstrapping of a subscriber, ended or not.
+
+        Raises:
+            RecordCorruptedError: The record does not open.
+        """
+
+        def newest(connection: Connection) -> Bootstrapping | None:
+            row = gba_queries.newest_bootstrapping(connection, impi.text)
+            return None if row is None else BOOTSTRAPPINGS.open(row, self._keeper.ring)
+
+        return await self._worker.read(newest)
+
+    async def put_only(self, bootstrapping: Bootstrapping) -> None:
+        """Keep a bootstrapping in place of every other of its subscriber: for a device, which needs one."""
+
+        def put(connection: Connection) -> None:
+            kek_id = self._keeper.kek_id(connection)
+            gba_queries.end_bootstrappings(connection, bootstrapping.context.impi.text)
+            row = BOOTSTRAPPINGS.row(bootstrapping, self._keeper.ring, kek_id)
+            gba_queries.insert_bootstrappings(connection, [row])
+
+        await self._worker.write(put)
+
     async def remove(self, b_tid: KeyIdentifier) -> bool:
         """Forget a bootstrapping; whether it was there."""
         return await self._worker.write(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import Connection
@@ -16,7 +18,15 @@ from .commands import LastCommand
 from .keeper import RingKeeper
 from .key_jobs import Addition, KeyJobs
 from .keys import KEYS
-from .records import BootstrapInstruction, ByCertificate, Enrolment, KeyKind, KeyRecord, label
+from .records import (
+    BootstrapInstruction,
+    ByCard,
+    ByCertificate,
+    Enrolment,
+    KeyKind,
+    KeyRecord,
+    label,
+)
 from .schema import enrolment
 from .sealed_table import SealedTable
 from .sealing import KeyRing
@@ -48,13 +58,23 @@ def _to_row(kept: Enrolment) -> tuple[object, ...]:
     )
 
 
-def _from_row(columns: Sequence[Any], _secret: bytes) -> Enrolment:
+def _secret_of(kept: Enrolment) -> bytes:
+    """Where the card is, which has no column."""
+    return os.fsencode(kept.by.card) if isinstance(kept.by, ByCard) else b""
+
+
+def _by(kpm_id: str | None, ends: int | None, card: bytes) -> KeyIdentifier | ByCertificate | ByCard:
+    if kpm_id is not None:
+        return key_identifier(kpm_id)
+    return ByCard(Path(os.fsdecode(card))) if ends is None else ByCertificate(moment(ends))
+
+
+def _from_row(columns: Sequence[Any], secret: bytes) -> Enrolment:
     _, mef, address, transport, enrolee, targets, expiry, release, kpm_id, ends = columns
     instruction = BootstrapInstruction(
         EntityId(enrolee), entities(targets), timedelta(microseconds=expiry), Release(release)
     )
-    by = ByCertificate(moment(ends)) if kpm_id is None else key_identifier(kpm_id)
-    return Enrolment(Fqdn(mef), address, transport, instruction, by)
+    return Enrolment(Fqdn(mef), address, transport, instruction, _by(kpm_id, ends, secret))
 
 
 ENROLMENT: Final[SealedTable[Enrolment]] = SealedTable(
@@ -62,7 +82,7 @@ ENROLMENT: Final[SealedTable[Enrolment]] = SealedTable(
     "onem2m-security enrolment",
     to_row=_to_row,
     from_row=_from_row,
-    secret_of=lambda _: b"",
+    secret_of=_secret_of,
     name_of=lambda row: f"the enrolment with {row[1]}",
     remedy="enrol it again",
 )

@@ -40,6 +40,10 @@ _DELETE_OLDEST = delete(gba_contexts).where(
 )
 _CONTEXTS = select(gba_contexts).where(_c.b_tid.in_(bindparam("texts", expanding=True)))
 
+_NEWEST = (
+    select(gba_contexts).where(_c.impi == bindparam("impi")).order_by(_c.issued.desc(), _c.b_tid).limit(1)
+)
+
 
 def subscriber(connection: Connection, impi: str) -> Row[Any] | None:
     """The subscriber of this IMPI."""
@@ -90,6 +94,11 @@ def delete_subscriber(connection: Connection, impi: str) -> bool:
 def bootstrappings(connection: Connection, b_tids: Collection[str]) -> Sequence[Row[Any]]:
     """The bootstrappings with these B-TIDs."""
     return connection.execute(_CONTEXTS, {"texts": list(b_tids)}).all()
+
+
+def newest_bootstrapping(connection: Connection, impi: str) -> Row[Any] | None:
+    """The newest bootstrapping of a subscriber."""
+    return connection.execute(_NEWEST, {"impi": impi}).first()
 
 
 def insert_bootstrappings(connection: Connection, rows: Sequence[dict[str, Any]]) -> set[str]:

@@ -14,6 +14,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Final, Self
 
 from ..credentials import Secret
@@ -270,6 +271,17 @@ class ByCertificate:
 
 
 @dataclass(frozen=True, slots=True)
+class ByCard:
+    """An Enrolee meets its MEF, which is its BSF, by a software card (8.3.2.3).
+
+    Attributes:
+        card: The card's file.
+    """
+
+    card: Path
+
+
+@dataclass(frozen=True, slots=True)
 class Enrolment:
     """What a device knows of its own enrolment; it has one.
 
@@ -277,16 +289,16 @@ class Enrolment:
         mef: The MEF-ID.
         address: Where the MEF listens, as ``HOST:PORT``. It and transport are None for an Enrolee by
             certificate whose enrolment is of a release that did not keep them.
-        transport: ``tls`` or ``dtls``.
+        transport: ``tls`` or ``dtls``; None for an Enrolee by card, which meets its MEF over Ub.
         instruction: Who the Enrolee is, for which Enrolment Targets, for how long, by which release.
-        by: How it meets the MEF: the KpmId of a Kpm in the same store, or a certificate.
+        by: How it meets the MEF: the KpmId of a Kpm in the same store, a certificate, or a card.
     """
 
     mef: Fqdn
     address: str | None
     transport: str | None
     instruction: BootstrapInstruction
-    by: KeyIdentifier | ByCertificate
+    by: KeyIdentifier | ByCertificate | ByCard
 
 
 @dataclass(frozen=True, slots=True)

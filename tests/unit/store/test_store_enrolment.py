@@ -4,6 +4,7 @@ import sqlite3
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -15,7 +16,7 @@ from onem2m_security.net.address import Address, Transport
 from onem2m_security.net.link import Link
 from onem2m_security.release import Release
 from onem2m_security.store import KeyKind, Store
-from onem2m_security.store.records import BootstrapInstruction, ByCertificate, Enrolment
+from onem2m_security.store.records import BootstrapInstruction, ByCard, ByCertificate, Enrolment
 from store_support import AE, CSE, END, MAF, a_record, an_id
 
 MEF = Fqdn("mef.example.com")
@@ -26,6 +27,7 @@ KPM = a_record(1, KeyKind.KPM, key_id=an_id(1, MEF), targets=INSTRUCTION.targets
 OTHER_KPM = a_record(2, KeyKind.KPM, key_id=an_id(2, MEF))
 BY_KEY = Enrolment(MEF, "mef.example.com:8443", "dtls", INSTRUCTION, by=KPM.key_id)
 BY_CERTIFICATE = replace(BY_KEY, by=ByCertificate(END))
+BY_CARD = replace(BY_KEY, transport=None, by=ByCard(Path("/var/lib/device/card")))
 UNKNOWN = replace(BY_CERTIFICATE, address=None, transport=None)
 
 
@@ -40,7 +42,11 @@ async def configure(store, **changes):
     return await Enrolee.configure(store, link=Link(Address("127.0.0.1", 1), Transport.DTLS), **given)
 
 
-@pytest.mark.parametrize("kept", [BY_KEY, BY_CERTIFICATE, UNKNOWN], ids=["key", "certificate", "unknown"])
+@pytest.mark.parametrize(
+    "kept",
+    [BY_KEY, BY_CERTIFICATE, BY_CARD, UNKNOWN],
+    ids=["key", "certificate", "card", "unknown"],
+)
 async def test_an_enrolment_comes_back_equal_and_takes_the_place_of_the_one_before(store, kept):
     assert await store.enrolment.find() is None
     await store.enrolment.put(replace(kept, mef=Fqdn("another.example.com")))

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 
 import typer
 
-from ...clients.enrolee import Enrolee
+from ...clients.card_enrolee import load_enrolee
 from ...errors import ConfigurationError
 from ...frameworks.steps import How
 from ..common import open_store
@@ -46,9 +46,9 @@ class EnrolledOptions(OptionGroup):
         if aim.entity is not None or self.credentials is None:
             raise ConfigurationError(self.alone)
         store = await aim.running.enter_async_context(await open_store(self.credentials))
-        enrolee = await Enrolee.load(store, limits=aim.link.limits)
+        enrolee = await load_enrolee(store, limits=aim.link.limits)
         if aim.peer in enrolee.targets and aim.maf.maf is None:
-            return enrolee.initiator(aim.peer, server_name=aim.server_name)
+            return enrolee.initiator(aim.peer, transport=aim.link.transport, server_name=aim.server_name)
         named = enrolee.maf_ids() if aim.maf.maf_id is None else [aim.maf.maf_id]
         if aim.maf.maf is None or len(named) != 1:
             raise ConfigurationError(

@@ -1,0 +1,126 @@
+"""An MEF that is a BSF (TS-0003 clause 8.3.2.3): one FQDN, one data directory, one port for their clients.
+
+Enrolees and Enrolment Targets meet the MEF, UEs meet Ub. Zn is on the port of the MEF: by a NAF with
+its key of Zn, who can do nothing else there, or by an Enrolment Target for its own FQDN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import KW_ONLY, dataclass
+from datetime import timedelta
+from typing import Any, ClassVar
+
+from ..clock import CLOCK, Clock
+from ..credentials import Framework
+from ..frameworks.resolvers import ResolverChain
+from ..frameworks.steps import Established
+from ..identifiers import Fqdn
+from ..net.address import Address
+from ..net.limits import Limits
+from ..net.plain import PlainAnswer, PlainHandler, PlainRequest
+from ..onem2m.primitives import Request, Response
+from ..store.store import Store
+from .bsf import Bsf
+from .mef import Mef
+from .service import FurtherPort, MefService
+from .ub import DEFAULT_LIFETIME, DEFAULT_REQUESTS_PER_SECOND
+
+
+class MefGba(Mef):
+    """An MEF over a store, and the BSF over the same store.
+
+    Attributes:
+        bsf: The BSF.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        fqdn: Fqdn,
+        *,
+        lifetime: timedelta = DEFAULT_LIFETIME,
+        requests_per_second: float = DEFAULT_REQUESTS_PER_SECOND,
+        clock: Clock = CLOCK,
+        **mef: Any,  # noqa: ANN401 - those of an MEF
+    ) -> None:
+        """Both at this FQDN.
+
+        Args:
+            store: Where the records of both are kept.
+            fqdn: The MEF-ID, which is the BSF's FQDN.
+            lifetime: How long a bootstrapping lives at most.
+            requests_per_second: How often one address may ask on Ub; see ``Ub``.
+            clock: From when lifetimes count.
+            mef: As for ``Mef``.
+        """
+        super().__init__(store, fqdn, clock=clock, **mef)
+        self.bsf = Bsf(store, fqdn, lifetime=lifetime, requests_per_second=requests_per_second, clock=clock)
+        self.routes |= self.bsf.routes
+        self.acceptor.resolver = ResolverChain([self, self.bsf])
+        self.well_known = {name: _not_for_nafs(handler) for name, handler in self.well_known.items()}
+
+    async def handle(self, request: Request, established: Established) -> Response:
+        """Answer a request; a NAF's goes to the BSF, which knows nothing of the MEF."""
+        if _is_of_naf(established):
+            return await self.bsf.handle(request, established)
+        return await super().handle(request, established)
+
+    async def established(self, established: Established) -> None:
+        """As at any MEF; the session of a NAF is no bootstrap."""
+        if not _is_of_naf(established):
+            await super().established(established)
+
+
+def _is_of_naf(established: Established) -> bool:
+    return established.association.framework is Framework.SAEF_PSK
+
+
+def _not_for_nafs(handler: PlainHandler) -> PlainHandler:
+    async def handle(request: PlainRequest, established: Established) -> PlainAnswer:
+        if _is_of_naf(established):
+            return PlainAnswer.refusal(403, "a key of Zn is for Zn only")
+        return await handler(request, established)
+
+    return handle
+
+
+@dataclass(frozen=True)
+class MefGbaService(MefService):
+    """An MEF to run that is a BSF.
+
+    Attributes:
+        listen_ub: Where UEs bootstrap, over plain HTTP.
+        lifetime: How long a bootstrapping lives at most.
+        requests_per_second: How often one address may ask on Ub; see ``Ub``.
+    """
+
+    kind: ClassVar[str] = "MEF and BSF"
+
+    _: KW_ONLY
+    listen_ub: Address
+    lifetime: timedelta = DEFAULT_LIFETIME
+    requests_per_second: float = DEFAULT_REQUESTS_PER_SECOND
+
+    @property
+    def further_tcp_ports(self) -> int:
+        """Ub's."""
+        return 1
+
+    def build(self, store: Store) -> MefGba:
+        """Both over their store."""
+        return MefGba(
+            store,
+            self.fqdn,
+            lifetime=self.lifetime,
+            requests_per_second=self.requests_per_second,
+            **self._parts(),
+        )
+
+    def ports(self, function: Mef, limits: Limits) -> Iterator[FurtherPort]:
+        """Ub."""
+        from ..net.ub import UbListener  # noqa: PLC0415 - a device has no web server
+
+        if isinstance(function, MefGba):
+            listener = UbListener(function.bsf.ub.handle, limits=limits)
+            yield FurtherPort(f"{self.name}, Ub,", (), listener, self.listen_ub)
