@@ -6,7 +6,7 @@ keys for their FQDNs, one for each cipher suite. Ks is kept in its sealed store 
 
 from __future__ import annotations
 
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from ..clock import CLOCK, Clock
 from ..errors import ConfigurationError
@@ -20,13 +20,15 @@ from ..net.address import Address, Transport
 from ..net.limits import Limits
 from ..net.link import Link
 from ..store.records import ByCard, Enrolment
-from ..store.store import Store
 from ..tls.suites import Suite
 from .card import SoftwareCard
 from .enrolee import Enrolee
 from .enrolled import Derived, Enrolled
 from .kept_bootstrapping import BootstrappingInStore
 from .ue import NafChoice, Ue, suite_over
+
+if TYPE_CHECKING:
+    from ..store.store import Store
 
 
 class CardEnrolee(Enrolled):

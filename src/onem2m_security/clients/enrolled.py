@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ..clock import Clock
 from ..credentials import ResolvedKey
@@ -15,10 +16,12 @@ from ..identifiers import EntityId, EntityKind, Fqdn
 from ..net.address import Transport
 from ..net.link import Link
 from ..release import Release
-from ..store.store import Store
 from ..tls.suites import Suite
 from .connection_keys import KeysInStore
 from .maf import MafClient
+
+if TYPE_CHECKING:
+    from ..store.store import Store
 
 
 @dataclass(frozen=True, slots=True)

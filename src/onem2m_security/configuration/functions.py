@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
-from pydantic_core import PydanticCustomError
 
 from ..certificates.associations import load_associations
 from ..certificates.crl import CrlSource
@@ -178,7 +177,7 @@ class MefSettings(FunctionSettings):
     @model_validator(mode="after")
     def _with_ub(self) -> Self:
         if self.gba != (self.listen_ub is not None):
-            raise PydanticCustomError("gba", "an MEF that is a BSF takes gba = true and listen-ub, both")
+            raise ValueError("an MEF that is a BSF takes gba = true and listen-ub, both")
         return self
 
     @property

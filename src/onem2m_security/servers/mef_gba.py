@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import KW_ONLY, dataclass
 from datetime import timedelta
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..clock import CLOCK, Clock
 from ..credentials import Framework
@@ -20,11 +20,13 @@ from ..net.address import Address
 from ..net.limits import Limits
 from ..net.plain import PlainAnswer, PlainHandler, PlainRequest
 from ..onem2m.primitives import Request, Response
-from ..store.store import Store
 from .bsf import Bsf
 from .mef import Mef
 from .service import FurtherPort, MefService
 from .ub import DEFAULT_LIFETIME, DEFAULT_REQUESTS_PER_SECOND
+
+if TYPE_CHECKING:
+    from ..store.store import Store
 
 
 class MefGba(Mef):
