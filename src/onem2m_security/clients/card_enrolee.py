@@ -21,10 +21,10 @@ from ..net.limits import Limits
 from ..net.link import Link
 from ..store.records import ByCard, Enrolment
 from ..tls.suites import Suite
+from .bootstrapping_in_store import BootstrappingInStore
 from .card import SoftwareCard
 from .enrolee import Enrolee
 from .enrolled import Derived, Enrolled
-from .kept_bootstrapping import BootstrappingInStore
 from .ue import NafChoice, Ue, suite_over
 
 if TYPE_CHECKING:
