@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from ..gba.context import BootstrappedContext
 from ..gba.keys import Impi
 from ..gba.subscriber import Guss
 from ..identifiers import Fqdn
 from ..store.records import Bootstrapping
-from ..store.store import Store
+
+if TYPE_CHECKING:
+    from ..store.store import Store
 
 
 class BootstrappingInStore:
