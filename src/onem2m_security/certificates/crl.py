@@ -123,13 +123,14 @@ class CrlSource:
         own = [crl for crl in lists if self._is_signed_by(crl, issuer)]
         if not own:
             raise _unknown("there is no CRL by the issuer of the certificate")
-        newest = max(own, key=lambda crl: crl.last_update_utc)
-        if newest.next_update_utc is None or not newest.last_update_utc <= now <= newest.next_update_utc:
-            raise _unknown("the CRL by the issuer of the certificate is out of date")
-        if newest.get_revoked_certificate_by_serial_number(link.serial_number) is not None:
-            raise CertificateRejectedError(
-                "the certificate has been revoked", alert=Alert.certificate_revoked
-            )
+        latest = max(map(_age, own))
+        for newest in (crl for crl in own if _age(crl) == latest):
+            if newest.next_update_utc is None or not newest.last_update_utc <= now <= newest.next_update_utc:
+                raise _unknown("the CRL by the issuer of the certificate is out of date")
+            if newest.get_revoked_certificate_by_serial_number(link.serial_number) is not None:
+                raise CertificateRejectedError(
+                    "the certificate has been revoked", alert=Alert.certificate_revoked
+                )
 
     def _is_signed_by(self, crl: x509.CertificateRevocationList, issuer: x509.Certificate) -> bool:
         """Whether the issuer signed the list and may; the answer for a good signature is kept."""
@@ -201,6 +202,15 @@ def load_crl(path: Path) -> x509.CertificateRevocationList:
             f"{path}: only full CRLs by the issuer itself are supported (critical extension {critical[0]})"
         )
     return crl
+
+
+def _age(crl: x509.CertificateRevocationList) -> tuple[datetime, int]:
+    """What tells the newer list: when it was made and, of two of one second, its number (RFC 5280 5.2.3)."""
+    try:
+        number = crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+    except (*MALFORMED, x509.ExtensionNotFound):
+        number = -1
+    return crl.last_update_utc, number
 
 
 def _unknown(message: str) -> CertificateRejectedError:

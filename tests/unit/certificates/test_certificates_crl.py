@@ -51,6 +51,16 @@ def test_a_changed_file_and_a_new_file_are_read_again(tmp_path):
     directory.check(ISSUED, CA.certificate, NOW)  # of two lists the newer counts
 
 
+@pytest.mark.parametrize("names", [("a.crl", "b.crl"), ("b.crl", "a.crl")])
+def test_of_two_lists_of_one_second_the_one_of_the_higher_number_counts(tmp_path, names):
+    first = CA.crl(this_update=NOW - timedelta(minutes=1))
+    second = CA.crl([ISSUED], previous=first, this_update=NOW - timedelta(minutes=1))
+    for name, crl in zip(names, (first, second), strict=True):
+        write(tmp_path / name, crl)
+    with pytest.raises(CertificateRejectedError, match="revoked"):
+        CrlSource(tmp_path).check(ISSUED, CA.certificate, NOW)
+
+
 def test_a_file_that_breaks_refuses_and_mends(tmp_path):
     path = write(tmp_path / "a.crl", CA.crl(this_update=NOW - timedelta(minutes=1)))
     source = CrlSource(path)
