@@ -30,6 +30,7 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
         ),
         "m2msec enrol --data device",
     ),
+    "certificate": ("m2msec certificate --data device --out own",),
     "serve": ("m2msec serve --config servers.toml",),
     "config example": ("m2msec config example",),
     "config check": ("m2msec config check servers.toml",),
