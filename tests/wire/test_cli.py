@@ -324,6 +324,7 @@ READING = [
     ("bsf", "remove-naf", "--key-id", "x@m.example"),
     ("store", "rekey"),
     ("enrol",),
+    ("certificate", "--out", "own"),
 ]
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+
 import pytest
 
 from certificate_support import ROOT
 from certs import Issued
 from est_support import MEF_CA, NAME
-from mef_support import DEVICE, PATIENT, provision_mef
+from mef_support import CSE, DEVICE, PATIENT, provision_mef
 from onem2m_security.clients.est import EstClient, provision
 from onem2m_security.configuration.description import Description
 from onem2m_security.errors import ConfigurationError, CredentialError
@@ -15,6 +18,7 @@ from onem2m_security.identifiers import EntityId
 from onem2m_security.net.address import Address
 from onem2m_security.net.link import Link
 from onem2m_security.servers.issuing import OutsideAuthority, OwnAuthority
+from programs import key_file, m2msec
 
 MEF = """\
 [mef]
@@ -60,6 +64,24 @@ async def test_a_served_mef_provisions_certificates_by_the_authority_of_its_file
     assert life.days == 10
     [record] = (tmp_path / "mef" / "certificates" / "mef.example.com").glob("*/*.pem")
     assert record.stem == f"{got.certificate.serial_number:x}"
+
+
+async def test_the_commands_enrol_a_device_and_keep_its_certificate(tmp_path, programs):
+    await provision_mef(tmp_path / "mef")
+    server = programs.start("serve", "--config", described(tmp_path, OWN).file)
+    kpm = key_file(tmp_path, "kpm", DEVICE.kpm.reveal())
+    await asyncio.to_thread(
+        m2msec, "enrol", f"127.0.0.1:{server.port}", "--data", tmp_path / "device", "--kpm-id", DEVICE.kpm_id,
+        "--kpm-file", kpm, "--enrolee-id", DEVICE.entity, "--target", CSE, "--release", "1",
+    )  # fmt: skip
+    asking = ("certificate", "--data", tmp_path / "device", "--out", tmp_path / "own", "--json")
+    first = json.loads((await asyncio.to_thread(m2msec, *asking)).stdout)
+    assert (first["flavour"], first["identifier"]) == ("ae-id", str(DEVICE.entity))
+    assert await asyncio.to_thread(m2msec, *asking[:-1])
+    assert json.loads((await asyncio.to_thread(m2msec, *asking)).stdout) == first
+    [record] = (tmp_path / "mef" / "certificates" / "mef.example.com").glob("*/*.pem")
+    assert record.stem == first["serial"]
+    assert (tmp_path / "own.key").stat().st_mode & 0o777 == 0o600
 
 
 def test_an_authority_outside_is_a_peer(tmp_path):

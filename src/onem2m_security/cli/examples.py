@@ -34,6 +34,7 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
             " --enrolee-id //sp.example/cse/Cmeter --target maf.example.com"
         ),
     ),
+    "certificate": ("m2msec certificate --data device --out own",),
     "serve": ("m2msec serve --config servers.toml",),
     "config example": ("m2msec config example",),
     "config check": ("m2msec config check servers.toml",),

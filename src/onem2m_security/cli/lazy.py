@@ -33,6 +33,9 @@ COMMANDS: Final = {
     "connect": LazyCommand("connect", "connect", "Be Entity A: associate with Entity B."),
     "listen": LazyCommand("listen", "listen", "Be Entity B: accept associations."),
     "enrol": LazyCommand("enrol", "enrol", "Be an Enrolee: bootstrap with an MEF."),
+    "certificate": LazyCommand(
+        "certificate", "certificate", "Get an Enrolee's certificate from its MEF by EST."
+    ),
     "serve": LazyCommand("serve", "serve", "Run the MAFs, MEFs and BSFs of a configuration file."),
     "config": LazyCommand("config", "app", "The configuration file: an example, a check, its schema."),
     "maf": LazyCommand("maf", "app", "The M2M Authentication Function."),
