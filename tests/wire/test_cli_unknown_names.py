@@ -30,9 +30,9 @@ NOBODY = {
 """What stands for a name in the help, and such a name that nobody has."""
 
 NAMES_NO_RECORD = {
-    None, "CLASS", "DIR", "DIRECTORY", "DURATION", "FILE", "FILE|-", "FQDN", "FQDN:USS",
-    "FQDN=HOST:PORT", "FQDN[=KEY]", "FQDN[=SUID,…]", "HASH", "HEX", "HOST:PORT", "N", "N:URI", "NAME", "PATH",
-    "SUID", "TEXT", "URI", "USS", "1|3", "raw-public-key|device|cse-id|ae-id|node-id|fqdn",
+    None, "CLASS", "DIR", "DIRECTORY", "DURATION", "FILE", "FILE|-", "FQDN", "FQDN:USS", "FQDN=HOST:PORT",
+    "FQDN[=KEY]", "FQDN[=SUID,…]", "HASH", "HEX", "HOST", "HOST:PORT", "N", "N:URI", "NAME", "OID", "PATH",
+    "SUID", "TEXT", "URI", "USS", "1|3", "tls|dtls", "raw-public-key|device|cse-id|ae-id|node-id|fqdn",
 }  # fmt: skip
 
 MAKES_IT = "makes what it names"

@@ -199,7 +199,7 @@ def revision_of(connection: Connection) -> str:
     """The migration that the tables are the result of; an empty text when there are none."""
     if not inspect(connection).has_table("alembic_version"):
         return ""
-    return " ".join(connection.scalars(text("SELECT version_num FROM alembic_version")))
+    return " ".join(map(str, connection.scalars(text("SELECT version_num FROM alembic_version"))))
 
 
 def migrate(connection: Connection) -> None:

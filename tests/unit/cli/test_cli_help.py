@@ -123,7 +123,7 @@ def test_a_real_bash_completes_commands_and_options():
     )
     assert done.stdout.splitlines() == [
         "maf",
-        "connect config completion",
+        "connect certificate config completion",
         "clients",
         "--filter",
         "--kpsa-id --kpsa-file",
