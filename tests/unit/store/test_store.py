@@ -40,20 +40,6 @@ from store_support import (
 _names = itertools.count()
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.long)])
-def url(request):
-    """None for the SQLite file in the data directory, or the URL of an empty PostgreSQL database."""
-    if request.param == "sqlite":
-        return None
-    return request.getfixturevalue("postgres").new_url()
-
-
-@pytest.fixture
-async def store(tmp_path, url):
-    async with await Store.open(tmp_path / "data", url=url) as opened:
-        yield opened
-
-
 def a_registration(number: int = 1, **changes) -> ClientRegistration:
     given = {"registration_id": f"reg{number}", "client": AE, "admin_fqdn": MAF, "issued": ISSUED}
     return ClientRegistration(**(given | changes))

@@ -38,14 +38,6 @@ def ticking() -> Clock:
     return Clock(now=lambda: next(moments))
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.long)])
-def url(request):
-    """None for the SQLite file in the data directory, or the URL of an empty PostgreSQL database."""
-    if request.param == "sqlite":
-        return None
-    return request.getfixturevalue("postgres").new_url()
-
-
 @pytest.fixture
 async def store(tmp_path, url):
     async with await Store.open(tmp_path / "data", url=url, clock=ticking()) as opened:

@@ -38,19 +38,6 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.long)])
-def url(request):
-    if request.param == "sqlite":
-        return None
-    return request.getfixturevalue("postgres").new_url()
-
-
-@pytest.fixture
-async def store(tmp_path, url):
-    async with await Store.open(tmp_path / "data", url=url) as opened:
-        yield opened
-
-
 def a_bootstrapping(number: int = 1, **changes) -> Bootstrapping:
     rand = number.to_bytes(16)
     outputs = a_subscriber().functions.f2345(rand)

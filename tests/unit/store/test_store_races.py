@@ -10,30 +10,10 @@ import pytest
 
 from onem2m_security.credentials import Secret
 from onem2m_security.errors import ParentGoneError, RecordCorruptedError, RecordExistsError
-from onem2m_security.store import KeyKind, Store
+from onem2m_security.store import KeyKind
 from store_support import AE, CSE, ISSUED, a_record, an_id
 
 KM, OTHER_KEY = Secret.generate(), Secret.generate()
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.long)])
-def url(request):
-    if request.param == "sqlite":
-        return None
-    return request.getfixturevalue("postgres").new_url()
-
-
-@pytest.fixture
-async def store(tmp_path, url):
-    async with await Store.open(tmp_path / "data", url=url) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def other(tmp_path, url, store):
-    """Another process's view of the same database: a connection and a thread of its own."""
-    async with await Store.open(tmp_path / "data", url=url) as opened:
-        yield opened
 
 
 def a_km(number: int = 1, **changes):

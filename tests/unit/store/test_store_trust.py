@@ -24,26 +24,6 @@ KC = a_record(2, KeyKind.KC, parent=KM.key_id)
 _names = itertools.count()
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.long)])
-def url(request):
-    if request.param == "sqlite":
-        return None
-    return request.getfixturevalue("postgres").new_url()
-
-
-@pytest.fixture
-async def store(tmp_path, url):
-    async with await Store.open(tmp_path / "data", url=url) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def other(tmp_path, url, store):
-    """The same store, as another process has it."""
-    async with await Store.open(tmp_path / "data", url=url) as opened:
-        yield opened
-
-
 async def test_the_number_changes_with_every_revocation_and_is_seen_by_other_processes(store, other):
     seen = [await other.trust.revision()]
 
