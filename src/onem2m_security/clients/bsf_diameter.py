@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from ..diameter import messages as dm
 from ..diameter.bootstrapping_info import BootstrappingInfoRequest, decode_naf_key
 from ..diameter.messages import DiameterMessage
@@ -38,7 +40,7 @@ class NafDiameterClient:
         """
         self.bsf = bsf
         self.naf = naf
-        self._client = DiameterClient(link, meeting(bsf, how), self._hello)
+        self._client = DiameterClient(link, meeting(bsf, how), partial(dm.hello, naf, dm.APPLICATION_ZN))
 
     async def fetch(self, b_tid: KeyIdentifier, ua_security_protocol_id: bytes) -> NafKey | None:
         """Our key for a bootstrapping; None when there is none for us. As ``NafClient.fetch``.
@@ -50,12 +52,7 @@ class NafDiameterClient:
             dm.BOOTSTRAPPING_INFO,
             dm.APPLICATION_ZN,
             [
-                (dm.SESSION_ID, dm.new_session_id(self.naf)),
-                *dm.application(dm.APPLICATION_ZN),
-                (dm.ORIGIN_HOST, str(self.naf)),
-                (dm.ORIGIN_REALM, dm.realm_of(self.naf)),
-                (dm.DESTINATION_REALM, dm.realm_of(self.bsf)),
-                (dm.DESTINATION_HOST, str(self.bsf)),
+                *dm.addressed(dm.APPLICATION_ZN, self.naf, self.bsf),
                 *BootstrappingInfoRequest(b_tid, self.naf, ua_security_protocol_id).encode(),
             ],
         )
@@ -72,7 +69,3 @@ class NafDiameterClient:
     async def close(self) -> None:
         """Close the connection."""
         await self._client.close()
-
-    def _hello(self) -> DiameterMessage:
-        own = dm.capabilities(self.naf, dm.APPLICATION_ZN)
-        return DiameterMessage.request(dm.CAPABILITIES_EXCHANGE, dm.APPLICATION_BASE, own)

@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
 from ..clock import CLOCK
@@ -127,7 +128,7 @@ class HssClient:
         self._nafs = tuple(nafs)
         self._clock = clock
         self._known: OrderedDict[Impi, _Known] = OrderedDict()
-        self._client = DiameterClient(link, meeting(hss, how), self._hello)
+        self._client = DiameterClient(link, meeting(hss, how), partial(dm.hello, bsf, dm.APPLICATION_ZH))
 
     async def vectors(
         self, impi: Impi, *, auts: bytes | None = None, rand: bytes | None = None
@@ -205,17 +206,5 @@ class HssClient:
         return DiameterMessage.request(
             dm.MULTIMEDIA_AUTH,
             dm.APPLICATION_ZH,
-            [
-                (dm.SESSION_ID, dm.new_session_id(self._bsf)),
-                *dm.application(dm.APPLICATION_ZH),
-                (dm.ORIGIN_HOST, str(self._bsf)),
-                (dm.ORIGIN_REALM, dm.realm_of(self._bsf)),
-                (dm.DESTINATION_REALM, dm.realm_of(self.hss)),
-                (dm.DESTINATION_HOST, str(self.hss)),
-                *asked.encode(),
-            ],
+            [*dm.addressed(dm.APPLICATION_ZH, self._bsf, self.hss), *asked.encode()],
         )
-
-    def _hello(self) -> DiameterMessage:
-        own = dm.capabilities(self._bsf, dm.APPLICATION_ZH)
-        return DiameterMessage.request(dm.CAPABILITIES_EXCHANGE, dm.APPLICATION_BASE, own)

@@ -323,6 +323,28 @@ def experimental_result(code: int) -> Attribute:
     return EXPERIMENTAL_RESULT, [(VENDOR_ID, VENDOR_3GPP), (EXPERIMENTAL_RESULT_CODE, code)]
 
 
+def addressed(identifier: int, origin: Fqdn, destination: Fqdn) -> list[Attribute]:
+    """What begins a request of a 3GPP application: a session of its own, from whom, and to whom."""
+    return [
+        (SESSION_ID, new_session_id(origin)),
+        *application(identifier),
+        (ORIGIN_HOST, str(origin)),
+        (ORIGIN_REALM, realm_of(origin)),
+        (DESTINATION_REALM, realm_of(destination)),
+        (DESTINATION_HOST, str(destination)),
+    ]
+
+
+def hello(origin: Fqdn, identifier: int) -> DiameterMessage:
+    """The Capabilities-Exchange-Request that opens the connection of a client.
+
+    Args:
+        origin: The client's FQDN.
+        identifier: The 3GPP application that it speaks.
+    """
+    return DiameterMessage.request(CAPABILITIES_EXCHANGE, APPLICATION_BASE, capabilities(origin, identifier))
+
+
 def capabilities(origin: Fqdn, identifier: int) -> list[Attribute]:
     """What a peer says of itself in a Capabilities-Exchange (RFC 6733 clause 5.3).
 
