@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 from ..clock import CLOCK, Clock
-from ..errors import ConfigurationError
 from ..frameworks import bootstrap_gba, saef_gba
 from ..frameworks.bootstrap_psk import EnrolmentKey
 from ..frameworks.instructions import BootstrapInstruction
@@ -24,7 +23,7 @@ from ..tls.suites import Suite
 from .bootstrapping_in_store import BootstrappingInStore
 from .card import SoftwareCard
 from .enrolee import Enrolee
-from .enrolled import Derived, Enrolled
+from .enrolled import Derived, Enrolled, require_targets
 from .ue import NafChoice, Ue, suite_over
 
 if TYPE_CHECKING:
@@ -74,8 +73,7 @@ class CardEnrolee(Enrolled):
             CredentialError: One has no FQDN, so no key can be derived for it.
             StoreError: The store could not be written.
         """
-        if not instruction.targets:
-            raise ConfigurationError("an Enrolee is bootstrapped for at least one Enrolment Target: name it")
+        require_targets(instruction)
         for target in instruction.targets:
             saef_gba.naf_of(target, None)
         by = ByCard(card.path.absolute())

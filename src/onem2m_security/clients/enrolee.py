@@ -38,7 +38,7 @@ from ..telemetry import LOG
 from .at_maf import AtMaf
 from .commands import Memory
 from .distributed_keys import DistributedKey, derived_key
-from .enrolled import Derived, Enrolled
+from .enrolled import Derived, Enrolled, require_targets
 from .enrolment_exchange import Bootstrap, EnrolmentExchange
 from .est import EstClient
 from .kept_key import KeptKey, as_enrolment_key, renewal
@@ -100,8 +100,7 @@ class Enrolee(Enrolled):
             ConfigurationError: There is no Enrolment Target, or one that no key can be derived for.
             StoreError: The store could not be written.
         """
-        if not instruction.targets:
-            raise ConfigurationError("an Enrolee is bootstrapped for at least one Enrolment Target: name it")
+        require_targets(instruction)
         record = enrolee_record(kpm_id, kpm, instruction, clock=clock)
         record = replace(record, labels=())  # the enrolment says it
         kept = Enrolment(kpm_id.fqdn, str(link.address), link.transport.value, instruction, by=kpm_id)
@@ -133,8 +132,7 @@ class Enrolee(Enrolled):
             ConfigurationError: There is no Enrolment Target, or one that no key can be derived for.
             StoreError: The store could not be written.
         """
-        if not instruction.targets:
-            raise ConfigurationError("an Enrolee is bootstrapped for at least one Enrolment Target: name it")
+        require_targets(instruction)
         require_derivable(instruction)
         mef_id = Fqdn.parse(initiator.peer.text)
         kept = Enrolment(mef_id, str(link.address), link.transport.value, instruction, by=ByCertificate(ends))

@@ -37,6 +37,16 @@ class Derived:
     suite: Suite | None = None
 
 
+def require_targets(instruction: BootstrapInstruction) -> None:
+    """Refuse to configure an Enrolee for nobody.
+
+    Raises:
+        ConfigurationError: There is no Enrolment Target.
+    """
+    if not instruction.targets:
+        raise ConfigurationError("an Enrolee is bootstrapped for at least one Enrolment Target: name it")
+
+
 class Enrolled(abc.ABC):
     """An Enrolee with its MEF, its instructions and its sealed store."""
 

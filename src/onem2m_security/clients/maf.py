@@ -104,9 +104,7 @@ class MafClient:
             HandshakeError: The MAF cannot be reached, or does not know us.
             PeerRefusedError: Release 3: the MAF does not allow us this peer.
         """
-        now = (
-            self._clock.now()
-        )  # from before the handshake: our Kc must not seem to live longer than the MAF's
+        now = self._clock.now()  # before the handshake: our Kc must not seem to live longer than the MAF's
         if release is Release.R1:
             return replace(await self.handshake(), expires=now + self._kc_lifetime)
         expires = now + PROPOSED_LIFETIME
