@@ -6,20 +6,21 @@ its key of Zn, who can do nothing else there, or by an Enrolment Target for its 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import KW_ONLY, dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..clock import CLOCK, Clock
-from ..credentials import Framework
-from ..frameworks.resolvers import ResolverChain
+from ..credentials import Framework, ResolvedKey
 from ..frameworks.steps import Established
 from ..identifiers import Fqdn
 from ..net.address import Address
 from ..net.limits import Limits
 from ..net.plain import PlainAnswer, PlainHandler, PlainRequest
 from ..onem2m.primitives import Request, Response
+from ..tls.suites import Suite
 from .bsf import Bsf
 from .mef import Mef
 from .service import FurtherPort, MefService
@@ -59,8 +60,17 @@ class MefGba(Mef):
         super().__init__(store, fqdn, clock=clock, **mef)
         self.bsf = Bsf(store, fqdn, lifetime=lifetime, requests_per_second=requests_per_second, clock=clock)
         self.routes |= self.bsf.routes
-        self.acceptor.resolver = ResolverChain([self, self.bsf])
         self.well_known = {name: _not_for_nafs(handler) for name, handler in self.well_known.items()}
+
+    async def resolve(self, identity: bytes, suite: Suite) -> ResolvedKey | None:
+        """What the MEF has for an identifier, or the key of Zn that it names.
+
+        Both are asked whoever has it: so an unknown identity costs what a known one costs.
+        """
+        of_mef, of_naf = await asyncio.gather(
+            super().resolve(identity, suite), self.bsf.resolve(identity, suite)
+        )
+        return of_mef or of_naf
 
     async def handle(self, request: Request, established: Established) -> Response:
         """Answer a request; a NAF's goes to the BSF, which knows nothing of the MEF."""
