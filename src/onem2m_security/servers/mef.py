@@ -75,6 +75,11 @@ class Mef(Function):
             est: What provisions certificates (8.3.6), over TLS; by default nothing does.
         """
         super().__init__(fqdn)
+        self._store = store
+        self._enrolment_expiry = enrolment_expiry
+        self._release = release
+        self._est = est
+        self._rate = Rate("key registrations", quotas.key_registrations_per_second, clock=clock.monotonic)
         self.enrolments = Enrolments(store, fqdn, clock=clock)
         registrations = ClientRegistrations(
             store,
@@ -85,7 +90,6 @@ class Mef(Function):
             quotas=quotas,
             clock=clock,
         )
-        self._rate = Rate("key registrations", quotas.key_registrations_per_second, clock=clock.monotonic)
         self.keys = KeyRegistrations(
             store,
             fqdn,
@@ -95,24 +99,28 @@ class Mef(Function):
             quotas=quotas,
             clock=clock,
         )
+        self._offer(registrations, steering)
+        self.acceptor = self._accepting(endpoint or Endpoint(server=True))
+
+    def _offer(self, registrations: ClientRegistrations, steering: Steering) -> None:
+        """Have requests reach who answers them."""
         managed = {route: self._managing(handler) for route, handler in self.keys.routes().items()}
+        commands = ClientCommands(self._store, registrations, retry=steering.retry)
+        base = MefBase.at(self.fqdn, device_config_uri=steering.device_config)
         self.routes |= self.enrolments.routes() | registrations.routes() | managed
-        commands = ClientCommands(store, registrations, retry=steering.retry)
-        base = MefBase.at(fqdn, device_config_uri=steering.device_config)
         self.routes |= commands.routes() | base_routes(base)
-        self._est = est
-        if est is not None:
-            self.well_known["est"] = est.handle
-        self._store = store
-        self._enrolment_expiry = enrolment_expiry
-        self._release = release
-        self.acceptor = Acceptor(
-            local=EntityId(str(fqdn)),
-            endpoint=replace(endpoint or Endpoint(server=True), requires_extended_master_secret=True),
+        if self._est is not None:
+            self.well_known["est"] = self._est.handle
+
+    def _accepting(self, endpoint: Endpoint) -> Acceptor:
+        """What meets Enrolees and Enrolment Targets; sessions of both export keys."""
+        return Acceptor(
+            local=EntityId(str(self.fqdn)),
+            endpoint=replace(endpoint, requires_extended_master_secret=True),
             resolver=self,
             certificate_framework=Framework.BOOTSTRAP_CERTIFICATE,
             established=self.established,
-            revision=store.trust.revision,
+            revision=self._store.trust.revision,
             is_shown=_is_shown,
         )
 
