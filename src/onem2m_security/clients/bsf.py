@@ -91,3 +91,24 @@ class NafClient:
     async def close(self) -> None:
         """Close the kept connections."""
         await self._client.close()
+
+
+def naf_client(bsf: Fqdn, link: Link, how: How, *, naf: Fqdn, diameter: bool) -> BsfClient:
+    """A NAF's client of a BSF, in the form of Zn that the BSF has.
+
+    Args:
+        bsf: The BSF's FQDN.
+        link: Where it listens for that form.
+        how: How we prove ourselves to it.
+        naf: Our FQDN as a NAF.
+        diameter: Whether it is asked over Diameter (TS 29.109), or in our own form.
+
+    Raises:
+        ConfigurationError: It is a credential for another BSF.
+    """
+    if not diameter:
+        return NafClient(bsf, link, how, naf=naf)
+    # Diameter's dictionary takes long to load: only who speaks Diameter waits for it.
+    from .bsf_diameter import NafDiameterClient  # noqa: PLC0415
+
+    return NafDiameterClient(bsf, link, how, naf=naf)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..clients.bsf import BsfClient, NafClient
+from ..clients.bsf import BsfClient, naf_client
 from ..clients.maf import MafClient
 from ..clients.mef import MefClient
 from ..errors import ConfigurationError
@@ -40,12 +40,7 @@ def bsf_client(meeting: Meeting, how: How, naf: Fqdn | None) -> BsfClient:
     """
     if naf is None:
         raise ConfigurationError(f"{meeting.local} has no domain name: give naf, our FQDN as a NAF")
-    if meeting.diameter:
-        # Diameter's dictionary takes long to load: only who speaks Diameter waits for it.
-        from ..clients.bsf_diameter import NafDiameterClient  # noqa: PLC0415
-
-        return NafDiameterClient(meeting.fqdn, meeting.link, how, naf=naf)
-    return NafClient(meeting.fqdn, meeting.link, how, naf=naf)
+    return naf_client(meeting.fqdn, meeting.link, how, naf=naf, diameter=meeting.diameter)
 
 
 def hss_client(meeting: Meeting, how: How, bsf: BsfSettings) -> HssClient:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
 
 import typer
 
-from ...clients.bsf import BsfClient, NafClient
+from ...clients.bsf import BsfClient, naf_client
 from ...clients.card import SoftwareCard
 from ...clients.maf import MafClient
 from ...clients.ue import NafChoice, Ue, suite_over
@@ -176,10 +175,7 @@ class NafOptions(OptionGroup):
         naf = self.naf or local.domain_name
         if naf is None:
             raise ConfigurationError(f"{local} has no domain name: give --naf FQDN, our name as a NAF")
-        make: Callable[..., BsfClient] = NafClient
-        if self.bsf_diameter:
-            # Diameter's dictionary takes long to load: only who speaks Diameter waits for it.
-            from ...clients.bsf_diameter import NafDiameterClient  # noqa: PLC0415
-
-            make = NafDiameterClient
-        return [make(bsf.fqdn, bsf.link, bsf.how(local, Role.BSF), naf=naf) for bsf in asked]
+        return [
+            naf_client(bsf.fqdn, bsf.link, bsf.how(local, Role.BSF), naf=naf, diameter=self.bsf_diameter)
+            for bsf in asked
+        ]
