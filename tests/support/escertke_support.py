@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
+import pytest
 from cryptography import x509
 
 from certs import Issued, self_signed
@@ -12,6 +14,7 @@ from onem2m_security.certificates.configuration import AssociationConfiguration
 from onem2m_security.certificates.local import LocalCertificate
 from onem2m_security.certificates.public_key_id import key_hash
 from onem2m_security.certificates.verification import PeerVerifier
+from onem2m_security.errors import KeyEstablishmentError
 from onem2m_security.escertke.end_points import (
     InitiatingEndPoint,
     PairwiseE2EKey,
@@ -82,3 +85,65 @@ def exchange(initiating: InitiatingEndPoint, terminating: TerminatingEndPoint) -
     key = initiating.process(done.message).key
     assert key is not None
     return Outcome((message_1, message_2, message_3, done.message), key, done.key)
+
+
+EndPoints = tuple[InitiatingEndPoint, TerminatingEndPoint]
+
+
+def receiver_of(
+    number: int, initiating: InitiatingEndPoint, terminating: TerminatingEndPoint
+) -> InitiatingEndPoint | TerminatingEndPoint:
+    """The end-point that the message of this number is for."""
+    return terminating if number % 2 else initiating
+
+
+def message_between(number: int, end_points: EndPoints) -> bytes:
+    """The message of this number, which waits to be delivered; those before it are delivered."""
+    message = end_points[0].start()
+    for sent in range(1, number):
+        message = receiver_of(sent, *end_points).process(message).message
+    return message
+
+
+@cache
+def a_first_message() -> bytes:
+    asking, asked = Party.named("/cse1/Ca"), Party.named("/cse2/Cb")
+    return InitiatingEndPoint(asking.initiates_with(asked)).start()
+
+
+def is_over(end_point: InitiatingEndPoint | TerminatingEndPoint) -> bool:
+    """Whatever it is given, it is refused: there is no state."""
+    with pytest.raises(KeyEstablishmentError) as refused:
+        end_point.process(a_first_message())
+    return "this exchange is over" in str(refused.value) and refused.value.reply == b""
+
+
+def harmless_bits(number: int, pair: Callable[[], EndPoints]) -> list[int]:
+    """Flip every bit of this message in turn, in an exchange of its own; those that change nothing.
+
+    Every other one is refused in time, the initiator has no key, and who has noticed keeps no state.
+    """
+    harmless = []
+    position = 0
+    while True:
+        end_points = pair()
+        message = message_between(number, end_points)
+        if position >= 8 * len(message):
+            return harmless
+        altered = bytearray(message)
+        altered[position // 8] ^= 0x80 >> position % 8
+        message, sent, keys = bytes(altered), number, {}
+        try:
+            for sent in range(number, 5):
+                step = receiver_of(sent, *end_points).process(message)
+                if step.key is not None:
+                    keys[sent] = step.key
+                message = step.message
+            assert keys[3].key == keys[4].key
+            harmless.append(position)
+        except KeyEstablishmentError:
+            # With message 4 alone the terminating end-point is done before anything can be noticed.
+            assert set(keys) == ({3} if sent == 4 and number < 4 else set())
+            assert sent < 4 or number == 4, f"bit {position} of message {number} was noticed too late"
+            assert is_over(receiver_of(sent, *end_points))
+        position += 1
