@@ -15,7 +15,7 @@ import pytest
 from mbedtls import tls
 
 from certs import Authority
-from maf_support import EVERYBODY, ID_A, ID_B, LOOPBACK, A, B, eventually, key_of, running_maf
+from maf_support import EVERYBODY, ID_A, ID_B, KM_A, KM_ID_A, LOOPBACK, A, B, eventually, running_maf
 from onem2m_security.association import Association
 from onem2m_security.certificates.configuration import AssociationConfiguration
 from onem2m_security.certificates.trust import Trust
@@ -45,13 +45,11 @@ from onem2m_security.tls.records import (
     split_datagram,
 )
 from onem2m_security.tls.suites import CERTIFICATE_SUITES, PSK_SUITES, Suite
-from programs import PATIENCE, Programs, kc_rows, key_file, keying_material, m2msec, openssl, wait_until
+from programs import PATIENCE, kc_rows, keying_material, openssl, wait_until
 from test_interop_mbedtls import SUITES as MBEDTLS_SUITES
 
 SUITES = [suite.openssl_name for suite in PSK_SUITES]
 EXPORT = ("-keymatexport", "EXPORTER-oneM2M-Connection", "-keymatexportlen", "48")
-KM_A = key_of("a").reveal()
-KM_ID_A = "a@maf.example.com"
 KPSA_ID = KeyIdentifier.parse("test@onem2m.com")
 KPSA = Secret(bytes.fromhex("123456"))  # TS-0013 clause 8.4, TD_M2M_SE_01
 PATIENT = Limits(handshake_seconds=PATIENCE)
@@ -107,23 +105,6 @@ def s_server(tmp_path) -> Iterator[SServers]:
 
 
 # --- openssl and the MAF ---
-
-
-@pytest.fixture(scope="module")
-def house(tmp_path_factory):
-    """A MAF as an operator runs it, with A, who may reach /in-cse, and /in-cse itself."""
-    directory = tmp_path_factory.mktemp("maf")
-    data = directory / "data"
-    key_file(directory, "km-a", KM_A)
-    made = m2msec("maf", "add-client", "--data", data, "--km-id", "b@maf.example.com", "--entity", "/in-cse")
-    key_file(directory, "km-b", bytes.fromhex(made.stdout))
-    m2msec(
-        "maf", "add-client", "--data", data, "--km-id", KM_ID_A, "--km-file", directory / "km-a",
-        "--entity", "Csensor", "--target", "/in-cse",
-    )  # fmt: skip
-    programs = Programs(directory)
-    yield directory, data, programs.start_maf(data)
-    programs.end_all()
 
 
 @pytest.mark.parametrize("suite", SUITES)

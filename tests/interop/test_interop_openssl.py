@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from maf_support import eventually, key_of
+from maf_support import KM_A, KM_ID_A, eventually
 from onem2m_security.association import Association
 from onem2m_security.clients.entity_a import associate
 from onem2m_security.clients.entity_b import EntityB
@@ -25,29 +25,10 @@ from onem2m_security.onem2m.primitives import Operation, RefusedError, Request, 
 from onem2m_security.release import Release
 from onem2m_security.store import KeyKind, Store
 from onem2m_security.tls.suites import PSK_SUITES
-from programs import PATIENCE, Programs, kc_rows, key_file, keying_material, m2msec, openssl, s_client
+from programs import PATIENCE, kc_rows, key_file, keying_material, openssl, s_client
 
 SUITES = [suite.openssl_name for suite in PSK_SUITES]
 EXPORT = ("-keymatexport", "EXPORTER-oneM2M-Connection", "-keymatexportlen", "48")
-KM_A = key_of("a").reveal()
-KM_ID_A = "a@maf.example.com"
-
-
-@pytest.fixture(scope="module")
-def house(tmp_path_factory):
-    """A MAF as an operator runs it, with A, who may reach /in-cse, and /in-cse itself."""
-    directory = tmp_path_factory.mktemp("maf")
-    data = directory / "data"
-    key_file(directory, "km-a", KM_A)
-    made = m2msec("maf", "add-client", "--data", data, "--km-id", "b@maf.example.com", "--entity", "/in-cse")
-    key_file(directory, "km-b", bytes.fromhex(made.stdout))
-    m2msec(
-        "maf", "add-client", "--data", data, "--km-id", KM_ID_A, "--km-file", directory / "km-a",
-        "--entity", "Csensor", "--target", "/in-cse",
-    )  # fmt: skip
-    programs = Programs(directory)
-    yield directory, data, programs.start_maf(data)
-    programs.end_all()
 
 
 def stored_kcs(data) -> set[KeyIdentifier]:

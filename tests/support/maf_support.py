@@ -43,6 +43,10 @@ def key_of(name: str) -> Secret:
     return Secret(hashlib.sha256(f"test key of {name}".encode()).digest())
 
 
+KM_A = key_of("a").reveal()
+KM_ID_A = "a@maf.example.com"
+
+
 @dataclass(frozen=True, slots=True)
 class Client:
     """A MAF client as it is provisioned."""
