@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -19,7 +19,7 @@ from mef_support import (
     running_mef,
 )
 from onem2m_security.configuration.settings import load
-from onem2m_security.errors import HandshakeError
+from onem2m_security.errors import HandshakeError, ResolverUnavailableError
 from onem2m_security.frameworks import maf_handshake
 from onem2m_security.identifiers import KeyIdentifier
 from onem2m_security.keys import km_for, km_id_of
@@ -30,7 +30,9 @@ from onem2m_security.onem2m.fetch_credentials import REFUSAL, FetchedCredential
 from onem2m_security.onem2m.paths import MAF_SYMM_KEY_REG
 from onem2m_security.onem2m.primitives import Response, Rsc
 from onem2m_security.release import Release
+from onem2m_security.servers.enrolees import Enrolees, Provisioning
 from onem2m_security.store import KeyKind, Store
+from onem2m_security.tls.suites import PSK_SUITES
 from programs import kc_rows, m2msec
 
 AT_EACH_USE = timedelta(0)
@@ -136,6 +138,30 @@ async def test_while_an_mef_is_away_its_enrolees_go_on_and_nobody_waits_for_it_t
         warnings = [line for line in logs if "cannot be asked about its Enrolees" in line["event"]]
         assert len(warnings) == 1
         assert len(await maf.store.records(KeyKind.KC)) == 4
+
+
+async def test_of_an_mef_that_is_away_one_warning_is_given_however_many_waited_for_it(tmp_path):
+    gone = asyncio.Event()
+    key = key_of("the device")
+    expires = datetime.now(UTC) + DEVICE.enrolment_expiry
+    answers = [maf_handshake.credential(KE_ID, key, client=DEVICE.entity, expires=expires)]
+
+    async def fetch(_ke_id):
+        if answers:
+            return answers.pop()
+        await gone.wait()
+        raise ResolverUnavailableError(f"{MEF} is away")
+
+    async with await Store.open(tmp_path) as store:
+        enrolees = Enrolees(store, MAF, Provisioning({MEF: fetch}, remembered=AT_EACH_USE))
+        await enrolees.resolve(str(KE_ID).encode(), PSK_SUITES[0])
+        (record,) = await store.records(KeyKind.KM)
+        with capture_logs() as logs:
+            waiting = asyncio.gather(*(enrolees.confirmed(record, KE_ID, PSK_SUITES[0]) for _ in range(3)))
+            asyncio.get_running_loop().call_soon(gone.set)
+            assert [found.key for found in await waiting] == [key] * 3
+        assert sum("cannot be asked about its Enrolees" in line["event"] for line in logs) == 1
+        await enrolees.stop()
 
 
 async def test_another_key_for_the_same_ke_id_takes_the_place_of_the_first(tmp_path):

@@ -193,14 +193,21 @@ class Enrolees:
             async with asyncio.timeout(CONFIRM_SECONDS):
                 found = await self._resolver.resolve(str(ke_id).encode(), suite)
         except (ResolverUnavailableError, TimeoutError) as error:
+            return self._as_credential(record, key_id, self._leave_alone(ke_id.fqdn, error))
+        return None if found is None else dataclasses.replace(found, key_id=key_id)
+
+    def _leave_alone(self, mef: Fqdn, error: Exception) -> float:
+        """Until when an MEF that could not be asked is not asked; said once, however many waited for it."""
+        now = self._clock.monotonic()
+        until = self._silent.get(mef, 0.0)
+        if until <= now:
             LOG.warning(
                 "an MEF cannot be asked about its Enrolees: what it said before counts",
-                mef=str(ke_id.fqdn),
+                mef=str(mef),
                 error=str(error),
             )
-            counts = self._silent[ke_id.fqdn] = now + SILENT_SECONDS
-            return self._as_credential(record, key_id, counts)
-        return None if found is None else dataclasses.replace(found, key_id=key_id)
+            until = self._silent[mef] = now + SILENT_SECONDS
+        return until
 
     async def _provision(self, fetch: Fetch, ke_id: KeyIdentifier) -> ResolvedKey | None:
         if await self._store.trust.is_revoked(KeyKind.KM, ke_id):
