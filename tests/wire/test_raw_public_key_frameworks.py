@@ -19,6 +19,7 @@ from onem2m_security.clients.enrolee import Enrolee
 from onem2m_security.clients.entity_a import associate
 from onem2m_security.clients.entity_b import EntityB
 from onem2m_security.clients.maf import MafClient
+from onem2m_security.configuration.description import Description
 from onem2m_security.credentials import Framework
 from onem2m_security.errors import ConfigurationError, HandshakeError
 from onem2m_security.frameworks import bootstrap_certificate, maf_handshake, saef_certificate
@@ -168,6 +169,35 @@ async def test_an_enrolee_is_enrolled_by_its_key_and_both_ends_hold_ke(tmp_path,
         [record] = await store.records(KeyKind.KE)
     assert (record.key_id, record.key) == (kept.ke_id, kept.ke)
     assert (record.source, record.targets) == (enrolee, targets)
+
+
+async def test_an_entity_b_that_a_file_describes_shows_its_key_and_knows_others_by_theirs(tmp_path):
+    B.files(tmp_path, "b")
+    file = tmp_path / "b.toml"
+    file.write_text(
+        f"""\
+        [identity]
+        id = "{B.entity}"
+        [entity-b]
+        listen = "127.0.0.1:0"
+        private-key = "b.key"
+        [peers."{A.entity}"]
+        trust = {{ flavour = "raw-public-key", peer-id = "{A.peer_id}" }}
+        """
+    )
+    accepted = []
+
+    async def look(channel):
+        accepted.append(channel.association)
+
+    description = Description.read(file)
+    description.check()
+    async with description.entity_b() as entity_b:
+        address = await entity_b.listen(LOOPBACK, look)
+        async with await associate(Link(address), initiator()) as channel:
+            assert channel.association.peer == B.entity
+            assert not await channel.read()
+    assert [one.peer for one in accepted] == [A.entity]
 
 
 # --- by command ---

@@ -5,42 +5,34 @@ from __future__ import annotations
 import contextlib
 import functools
 import operator
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
-from ..clients.bsf import BsfClient
 from ..clients.enrolled import Enrolled
 from ..clients.entity_a import associate
 from ..clients.entity_b import EntityB
-from ..clients.est import EstClient
-from ..clients.mef import MefClient
 from ..errors import ConfigurationError
 from ..frameworks.steps import How
 from ..identifiers import EntityId, EntityKind, Fqdn
 from ..net.channel import Channel
 from ..net.limits import Limits
 from ..net.link import Link
-from ..servers.commands import Steering
-from ..servers.enrolees import AssociationPolicy
-from ..servers.service import BsfService, MafService, MefService, Service
+from ..servers.service import Service
 from .accepting import Accepting
-from .clients import bsf_client, hss_client, maf_client, mef_client
+from .clients import bsf_client, maf_client, mef_client
 from .complaints import nearest
 from .enrolment import EnrolmentSettings
 from .entity_b import EntityBSettings
-from .functions import BsfSettings, FunctionSettings, MafSettings, MefSettings
 from .meeting import Meeting, Role
-from .peers import MefPeerSettings, PeerSettings
-from .proof import OwnProof
+from .peers import PeerSettings
+from .proof import OwnProof, own_initiator
+from .services import Services
 from .settings import Settings, load
 from .trust import trust_in
-
-if TYPE_CHECKING:
-    from ..clients.hss import HssClient
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +84,8 @@ class Description:
             ConfigurationError: There is none, or a file cannot be used.
             CredentialError: A certificate or a key cannot be used.
         """
-        services: list[Service[Any]] = [
-            *(self._maf(maf) for maf in self.settings.maf),
-            *(self._mef(mef) for mef in self.settings.mef),
-            *(self._bsf(bsf) for bsf in self.settings.bsf),
-        ]
+        meet = partial(self._meeting, closing=AsyncExitStack())
+        services = list(Services(self.here, self.settings, self.limits.quotas, meet))
         if not services:
             raise ConfigurationError(
                 f"{self.file}: there is nothing to run: give [maf], [mef] or [bsf], or several of them"
@@ -134,7 +123,7 @@ class Description:
         Raises:
             ConfigurationError: There is no such peer, or the file does not say who we are.
         """
-        return self._meeting(peer, role, self.peer(peer), local or self.local, closing or AsyncExitStack())
+        return self._meeting(peer, role, local or self.local, closing=closing or AsyncExitStack())
 
     async def associate(self, peer: EntityId) -> Channel:
         """Associate with a peer as Entity A, by whatever its entry says.
@@ -256,8 +245,7 @@ class Description:
         """Whether an Entity B can be met by what lies ready in files; a function may have several roles."""
         own = isinstance(settings.prove, OwnProof) and settings.address is not None
         if own and peer.kind is not EntityKind.FUNCTION:
-            meeting = self.meeting(peer)
-            _own(meeting).initiate(meeting)
+            own_initiator(self.meeting(peer))
 
     def _accepting(self, settings: EntityBSettings) -> Accepting:
         """By what everybody may prove itself to us as Entity B; functions are asked, and do not associate."""
@@ -292,8 +280,15 @@ class Description:
         return self.services() if self.settings.functions else []
 
     def _meeting(
-        self, peer: EntityId, role: Role, settings: PeerSettings, local: EntityId, closing: AsyncExitStack
+        self,
+        peer: EntityId,
+        role: Role,
+        local: EntityId,
+        settings: PeerSettings | None = None,
+        *,
+        closing: AsyncExitStack,
     ) -> Meeting:
+        settings = settings or self.peer(peer)
         if settings.address is None or settings.prove is None:
             raise ConfigurationError(
                 f"{self.file}: peer {peer}: to meet it say where it is (address) and how we prove ourselves "
@@ -315,86 +310,3 @@ class Description:
             enrolled_at=self._enrolled_at,
             meet=lambda other, its_role: self.meeting(other, its_role, local=local, closing=closing),
         )
-
-    def _maf(self, maf: MafSettings) -> MafService:
-        names = [mef.fqdn if isinstance(mef, MefPeerSettings) else mef for mef in maf.mefs]
-        if len(set(names)) != len(names) or len(set(maf.bsfs)) != len(maf.bsfs):
-            raise ConfigurationError(f"maf {maf.fqdn}: an MEF is given twice among maf.mefs or maf.bsfs")
-        return MafService(
-            maf.fqdn,
-            self.here / maf.data,
-            maf.listen,
-            kc_lifetime=maf.kc_lifetime,
-            mefs=list(self._mef_clients(maf)),
-            bsfs=[self._bsf_client(maf.fqdn, bsf) for bsf in maf.bsfs],
-            policy=AssociationPolicy.of(maf.enrolee_targets),
-            stakeholders=maf.stakeholders,
-            remembered=maf.remember,
-            **self._common(maf),
-        )
-
-    def _mef(self, mef: MefSettings) -> MefService:
-        return mef.service(
-            mef.fqdn,
-            self.here / mef.data,
-            mef.listen,
-            enrolment_expiry=mef.enrolment_expiry,
-            release=mef.release,
-            steering=Steering(mef.command_retry, mef.device_config_uri),
-            stakeholders=mef.stakeholders,
-            est=None if mef.est is None else mef.est.terms(self.here, partial(self._est_client, mef.fqdn)),
-            **self._common(mef),
-        )
-
-    def _est_client(self, mef: Fqdn, server: Fqdn, path: str) -> EstClient:
-        meeting = self.meeting(EntityId(str(server)), Role.EST, local=EntityId(str(mef)))
-        return EstClient(replace(meeting.link, limits=None), _own(meeting).initiate(meeting), path=path)
-
-    def _bsf(self, bsf: BsfSettings) -> BsfService:
-        return BsfService(
-            bsf.fqdn,
-            self.here / bsf.data,
-            bsf.listen_zn,
-            listen_ub=bsf.listen_ub,
-            listen_diameter=bsf.listen_diameter,
-            lifetime=bsf.lifetime,
-            requests_per_second=bsf.ub_rate,
-            hss=None if bsf.hss is None else self._hss_client(bsf, bsf.hss),
-            **self._common(bsf),
-        )
-
-    def _common(self, function: FunctionSettings) -> dict[str, Any]:
-        return {
-            "transports": function.transports,
-            "endpoint": function.endpoint(self.here),
-            "quotas": self.limits.quotas,
-        }
-
-    def _mef_clients(self, maf: MafSettings) -> Iterator[MefClient]:
-        local = EntityId(str(maf.fqdn))
-        for mef in maf.mefs:
-            if isinstance(mef, MefPeerSettings):
-                name = EntityId(str(mef.fqdn))
-                meeting = self._meeting(name, Role.MEF, mef.peer(), local, AsyncExitStack())
-            else:
-                meeting = self.meeting(EntityId(str(mef)), Role.MEF, local=local)
-            yield mef_client(meeting, _own(meeting).initiate(meeting))
-
-    def _hss_client(self, bsf: BsfSettings, hss: Fqdn) -> HssClient:
-        meeting = self.meeting(EntityId(str(hss)), Role.HSS, local=EntityId(str(bsf.fqdn)))
-        return hss_client(meeting, _own(meeting).initiate(meeting), bsf)
-
-    def _bsf_client(self, naf: Fqdn, bsf: Fqdn) -> BsfClient:
-        local = EntityId(str(naf))
-        meeting = self.meeting(EntityId(str(bsf)), Role.BSF, local=local)
-        return bsf_client(meeting, _own(meeting).initiate(meeting), naf)
-
-
-def _own(meeting: Meeting) -> OwnProof:
-    """The proof of a meeting that a server keeps up: one that needs nobody else."""
-    if isinstance(meeting.prove, OwnProof):
-        return meeting.prove
-    raise ConfigurationError(
-        f"peer {meeting.peer}: a server asks {meeting.role.value} by key-id and key-file, or by certificate "
-        "and private-key"
-    )

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
 
-from ..certificates.associations import load_associations
-from ..certificates.crl import CrlSource
 from ..certificates.local import LocalCertificate
 from ..certificates.trust import Trust
 from ..errors import ConfigurationError
@@ -16,10 +15,11 @@ from ..frameworks.resolvers import REMEMBERED
 from ..net.address import Transport
 from ..release import DEFAULT_RELEASE
 from .accepting import Accepted
-from .values import AddressSetting, DurationSetting, FileSetting, FqdnSetting, ReleaseSetting, Table
+from .certified import CertifiedSettings
+from .values import AddressSetting, DurationSetting, FqdnSetting, ReleaseSetting
 
 
-class EntityBSettings(Table):
+class EntityBSettings(CertifiedSettings):
     """``[entity-b]``: where we accept associations, as whom, and by whose word.
 
     Whom ``trust`` of a peer describes is taken by that and nothing else; what stands here is for all others.
@@ -27,8 +27,6 @@ class EntityBSettings(Table):
     Attributes:
         listen: Where we listen; all frameworks share it.
         transports: ``tls``, ``dtls`` or both.
-        certificate: Our certificate, then its issuers, PEM; we accept peers with certificates then.
-        private_key: Our private signing key, PEM or DER; mode 0600.
         associations: Whose certificates we accept beside those of our peers: TOML, ``[[association]]``.
         crl: For these: a CRL, or a directory of them; read again when they change.
         require_crl: For these: refuse a certificate for which there is no valid CRL.
@@ -42,11 +40,6 @@ class EntityBSettings(Table):
 
     listen: AddressSetting
     transports: Annotated[tuple[Transport, ...], Field(min_length=1)] = (Transport.TLS, Transport.DTLS)
-    certificate: FileSetting | None = None
-    private_key: FileSetting | None = None
-    associations: FileSetting | None = None
-    crl: FileSetting | None = None
-    require_crl: bool = False
     release: ReleaseSetting = DEFAULT_RELEASE
     mafs: tuple[FqdnSetting, ...] = ()
     mefs: tuple[FqdnSetting, ...] = ()
@@ -55,17 +48,11 @@ class EntityBSettings(Table):
     remember: DurationSetting = REMEMBERED
 
     def own_certificate(self, here: Path) -> LocalCertificate | None:
-        """Our certificate; None when we have none.
-
-        Raises:
-            ConfigurationError: Only a part of what certificates take is given, or a file cannot be read.
-            CredentialError: They cannot be used.
-        """
-        if self.certificate is not None and self.private_key is not None:
-            return LocalCertificate.load(here / self.certificate, here / self.private_key)
-        if (self.certificate, self.private_key, self.associations) != (None, None, None):
-            raise ConfigurationError("entity-b: certificates take certificate and private-key, both")
-        return None
+        """The same, as an error names it."""
+        try:
+            return super().own_certificate(here)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"entity-b: {error}") from None
 
     def accepted(self, here: Path) -> Accepted:
         """By what those may prove themselves whom no ``trust`` describes.
@@ -82,5 +69,4 @@ class EntityBSettings(Table):
                     "entity-b: crl and require-crl are for associations; those of a peer stand in its trust"
                 )
             return ()
-        crls = None if self.crl is None else CrlSource(here / self.crl)
-        return (Trust(load_associations(here / self.associations), self.release, crls, self.require_crl),)
+        return (replace(self.trust(here), release=self.release),)

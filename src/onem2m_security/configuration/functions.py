@@ -10,10 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from ..certificates.associations import load_associations
-from ..certificates.crl import CrlSource
 from ..certificates.local import LocalCertificate
-from ..certificates.trust import Trust
 from ..errors import ConfigurationError
 from ..frameworks import bootstrap_certificate, saef_certificate
 from ..frameworks.instructions import DEFAULT_ENROLMENT_EXPIRY
@@ -27,6 +24,7 @@ from ..servers.mef_gba import MefGbaService
 from ..servers.service import MefService
 from ..servers.ub import DEFAULT_LIFETIME, DEFAULT_REQUESTS_PER_SECOND
 from ..tls.endpoint import Endpoint
+from .certified import CertifiedSettings
 from .est import EstSettings
 from .peers import MefPeerSettings
 from .values import (
@@ -47,29 +45,18 @@ if TYPE_CHECKING:
 UbRateSetting = Annotated[float, Field(ge=0.1)]
 
 
-class FunctionSettings(Table):
+class FunctionSettings(CertifiedSettings):
     """What every function has.
 
     Attributes:
         fqdn: Its FQDN.
         data: Its data directory; needed where there is no ``[store]``.
         transports: ``tls``, ``dtls`` or both.
-        certificate: Its certificate, then its issuers, PEM; it accepts clients with certificates then too.
-            Without it, the key pair of ``private-key`` is a raw public key.
-        private_key: Its private signing key, PEM or DER; mode 0600.
-        associations: Whose certificates it accepts: TOML, ``[[association]]``.
-        crl: A CRL, or a directory of them; read again when they change.
-        require_crl: Refuse a certificate for which there is no valid CRL.
     """
 
     fqdn: FqdnSetting
     data: FileSetting
     transports: Annotated[tuple[Transport, ...], Field(min_length=1)] = (Transport.TLS, Transport.DTLS)
-    certificate: FileSetting | None = None
-    private_key: FileSetting | None = None
-    associations: FileSetting | None = None
-    crl: FileSetting | None = None
-    require_crl: bool = False
 
     def own_certificate(self, here: Path) -> LocalCertificate | None:
         """Its certificate; None when it has none.
@@ -78,26 +65,15 @@ class FunctionSettings(Table):
             ConfigurationError: Only a part of what certificates take is given, or a file cannot be read.
             CredentialError: They cannot be used.
         """
-        parts = (self.certificate, self.private_key, self.associations)
-        if parts == (None, None, None) and self.crl is None and not self.require_crl:
+        parts = (self.certificate, self.private_key, self.associations, self.crl)
+        if not self.require_crl and not any(parts):
             return None
         if self.private_key is None or self.associations is None:
             raise ConfigurationError(
                 f"{self.fqdn}: certificates take certificate, private-key and associations, all three; "
                 "a raw public key takes the last two"
             )
-        certificate = None if self.certificate is None else here / self.certificate
-        return LocalCertificate.load(certificate, here / self.private_key)
-
-    def trust(self, here: Path) -> Trust:
-        """Whose certificates it accepts.
-
-        Raises:
-            ConfigurationError: A file cannot be used.
-        """
-        configurations = () if self.associations is None else load_associations(here / self.associations)
-        crls = None if self.crl is None else CrlSource(here / self.crl)
-        return Trust(configurations, crls=crls, require_crl=self.require_crl)
+        return super().own_certificate(here)
 
     def endpoint(self, here: Path) -> Endpoint | None:
         """Its (D)TLS configuration for clients with certificates; None when it has no certificate.

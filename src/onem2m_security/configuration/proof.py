@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from ..clients.enrolled import Enrolled
+from ..errors import ConfigurationError
 from ..frameworks.instructions import BootstrapInstruction
 from ..frameworks.steps import How, Initiator
 from .meeting import Meeting
@@ -68,3 +69,18 @@ class OwnProof(Proving):
     async def how(self, meeting: Meeting) -> How:
         """The same, as every proof has it."""
         return self.initiate(meeting)
+
+
+def own_initiator(meeting: Meeting) -> Initiator:
+    """How a server that is a client of this peer begins: by a proof that needs nobody else.
+
+    Raises:
+        ConfigurationError: It is another proof, a file cannot be used, or the proof does not fit the peer.
+        CredentialError: The credential cannot be used.
+    """
+    if isinstance(meeting.prove, OwnProof):
+        return meeting.prove.initiate(meeting)
+    raise ConfigurationError(
+        f"peer {meeting.peer}: a server asks {meeting.role.value} by key-id and key-file, or by certificate "
+        "and private-key"
+    )

@@ -124,8 +124,9 @@ def _section(title: str, model: type[Table]) -> str:
 
 
 def _rows(model: type[Table]) -> Iterator[str]:
+    """A row for each key; what is required comes first."""
     told = descriptions(model)
-    for name, field in model.model_fields.items():
+    for name, field in sorted(model.model_fields.items(), key=lambda one: not one[1].is_required()):
         default = "**required**"
         if model in _IN_THE_COMMON_STORE and name == "data":
             default = "that under `[store]`"
