@@ -47,7 +47,8 @@ class Association:
         server_name: The SNI host name that the client sent, or None.
         allowed_ae_ids: For a credential that stands for several AEs, the AE-IDs it may act for.
         peer_proof: How ``peer`` is known.
-        user_settings: What an MEF or a BSF says of the peer beside its identity (USS).
+        user_settings: What is said of the peer beside its identity (USS): by an MEF or a BSF or, of one with
+            a certificate, by the configuration that names it.
     """
 
     role: Role

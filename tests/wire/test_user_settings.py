@@ -8,14 +8,19 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from certificate_support import ID_A, NAME_A, ROOT, initiator_a, named
+from certificate_support import ID_B as CERTIFIED_B
+from certificate_support import B as CERTIFICATE_B
 from gba_support import CSE_NAF, MAF_NAF, NAF, Card, a_subscriber, a_subscription, running_bsf
 from gba_support import MAF as MAF_AS_NAF
 from maf_support import ID_B, LOOPBACK, MAF, key_of
 from mef_support import CSE, DEVICE, MEF, PATIENT, THE_CSE, THE_MAF, running_mef
+from onem2m_security.certificates.associations import load_associations
+from onem2m_security.certificates.trust import Trust
 from onem2m_security.clients.entity_b import EntityB
 from onem2m_security.clients.hss import NafOfOperator
 from onem2m_security.diameter.user_settings import UserSecuritySettings
-from onem2m_security.frameworks import saef_psk
+from onem2m_security.frameworks import saef_certificate, saef_psk
 from onem2m_security.frameworks.bootstrap_psk import EnrolmentKey
 from onem2m_security.frameworks.instructions import enrolee_record
 from onem2m_security.frameworks.saef_gba import TLS_SUITE
@@ -30,6 +35,7 @@ from onem2m_security.servers.maf import Maf
 from onem2m_security.store import KeyKind, Store
 from onem2m_security.user_settings import MAX_VALUES, Uss
 from programs import key_file, m2msec
+from test_bootstrap_certificate import ENROLEE, ENROLEE_NAME, bootstrap, certificate_mef
 from test_gba_end_to_end import Operator
 
 METERING = Uss("1000001", uids=("meter-7",), flags=frozenset({1}))
@@ -65,6 +71,63 @@ async def test_an_mef_tells_them_to_a_maf_which_keeps_them_and_to_a_cse(tmp_path
                 assert not await channel.read()
         assert [one.user_settings for one in seen] == [told]
         assert seen[0].as_dict()["user_settings"][0]["uids"] == ["meter-7"]
+
+
+async def test_those_of_an_enrolee_with_a_certificate_stand_in_its_association_and_go_the_same_way(tmp_path):
+    (tmp_path / "root.pem").write_bytes(ROOT.trust_anchor_pem)
+    (tmp_path / "clients.toml").write_text(
+        f"""\
+        [[association]]
+        certificate_name = "{ENROLEE_NAME}"
+        root_of_trust = "{ROOT.root_of_trust.hex()}"
+        peer = "{ENROLEE}"
+        targets = ["{MAF}", "{CSE}"]
+        uss = [
+          "1000001,uid=meter-7,flag=1",
+          "1000002,type=3,group=eu,uid=tel:+49,uid=account 4,flag=2,flag=9",
+        ]
+        """
+    )
+    clients = load_associations(tmp_path / "clients.toml")
+    async with (
+        certificate_mef(tmp_path / "mef", *clients) as (address, _),
+        await Store.open(tmp_path / "maf") as store,
+    ):
+        exported = await bootstrap(address)
+        key = EnrolmentKey(exported.key_id(MEF), exported.key)
+        client = THE_MAF.client(address, PATIENT)
+        provisioning = Provisioning({client.mef: client.fetch_km}, policy=AssociationPolicy((ID_B,)))
+        km = await Maf(store, MAF, provisioning=provisioning).resolve(str(key.ke_id).encode(), TLS_SUITE)
+        assert (km.peer, km.user_settings) == (ENROLEE, (METERING, BILLING))
+        await client.close()
+        seen = []
+
+        async def look(channel):
+            seen.append(channel.association)
+
+        async with EntityB(CSE, mefs=[THE_CSE.client(address, PATIENT)]) as entity_b:
+            link = Link(await entity_b.listen(LOOPBACK, look))
+            kpsa = key.provisioned_key(Release.R1, CSE)
+            async with await open_channel(link, saef_psk.initiate(ENROLEE, CSE, kpsa)) as channel:
+                assert not await channel.read()
+        assert [one.user_settings for one in seen] == [(METERING, BILLING)]
+
+
+async def test_who_associates_by_certificate_is_told_with_what_its_association_says():
+    told = named(NAME_A, ID_A, uss=(METERING,))
+    seen = []
+
+    async def look(channel):
+        seen.append(channel.association)
+
+    endpoint = saef_certificate.accept(CERTIFICATE_B.local(), Trust((told,)))
+    async with EntityB(CERTIFIED_B, endpoint=endpoint) as entity_b:
+        link = Link(await entity_b.listen(LOOPBACK, look))
+        channel = await open_channel(link, initiator_a())
+        assert not await channel.read()
+        assert channel.association.user_settings == ()
+        await channel.close()
+    assert [one.user_settings for one in seen] == [(METERING,)]
 
 
 async def test_what_an_mef_says_anew_takes_the_place_of_what_it_said(tmp_path):

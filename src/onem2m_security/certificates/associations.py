@@ -3,9 +3,9 @@
 Each ``[[association]]`` has one of the two forms of configuration.py. Release 1: ``certificate_name``,
 ``root_of_trust`` and ``peer``; ``root_certificate`` (a PEM file) for a peer that does not send its root.
 Release 3: ``flavour``, ``trust_anchors`` (a PEM file; none for a raw public key) and, as the flavour needs,
-``peer_id``, ``peer`` and ``allowed_ae_ids``. Both take ``name``, ``targets`` and ``peer_kind``. A key may be
-written with hyphens, as in the configuration of an entity. Files are relative to this one. Whatever is wrong
-is refused as a whole, naming file, association and key; nothing is guessed.
+``peer_id``, ``peer`` and ``allowed_ae_ids``. Both take ``name``, ``targets``, ``uss`` and ``peer_kind``. A
+key may be written with hyphens, as in the configuration of an entity. Files are relative to this one.
+Whatever is wrong is refused as a whole, naming file, association and key; nothing is guessed.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from onem2m_security.errors import ConfigurationError, IdentifierError
 from onem2m_security.identifiers import EntityId, EntityKind
+from onem2m_security.user_settings import Uss
 
 from .configuration import AssociationConfiguration
 from .files import read_public
@@ -27,8 +28,8 @@ ASSOCIATIONS_MAX: Final = 10_000
 
 _RELEASE1: Final = {"certificate_name", "root_of_trust", "root_certificate"}
 _RELEASE3: Final = {"flavour", "peer_id", "trust_anchors", "allowed_ae_ids"}
-_BOTH: Final = {"name", "peer", "peer_kind", "targets"}
-_LISTS: Final = {"allowed_ae_ids", "targets"}
+_BOTH: Final = {"name", "peer", "peer_kind", "targets", "uss"}
+_LISTS: Final = {"allowed_ae_ids", "targets", "uss"}
 _KINDS: Final = {"cse": EntityKind.CSE, "ae": EntityKind.AE}
 
 
@@ -104,6 +105,7 @@ def _make(path: Path, given: Mapping[str, Any]) -> AssociationConfiguration:
             raise ConfigurationError("peer_kind is 'cse' or 'ae', and says which of them peer is")
         peer = peer.known_as(_KINDS[given["peer_kind"]])
     targets = tuple(map(EntityId.parse, given.get("targets", ())))
+    uss = tuple(map(Uss.parse, given.get("uss", ())))
     if "certificate_name" in given:
         assert peer is not None  # noqa: S101 - its absence was reported before
         root = given.get("root_certificate")
@@ -113,6 +115,7 @@ def _make(path: Path, given: Mapping[str, Any]) -> AssociationConfiguration:
             root_certificate=None if root is None else read_public(path.parent / root),
             peer=peer,
             targets=targets,
+            uss=uss,
             name=given.get("name"),
         )
     return AssociationConfiguration.release3(
@@ -122,6 +125,7 @@ def _make(path: Path, given: Mapping[str, Any]) -> AssociationConfiguration:
         peer=peer,
         allowed_ae_ids=tuple(given.get("allowed_ae_ids", ())),
         targets=targets,
+        uss=uss,
         name=given.get("name"),
     )
 

@@ -15,6 +15,7 @@ from cryptography import x509
 from onem2m_security.errors import ConfigurationError, IdentifierError
 from onem2m_security.identifiers import EntityId, Fqdn
 from onem2m_security.texts import nfkc
+from onem2m_security.user_settings import Uss, require_few
 
 from .flavours import Flavour, cse_id_of, parse_ae_id_uri, parse_identifier
 from .profile import MALFORMED, anchor_findings
@@ -45,6 +46,7 @@ class AssociationConfiguration:
         allowed_ae_ids: For device and Node-ID certificates, and raw public keys: the AEs that the credential
             may act for (8.2.1).
         targets: Enrolment Targets or MAF targets of this peer, for the frameworks above.
+        uss: What is said of this peer beside its identity: to us and, at an MEF, to its Enrolment Targets.
         name: What the operator calls this configuration, to tell which one matched.
     """
 
@@ -57,6 +59,7 @@ class AssociationConfiguration:
     peer: EntityId | None = None
     allowed_ae_ids: tuple[EntityId, ...] = ()
     targets: tuple[EntityId, ...] = ()
+    uss: tuple[Uss, ...] = ()
     name: str | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
@@ -79,6 +82,7 @@ class AssociationConfiguration:
         peer: EntityId | str,
         root_certificate: str | bytes | x509.Certificate | None = None,
         targets: tuple[EntityId, ...] = (),
+        uss: tuple[Uss, ...] = (),
         name: str | None = None,
     ) -> Self:
         """The seeds' form (8.1.1.2.2).
@@ -90,6 +94,7 @@ class AssociationConfiguration:
             peer: The identity of the peer.
             root_certificate: The root's certificate, PEM or parsed, for a peer that does not send it.
             targets: Its Enrolment Targets or MAF targets.
+            uss: What is said of it beside its identity.
             name: What the operator calls this configuration.
 
         Raises:
@@ -102,6 +107,7 @@ class AssociationConfiguration:
                 root_certificate=_root_certificate(root_certificate),
                 peer=_entity(peer),
                 targets=targets,
+                uss=require_few(uss),
                 name=name,
             )
         except IdentifierError as error:
@@ -117,6 +123,7 @@ class AssociationConfiguration:
         peer: EntityId | str | None = None,
         allowed_ae_ids: tuple[EntityId | str, ...] = (),
         targets: tuple[EntityId, ...] = (),
+        uss: tuple[Uss, ...] = (),
         name: str | None = None,
     ) -> Self:
         """The published form (8.1.2.4).
@@ -128,6 +135,7 @@ class AssociationConfiguration:
             peer: The identity of the peer; for CSE-ID, AE-ID and FQDN it follows from ``peer_id``.
             allowed_ae_ids: For device and Node-ID certificates, and raw public keys.
             targets: Its Enrolment Targets or MAF targets.
+            uss: What is said of it beside its identity.
             name: What the operator calls this configuration.
 
         Raises:
@@ -150,6 +158,7 @@ class AssociationConfiguration:
                 peer=_implied_peer(flavour, peer_id) if peer is None else _entity(peer),
                 allowed_ae_ids=tuple(map(_entity, allowed_ae_ids)),
                 targets=targets,
+                uss=require_few(uss),
                 name=name,
             )
         except IdentifierError as error:

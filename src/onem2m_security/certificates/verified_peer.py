@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from onem2m_security.identifiers import CredentialId, EntityId
+from onem2m_security.user_settings import Uss
 
 from .configuration import AssociationConfiguration
 from .flavours import Flavour
@@ -34,3 +35,8 @@ class VerifiedPeer:
     targets: tuple[EntityId, ...]
     expires: datetime | None
     fingerprint: str
+
+    @property
+    def user_settings(self) -> tuple[Uss, ...]:
+        """What the configuration says of the peer beside its identity (USS)."""
+        return self.configuration.uss

@@ -94,7 +94,7 @@ def _association(
         server_name=session.server_name,
         allowed_ae_ids=allowed_ae_ids,
         peer_proof=peer_proof,
-        user_settings=proven.user_settings if isinstance(proven, ResolvedKey) else (),
+        user_settings=() if proven is None else proven.user_settings,
     )
 
 

@@ -162,7 +162,11 @@ class Mef(Function):
             raise QuotaError(f"{credential.peer} bootstraps too often")
         if not isinstance(credential, ResolvedKey):
             instruction = BootstrapInstruction(
-                credential.peer, credential.targets, self._enrolment_expiry, self._release
+                credential.peer,
+                credential.targets,
+                self._enrolment_expiry,
+                self._release,
+                credential.user_settings,
             )
             await self.enrolments.enrol(established, instruction, limit=credential.expires)
             return

@@ -11,6 +11,7 @@ from ..credentials import Secret
 from ..errors import ConfigurationError, IdentifierError
 from ..identifiers import CredentialId, EntityId
 from ..texts import IDENTITY_MAX_OCTETS, shown
+from ..user_settings import Uss
 from .engine import CertificateType, Context, LocalCredential, Terms
 from .openssl import OpenSslContext
 from .suites import CERTIFICATE_SUITES, PSK_SUITES, Suite
@@ -38,6 +39,10 @@ class PeerIdentity(Protocol):
     @property
     def targets(self) -> tuple[EntityId, ...]:
         """For whom keys derived from the session may be."""
+
+    @property
+    def user_settings(self) -> tuple[Uss, ...]:
+        """What is said of the peer beside its identity (USS)."""
 
 
 class Verifier(Protocol):

@@ -24,6 +24,7 @@ from ..alerts import Alert
 from ..credentials import Secret
 from ..errors import CertificateRejectedError, ConfigurationError
 from ..identifiers import CredentialId, EntityId
+from ..user_settings import Uss
 from .endpoint import Endpoint, PeerIdentity, PskOffer, Verifier
 from .engine import CertificateType
 from .events import Event, HandshakeCompleted, PskIdentityOffered, SessionEnded
@@ -195,6 +196,7 @@ class _Somebody:
     expires: datetime | None = None
     allowed_ae_ids: tuple[EntityId, ...] = ()
     targets: tuple[EntityId, ...] = ()
+    user_settings: tuple[Uss, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
