@@ -6,11 +6,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gba_support import AE, BSF, CSE, CSE_NAF, MAF, NAF, Card, a_subscriber, gba_u_subscription, running_bsf
+from gba_support import (
+    AE,
+    BSF,
+    CSE,
+    CSE_NAF,
+    MAF,
+    MAF_NAF,
+    NAF,
+    Card,
+    a_subscriber,
+    a_subscription,
+    gba_u_subscription,
+    running_bsf,
+)
 from maf_support import LOOPBACK
 from onem2m_security.clients.entity_b import EntityB
+from onem2m_security.clients.maf import MafClient
 from onem2m_security.credentials import Framework, Secret
-from onem2m_security.errors import CredentialError, HandshakeError, ResolverUnavailableError
+from onem2m_security.errors import (
+    CredentialError,
+    HandshakeError,
+    ResolverUnavailableError,
+    SecurityFrameworkError,
+)
 from onem2m_security.frameworks import bootstrap_gba, saef_gba
 from onem2m_security.frameworks.saef_gba import split_psk_identity
 from onem2m_security.gba.context import BootstrappedContext, NafKey
@@ -19,6 +38,11 @@ from onem2m_security.identifiers import CredentialType, EntityId, KeyIdentifier,
 from onem2m_security.net.address import Transport
 from onem2m_security.net.channel import open_channel
 from onem2m_security.net.link import Link
+from onem2m_security.release import Release
+from onem2m_security.servers.enrolees import Provisioning
+from onem2m_security.servers.maf import Maf
+from onem2m_security.servers.run import Server
+from onem2m_security.store import Store
 from onem2m_security.tls.suites import CERTIFICATE_SUITES, PSK_SUITES
 
 NOW = datetime.now(UTC)
@@ -235,6 +259,34 @@ async def test_a_bsf_that_is_down_fails_the_handshake_and_a_later_one_succeeds(t
             async with await open_channel(Link(address), initiator) as channel:
                 assert channel.association.peer == CSE
         await naf.close()
+
+
+@pytest.mark.parametrize("release", Release)
+async def test_a_ue_that_a_maf_refuses_bootstraps_anew_once(tmp_path, release):
+    card = Card(a_subscriber())
+    async with (
+        running_bsf(tmp_path / "bsf") as bsf,
+        await Store.open(tmp_path / "maf") as store,
+    ):
+        asked = MAF_NAF.client(bsf.zn)
+        by_gba = bootstrap_gba.accept_at_maf({BSF: asked.fetch}, {AE: (CSE,)}.get, remembered=timedelta(0))
+        maf = Maf(store, MAF, provisioning=Provisioning(elsewhere=by_gba))
+        async with Server(store, [maf]) as server:
+            link = Link(await server.start(LOOPBACK))
+            client = MafClient(MAF, link, bsf.ue(card).at_maf(AE, MAF))
+            kcs = [await client.connection_key(CSE, release=release)]
+            for _ in range(2):  # a new subscription ends what came of the one before
+                await bsf.store.subscribers.add(a_subscription(), replace_existing=True)
+                await client.close()
+                kcs.append(await client.connection_key(CSE, release=release))
+            assert len({kc.kc_id for kc in kcs}) == len(card.challenges) == 3
+            await bsf.store.subscribers.add(a_subscription(nafs=[NAF]), replace_existing=True)
+            await client.close()
+            with pytest.raises(SecurityFrameworkError, match=rf"B-TID .* is new, of {BSF}: let {MAF} ask"):
+                await client.connection_key(CSE, release=release)
+            assert len(card.challenges) == 4, "once"
+            await client.close()
+        await asked.close()
 
 
 async def echo(channel):

@@ -15,6 +15,7 @@ from onem2m_security.association import PeerProof
 from onem2m_security.clients.connection_keys import KEPT_MAX, KeysInMemory, KeysInStore
 from onem2m_security.clients.entity_a import associate
 from onem2m_security.clients.entity_b import EntityB
+from onem2m_security.clients.through_maf import REFUSALS
 from onem2m_security.errors import HandshakeError
 from onem2m_security.frameworks.maf_handshake import ConnectionKey
 from onem2m_security.identifiers import KeyIdentifier
@@ -26,6 +27,9 @@ from onem2m_security.store import KeyKind, Store
 from programs import kc_rows, key_file, m2msec
 
 SOON = Limits(handshake_seconds=1.0)
+NEW_AND_REFUSED = (
+    rf"does not know the identity.*Kc [^ ]+@{MAF} is new.*: let {ID_B} ask this MAF, .*\(m2msec maf clients\)"
+)
 LATER = datetime.now(UTC) + timedelta(hours=1)
 
 
@@ -140,11 +144,25 @@ async def test_a_kc_that_b_refuses_is_forgotten_and_one_new_one_is_made(tmp_path
         assert made != revoked
 
 
+async def test_who_is_refused_with_a_kept_kc_and_with_a_new_one_is_told_what_to_look_at(tmp_path):
+    async with running_maf(tmp_path / "maf", clients=(A, B, C)) as maf, entity_b(maf) as (_, link):
+        how = A.maf_client(maf.address).initiator(ID_B)
+        await meet(link, how)
+        [kept] = await maf.kcs()
+        async with entity_b(maf, who=C) as (_, to_c):
+            with pytest.raises(HandshakeError, match=NEW_AND_REFUSED) as refused:
+                await meet(to_c, how)
+        assert refused.value.alert in REFUSALS
+        made = set(await maf.kcs()) - {kept}
+        assert len(made) == 1, "one new one, and no more"
+        assert str(made.pop()) in str(refused.value)
+
+
 async def test_a_new_kc_that_b_refuses_is_made_once_for_each_attempt(tmp_path):
     async with running_maf(tmp_path / "maf", clients=(A, B, C)) as maf, entity_b(maf, who=C) as (_, to_c):
         how = A.maf_client(maf.address).initiator(ID_B)  # the MAF has it for B, and we are led to C
         for attempt in (1, 2):
-            with pytest.raises(HandshakeError):
+            with pytest.raises(HandshakeError, match=NEW_AND_REFUSED):
                 await meet(to_c, how)
             assert len(await maf.kcs()) == attempt
 

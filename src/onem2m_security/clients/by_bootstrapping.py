@@ -87,6 +87,17 @@ class ByBootstrapping:
         self._new = context.b_tid
         return self._by(context)
 
+    def explained(self, refused: Initiator, error: HandshakeError) -> HandshakeError:
+        """The error with what it means: the BSF gave the NAF no key for a new bootstrapping, or another."""
+        if error.alert not in _REFUSALS or refused.credential is None:
+            return error
+        b_tid = refused.credential.key_id
+        return HandshakeError(
+            f"{error}; B-TID {b_tid.base64} is new, of {b_tid.fqdn}: let {refused.peer} ask this BSF, and "
+            "the BSF have it as a NAF of ours (m2msec bsf subscribers)",
+            alert=error.alert,
+        )
+
     def _by(self, context: BootstrappedContext) -> Initiator:
         if context.b_tid not in self._made:
             initiator = self._initiate(context)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..errors import HandshakeError
-from ..frameworks.steps import How, Renewing, initiator_of
+from ..frameworks.steps import How, Initiator, Renewing, initiator_of
 from ..net.channel import Channel, open_channel
 from ..net.link import Link
 from ..net.reach import require_answer
@@ -36,9 +36,18 @@ async def associate(link: Link, how: How) -> Channel:
         channel = await open_channel(link, initiator)
     except HandshakeError as error:
         if not await how.failed(initiator, error):
-            raise
+            raise how.explained(initiator, error) from error
         await require_answer(link)
         initiator = await how.renewed(initiator)
-        channel = await open_channel(link, initiator)
+        channel = await _once_more(link, how, initiator)
     await how.served(initiator)
     return channel
+
+
+async def _once_more(link: Link, how: Renewing, initiator: Initiator) -> Channel:
+    """With a credential that was just made."""
+    try:
+        return await open_channel(link, initiator)
+    except HandshakeError as error:
+        await how.failed(initiator, error)
+        raise how.explained(initiator, error) from error

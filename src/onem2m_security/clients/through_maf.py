@@ -118,6 +118,16 @@ class ThroughMaf:
             )
         return await self()
 
+    def explained(self, refused: Initiator, error: HandshakeError) -> HandshakeError:
+        """The error with what it means: Entity B found no Kc at the MAF, or another one."""
+        if error.alert not in REFUSALS or refused.credential is None:
+            return error
+        return HandshakeError(
+            f"{error}; Kc {refused.credential.key_id} is new, of {self._maf}: let {self._peer} ask this MAF, "
+            f"and the MAF have us with {self._peer} as a target (m2msec maf clients)",
+            alert=error.alert,
+        )
+
     async def _find(self) -> ConnectionKey | None:
         local = (await initiator_of(self._at_maf)).local
         return await self._kept.find(local, self._peer, self._maf)

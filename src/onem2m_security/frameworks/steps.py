@@ -177,6 +177,9 @@ class Renewing(Protocol):
     async def renewed(self, refused: Initiator) -> Initiator:
         """A new one, in the place of one that the peer refused."""
 
+    def explained(self, refused: Initiator, error: HandshakeError) -> HandshakeError:
+        """The error when it is given up: what it means on this way, and what to do, for people."""
+
 
 async def initiator_of(how: How) -> Initiator:
     """The initiator for a session that is opened now.
@@ -202,11 +205,39 @@ def meeting(function: Fqdn, how: How) -> How:
 
     if isinstance(how, Initiator):
         return checked(how)
+    if isinstance(how, Renewing):
+        return _CheckedWay(how, checked)
 
     async def ask() -> Initiator:
         return checked(await how())
 
     return ask
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _CheckedWay:
+    """A way that is made anew when it is refused, whose initiators are looked at before they are used."""
+
+    way: Renewing
+    checked: Callable[[Initiator], Initiator]
+
+    async def __call__(self) -> Initiator:
+        return self.checked(await self.way())
+
+    async def is_at_hand(self) -> bool:
+        return await self.way.is_at_hand()
+
+    async def served(self, initiator: Initiator) -> None:
+        await self.way.served(initiator)
+
+    async def failed(self, initiator: Initiator, error: HandshakeError) -> bool:
+        return await self.way.failed(initiator, error)
+
+    async def renewed(self, refused: Initiator) -> Initiator:
+        return self.checked(await self.way.renewed(refused))
+
+    def explained(self, refused: Initiator, error: HandshakeError) -> HandshakeError:
+        return self.way.explained(refused, error)
 
 
 def _host_name(host: str | None) -> Fqdn | None:

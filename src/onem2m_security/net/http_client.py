@@ -67,6 +67,14 @@ class _Stream(httpcore.AsyncNetworkStream):
         return self._channel.closing if info == "is_readable" else None
 
 
+class _NotConnected(httpcore.ConnectError):
+    """A handshake failed; httpcore forgets what the cause of its errors was."""
+
+    def __init__(self, handshake: HandshakeError) -> None:
+        super().__init__(str(handshake))
+        self.handshake = handshake
+
+
 class _Backend(httpcore.AsyncNetworkBackend):
     """Opens secured connections to one peer, whatever host httpcore names."""
 
@@ -87,7 +95,7 @@ class _Backend(httpcore.AsyncNetworkBackend):
         try:
             channel = await open_channel(self._link, self._initiator)
         except HandshakeError as error:
-            raise httpcore.ConnectError(str(error)) from error
+            raise _NotConnected(error) from error
         self.established = channel.established
         return _Stream(channel)
 
@@ -159,6 +167,8 @@ class HttpConnections:
             ):
                 whole = await at_most(self._limits.body_octets, answer.aiter_stream())
                 return HttpAnswer(answer.status, _by_name(answer.headers), whole)
+        except _NotConnected as error:
+            raise ResolverUnavailableError(f"{self.authority}: {error}") from error.handshake
         except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, OSError) as error:
             raise ResolverUnavailableError(f"{self.authority}: {error or type(error).__name__}") from error
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
-from ..errors import ConfigurationError, HandshakeError, PeerRefusedError
+from ..errors import ConfigurationError, HandshakeError, PeerRefusedError, ResolverUnavailableError
 from ..extras import require
-from ..frameworks.steps import Authorities, Established, How, Initiator, initiator_of
+from ..frameworks.steps import Authorities, Established, How, Initiator, Renewing, initiator_of
 from ..onem2m.primitives import Response, Rsc
 from ..tasks import GRACE_SECONDS, together
 from .address import Address, Binding, Transport
@@ -165,7 +165,37 @@ class _LinkClient(RequestClient):
         return self._newest.client.established
 
     async def send(self, asked: Asked) -> Response:
-        use, former = self._use(await initiator_of(self._how)), self._former()
+        if isinstance(self._how, Renewing):
+            return await self._renewing(asked, self._how)
+        return await self._send(asked, await initiator_of(self._how))
+
+    async def _renewing(self, asked: Asked, how: Renewing) -> Response:
+        """The same, by another credential when the first one is refused: then nothing was asked yet."""
+        initiator = await how()
+        try:
+            response = await self._send(asked, initiator)
+        except ResolverUnavailableError as error:
+            if (refused := _failed_handshake(error)) is None:
+                raise
+            if not await how.failed(initiator, refused):
+                raise ResolverUnavailableError(str(how.explained(initiator, refused))) from error
+            initiator = await how.renewed(initiator)
+            response = await self._once_more(asked, how, initiator)
+        await how.served(initiator)
+        return response
+
+    async def _once_more(self, asked: Asked, how: Renewing, initiator: Initiator) -> Response:
+        """By a credential that was just made."""
+        try:
+            return await self._send(asked, initiator)
+        except ResolverUnavailableError as error:
+            if (refused := _failed_handshake(error)) is None:
+                raise
+            await how.failed(initiator, refused)
+            raise ResolverUnavailableError(str(how.explained(initiator, refused))) from error
+
+    async def _send(self, asked: Asked, initiator: Initiator) -> Response:
+        use, former = self._use(initiator), self._former()
         use.under_way += 1
         try:
             for idle in former:
@@ -192,6 +222,14 @@ class _LinkClient(RequestClient):
     async def close(self) -> None:
         for use in list(self._open):
             await self._end(use)
+
+
+def _failed_handshake(error: BaseException) -> HandshakeError | None:
+    """The handshake that failed, where that is why a peer cannot be asked."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, HandshakeError):
+        cause = cause.__cause__
+    return cause
 
 
 _CLIENTS: Final[Mapping[Binding, Callable[[Link, Initiator], RequestClient]]] = {
