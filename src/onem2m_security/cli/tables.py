@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
 import textwrap
@@ -15,11 +14,11 @@ from rich.console import Console
 from rich.table import Table
 
 from ..errors import SecurityFrameworkError
-from ..store.records import KeyKind, KeyRecord
 from .common import open_store
 from .options.listing import ListOptions
 
 if TYPE_CHECKING:
+    from ..store.records import KeyKind, KeyRecord
     from ..store.store import Store
 
 FOLDED_ROWS_MAX: Final = 100
@@ -33,6 +32,7 @@ Pages = AsyncIterator[Sequence[_Record | SecurityFrameworkError]]
 
 def add_record(data: Path, record: KeyRecord, *, replace: bool) -> None:
     """Store a key in a data directory, which is made if it is not there; what was removed may come back."""
+    import asyncio
 
     async def add() -> None:
         async with await open_store(data, make=True) as store:
@@ -61,6 +61,7 @@ def list_pages(
         typer.Exit: A record does not open: it is named on standard error, and the list goes on.
         StoreError: The store cannot be read.
     """
+    import asyncio
 
     async def read() -> bool:
         async with await open_store(wanted.data) as store:

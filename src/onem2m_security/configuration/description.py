@@ -24,8 +24,8 @@ from ..identifiers import EntityId, EntityKind, Fqdn
 from ..net.channel import Channel
 from ..net.limits import Limits
 from ..net.link import Link
+from ..servers.association_policy import AssociationPolicy
 from ..servers.commands import Steering
-from ..servers.enrolees import AssociationPolicy
 from ..servers.service import BsfService, MafService, MefService, Service
 from .accepting import Accepting
 from .clients import bsf_client, hss_client, maf_client, mef_client
