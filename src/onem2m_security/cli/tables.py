@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from ..errors import SecurityFrameworkError
 from .common import open_store
@@ -145,14 +143,13 @@ class _Columns:
     """Columns as wide as their widest value so far; the rows of a short list are fitted to a terminal."""
 
     def __init__(self) -> None:
-        self._console = Console()
         self._widths: list[int] = []
         self._number = 0
 
     def add(self, rows: list[Row]) -> None:
         names, lines = list(rows[0]), [[*map(_cell, row.values())] for row in rows]
         first, self._number = not self._number, self._number + len(rows)
-        if self._console.is_terminal and self._number <= FOLDED_ROWS_MAX:
+        if sys.stdout.isatty() and self._number <= FOLDED_ROWS_MAX:
             self._fold(names, lines, header=first)
             return
         if first:
@@ -164,12 +161,15 @@ class _Columns:
             print("  ".join(padded).rstrip())
 
     def _fold(self, names: list[str], lines: list[list[str]], *, header: bool) -> None:
+        from rich.console import Console
+        from rich.table import Table
+
         table = Table(box=None, show_header=header)
         for name in names:
             table.add_column(name, overflow="fold")
         for line in lines:
             table.add_row(*line)
-        self._console.print(table)
+        Console().print(table)
 
     def close(self) -> None:
         if not self._number:
