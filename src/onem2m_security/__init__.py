@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any, Final
 
+from .extras import require
 from .version import __version__
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from .clients.ue import NafChoice as NafChoice
     from .clients.ue import Ue as Ue
     from .clients.ue import suite_over as suite_over
+    from .configuration.description import Description as Description
     from .credentials import Framework as Framework
     from .credentials import ResolvedKey as ResolvedKey
     from .credentials import Secret as Secret
@@ -165,6 +167,9 @@ _MODULES: Final = {
 }
 """Modules that are public as they are, by the name that they have here."""
 
+_WITH_EXTRAS: Final = {"Description": ("configuration.description", "cli")}
+"""Names whose module needs an extra: public too, but not for ``import *``, which every device can do."""
+
 _MODULE_OF: Final = {name: module for module, names in _NAMES.items() for name in names}
 
 __all__ = ["__version__", *_MODULE_OF, *_MODULES]  # noqa: PLE0604 - names, all of them
@@ -172,6 +177,9 @@ __all__ = ["__version__", *_MODULE_OF, *_MODULES]  # noqa: PLE0604 - names, all 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever has that name
     module = _MODULE_OF.get(name) or _MODULES.get(name)
+    if name in _WITH_EXTRAS:
+        module, extra = _WITH_EXTRAS[name]
+        require(extra)
     if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     found = importlib.import_module(f".{module}", __name__)
@@ -180,4 +188,4 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever has that name
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted([*__all__, *_WITH_EXTRAS])

@@ -11,7 +11,18 @@ from places import ROOT
 from source import MODULES, PACKAGE, imports
 
 FLOORS = (
-    {"alerts", "errors", "telemetry", "version", "clock", "tasks", "files", "private_memory", "extras"},
+    {
+        "alerts",
+        "defaults",
+        "errors",
+        "telemetry",
+        "version",
+        "clock",
+        "tasks",
+        "files",
+        "private_memory",
+        "extras",
+    },
     {"identifiers", "texts", "user_settings", "release", "durations", "quotas", "peer_quotas"},
     {"credentials", "association", "keys"},
     {"tls", "gba"},

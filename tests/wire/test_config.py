@@ -23,7 +23,7 @@ from onem2m_security.identifiers import Fqdn, KeyIdentifier
 from onem2m_security.net.address import Address, Transport
 from onem2m_security.net.limits import Limits
 from onem2m_security.peer_quotas import PeerQuotas
-from onem2m_security.servers.enrolees import AssociationRule
+from onem2m_security.servers.association_policy import AssociationRule
 from programs import Programs, key_file, m2msec
 
 WHOLE = """\

@@ -33,7 +33,7 @@ from onem2m_security.net.link import Link
 from onem2m_security.onem2m.fetch_credentials import FetchedCredential
 from onem2m_security.onem2m.primitives import Response, Rsc
 from onem2m_security.release import Release
-from onem2m_security.servers.enrolees import AssociationPolicy, AssociationRule
+from onem2m_security.servers.association_policy import AssociationPolicy, AssociationRule
 from onem2m_security.store import KeyKind
 
 

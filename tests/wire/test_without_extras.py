@@ -170,6 +170,18 @@ def test_the_command_says_in_one_line_what_it_needs():
     )
 
 
+def test_the_description_says_in_one_line_what_it_needs():
+    program = (
+        "from onem2m_security import *\nimport onem2m_security\n"
+        "try: onem2m_security.Description\nexcept ConfigurationError as error: print(error)"
+    )
+    done = alone(ALONE + program)
+    assert done.stderr == ""
+    assert done.stdout == (
+        "not installed: typer, rich, pydantic. This needs: pip install 'onem2m-security[cli]'\n"
+    )
+
+
 @pytest.mark.parametrize(
     "command",
     [

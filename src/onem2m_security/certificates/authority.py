@@ -24,9 +24,10 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from ..clock import CLOCK, Clock
+from ..defaults import DEVICE_INDICATION_ID
 from ..errors import ConfigurationError, CredentialError, IdentifierError
 from .flavours import Flavour
-from .issued_names import DEVICE_INDICATION_ID, alternative_names, common_name, identifies, subject_for
+from .issued_names import alternative_names, common_name, identifies, subject_for
 from .local import LocalCertificate
 from .names import CertificateNames, subject_alternative_names
 from .profile import MALFORMED, anchor_findings

@@ -7,13 +7,11 @@ from collections.abc import Iterable
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
+from ..defaults import DEVICE_INDICATION_ID
 from ..errors import ConfigurationError, IdentifierError
 from ..identifiers import Fqdn
 from .flavours import AE_ID_URI_SCHEME, Flavour, parse_identifier
 from .names import CertificateNames, encode_device_id
-
-DEVICE_INDICATION_ID = "0.2.481.1"
-"""The M2M Device Indication ID of the example in TS-0001 annex H; the default higher arc of device ids."""
 
 _COMMON_NAME_MAX = 64
 

@@ -13,13 +13,13 @@ import hashlib
 import hmac
 import re
 from dataclasses import dataclass
-from typing import Self
-
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from typing import TYPE_CHECKING, Self
 
 from onem2m_security.errors import IdentifierError
 from onem2m_security.texts import shown
+
+if TYPE_CHECKING:
+    from cryptography import x509
 
 DIGEST_OCTETS = {"sha-256": 32, "sha-256-128": 16, "sha-256-120": 15}
 """The hash algorithms of clause 10.1.2, each with the length of its digest in octets."""
@@ -31,6 +31,9 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{43}=?")
 
 def subject_public_key_info(certificate: x509.Certificate) -> bytes:
     """The SubjectPublicKeyInfo of a certificate, DER, with the point uncompressed."""
+    # Who only names a key waits for no library that reads certificates.
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat  # noqa: PLC0415
+
     return certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 

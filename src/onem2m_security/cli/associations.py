@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
+from typing import TYPE_CHECKING
 
 from ..association import Association, PeerProof
-from ..certificates.verified_peer import VerifiedPeer
-from ..frameworks.steps import Established
 from ..identifiers import EntityId
+
+if TYPE_CHECKING:
+    from ..frameworks.steps import Established
 
 
 def report(established: Established, *, as_json: bool) -> None:
     """Say who is at the other end: in JSON to standard output, or for people to standard error."""
+    from ..certificates.verified_peer import VerifiedPeer
+
     association, proven = established.association, established.credential
     matched = {}
     if isinstance(proven, VerifiedPeer):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
@@ -11,13 +10,11 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from ..clock import CLOCK
+from ..defaults import BOOTSTRAPPING_LIFETIME, UB_REQUESTS_PER_SECOND
 from ..durations import parse_duration
 from ..errors import ConfigurationError
 from ..identifiers import EntityId, Fqdn, KeyIdentifier
 from ..net.address import Address
-from ..servers.service import BsfService
-from ..servers.ub import DEFAULT_LIFETIME, DEFAULT_REQUESTS_PER_SECOND
-from ..store.records import KeyKind, KeyRecord, Subscription
 from ..user_settings import as_list
 from .common import (
     KEY_FORMAT,
@@ -37,6 +34,7 @@ from .options.subscribers import ImpiOption, SettingsOptions, SubscriberOptions
 from .tables import Row, add_record, list_keys, list_pages
 
 if TYPE_CHECKING:
+    from ..store.records import KeyRecord, Subscription
     from ..store.store import Store
 
 app = typer.Typer(help="The Bootstrapping Server Function of GBA.", no_args_is_help=True)
@@ -82,7 +80,7 @@ def serve(
         parsed(
             parse_duration, "--lifetime", metavar="DURATION", help="How long a bootstrapping lives at most."
         ),
-    ] = DEFAULT_LIFETIME,
+    ] = BOOTSTRAPPING_LIFETIME,
     ub_rate: Annotated[
         float,
         typer.Option(
@@ -91,9 +89,11 @@ def serve(
             min=0.1,
             help="Requests a second on Ub from one address (of IPv6: one /64); ten times as many at once.",
         ),
-    ] = DEFAULT_REQUESTS_PER_SECOND,
+    ] = UB_REQUESTS_PER_SECOND,
 ) -> None:
     """Run a BSF until SIGTERM or SIGINT; prints a line for each port when it accepts clients."""
+    from ..servers.service import BsfService
+
     log_to_stderr(verbose=serving.verbose)
     service = BsfService(
         serving.fqdn,
@@ -126,6 +126,8 @@ def add_subscriber(
     ] = False,
 ) -> None:
     """Provision a subscriber, and its GBA user security settings: a NAF that is not named gets no key."""
+    from ..store.records import Subscription
+
     log_to_stderr(verbose=False)
     subscriber, gba_u = card.provisioned()
     subscription = Subscription(subscriber, settings.guss(gba_u=gba_u), entity)
@@ -212,6 +214,8 @@ def add_naf(
     ] = False,
 ) -> None:
     """Provision a NAF with the key by which it proves itself, and say for which FQDNs it may have keys."""
+    from ..store.records import KeyKind, KeyRecord
+
     log_to_stderr(verbose=False)
     now = CLOCK.now()
     with given_or_new(key_file, out) as key:
@@ -230,6 +234,10 @@ def add_naf(
 @app.command("remove-naf")
 def remove_naf(data: DataOption, key_id: NafKeyIdOption) -> None:
     """Remove a NAF: it gets no key any more."""
+    import asyncio
+
+    from ..store.records import KeyKind
+
     log_to_stderr(verbose=False)
 
     async def remove() -> bool:
@@ -243,6 +251,8 @@ def remove_naf(data: DataOption, key_id: NafKeyIdOption) -> None:
 @grouped
 def nafs(wanted: ListOptions) -> None:
     """List the NAFs; their keys appear as fingerprints."""
+    from ..store.records import KeyKind
+
     log_to_stderr(verbose=False)
     list_keys(KeyKind.ZN, _naf, wanted)
 
@@ -258,6 +268,8 @@ def _naf(record: KeyRecord) -> Row:
 
 
 def _on_store(data: Path, action: Callable[[Store], Awaitable[_T]], *, make: bool = False) -> _T:
+    import asyncio
+
     async def act() -> _T:
         async with await open_store(data, make=make) as store:
             return await action(store)

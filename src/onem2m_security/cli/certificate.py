@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from cryptography.hazmat.primitives import hashes
 
-from ..certificates.signing_requests import CertifiedName
-from ..clients.certificate_files import CertificateFiles
-from ..clients.certificate_renewal import RenewedCertificate
-from ..clients.enrolee import Enrolee
-from ..clients.est import ProvisionedCertificate
-from ..net.loop import run
 from .common import DataOption, log_to_stderr, open_store
 from .options.credentials import ReportOptions
 from .options.grouping import grouped
+
+if TYPE_CHECKING:
+    from ..certificates.signing_requests import CertifiedName
+    from ..clients.est import ProvisionedCertificate
 
 
 @grouped
@@ -34,6 +31,12 @@ def certificate(
     The Enrolee is the one that m2msec enrol keeps in the data directory. What is in the files stays until two
     thirds of its life are over; then the MEF is asked for the next one, with a new key.
     """
+    from ..certificates.signing_requests import CertifiedName
+    from ..clients.certificate_files import CertificateFiles
+    from ..clients.certificate_renewal import RenewedCertificate
+    from ..clients.enrolee import Enrolee
+    from ..net.loop import run
+
     log_to_stderr(verbose=report.verbose)
 
     async def main() -> None:
@@ -47,6 +50,8 @@ def certificate(
 
 
 def _print(name: CertifiedName, provisioned: ProvisionedCertificate, *, as_json: bool) -> None:
+    from cryptography.hazmat.primitives import hashes
+
     row = {
         "flavour": name.flavour.value,
         "identifier": name.identifier,

@@ -21,12 +21,11 @@ from ..extras import require
 from ..files import create
 from ..identifiers import EntityId, Fqdn, KeyIdentifier
 from ..net.address import Address, Transport
-from ..net.limits import DATAGRAM_OCTETS_LEAST, DATAGRAM_OCTETS_MOST, Limits
-from ..net.loop import run
+from ..net.limits import DATAGRAM_OCTETS_LEAST, DATAGRAM_OCTETS_MOST
 from ..release import Release
-from ..telemetry import LOG, Event, key_values
 
 if TYPE_CHECKING:
+    from ..net.limits import Limits
     from ..servers.run import Announced
     from ..servers.service import Service
     from ..store.store import Store
@@ -150,7 +149,7 @@ async def open_store(data: Path, *, make: bool = False) -> Store:
         ConfigurationError: There is none; or as for ``Store.open``.
         StoreUnavailableError: As for ``Store.open``.
     """
-    from ..store.store import Store  # noqa: PLC0415 - the database's library, for who opens one
+    from ..store.store import Store
 
     if make:
         _say_if_new(data)
@@ -158,7 +157,7 @@ async def open_store(data: Path, *, make: bool = False) -> Store:
 
 
 def _say_if_new(data: Path) -> None:
-    from ..store.store import Store  # noqa: PLC0415 - the database's library, for who opens one
+    from ..store.store import Store
 
     if not Store.is_at(data):
         print(f"m2msec: there is no store in {data} yet: making one", file=sys.stderr, flush=True)
@@ -173,8 +172,10 @@ def run_services(
         ConfigurationError: As for ``servers.serve``.
         StoreError: The same.
     """
+    from ..net.loop import run
+
     require("server")  # before a store is made
-    from ..servers.run import serve  # noqa: PLC0415 - all of a server, for a command that runs one
+    from ..servers.run import serve
 
     for service in services:
         _say_if_new(service.data)
@@ -232,6 +233,8 @@ class _KeyValues(logging.Formatter):
     """One line of ``name=value`` for a record, of ours or of a library below us."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the base class's name
+        from ..telemetry import Event, key_values
+
         head = {
             "timestamp": datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
             "level": record.levelname.lower(),
@@ -247,6 +250,8 @@ _STDERR.setFormatter(_KeyValues())
 
 def log_to_stderr(*, verbose: bool) -> None:
     """Structured log lines on standard error; without ``verbose`` only warnings and errors."""
+    from ..telemetry import LOG
+
     _STDERR.stream = sys.stderr  # as it is now
     logging.getLogger().addHandler(_STDERR)
     LOG.setLevel(logging.INFO if verbose else logging.WARNING)

@@ -8,8 +8,6 @@ from typing import Annotated
 
 import typer
 
-from ..configuration.description import Description
-from ..configuration.reference import EXAMPLE, page, schema
 from .common import log_to_stderr
 
 app = typer.Typer(help="The configuration file: an example, a check, its schema.", no_args_is_help=True)
@@ -18,6 +16,8 @@ app = typer.Typer(help="The configuration file: an example, a check, its schema.
 @app.command()
 def example() -> None:
     """Print a configuration file with comments, to begin with."""
+    from ..configuration.reference import EXAMPLE
+
     print(EXAMPLE, end="")
 
 
@@ -29,6 +29,8 @@ def check(
 
     Prints a line for each function and peer. Nothing is listened on, nobody is met, no store is opened.
     """
+    from ..configuration.description import Description
+
     log_to_stderr(verbose=False)
     for line in Description.read(config).check():
         print(line)
@@ -41,4 +43,6 @@ def print_schema(
     ] = False,
 ) -> None:
     """Print the JSON schema of the configuration file, for editors."""
+    from ..configuration.reference import page, schema
+
     print(page() if markdown else json.dumps(schema(), indent=2))

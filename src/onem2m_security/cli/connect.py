@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import ConfigurationError
 from ..identifiers import EntityId
 from ..net.address import Address
-from ..net.channel import Channel
-from ..net.link import Link
-from ..net.loop import run
-from ..tasks import until_first
 from .associations import report as report_on
 from .common import entity_parser, log_to_stderr, parsed
 from .options.credentials import ReportOptions, SessionOptions
@@ -22,6 +17,10 @@ from .options.grouping import grouped
 from .options.who import WhoOptions
 from .peer_data import print_data
 from .standard_input import standard_input
+
+if TYPE_CHECKING:
+    from ..net.channel import Channel
+    from ..net.link import Link
 
 
 def _named(address: str, peer: EntityId | None, session: SessionOptions) -> tuple[EntityId, Link]:
@@ -56,6 +55,8 @@ def connect(
     --trust-anchor, or --entity, --card and --bsf for GBA (with --maf and --maf-id: through a MAF). With
     --json the first line of output is the association; otherwise it goes to standard error.
     """
+    from ..net.loop import run
+
     log_to_stderr(verbose=report.verbose)
 
     async def main() -> None:
@@ -71,6 +72,9 @@ def connect(
 
 async def _carry(channel: Channel, wait: float) -> None:
     """Standard input to the peer, the peer to standard output, until either ends."""
+    import asyncio
+
+    from ..tasks import until_first
 
     async def outward() -> None:
         source = await standard_input()

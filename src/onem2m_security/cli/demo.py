@@ -6,19 +6,19 @@ import enum
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
 from ..clock import CLOCK
-from ..demo import gba as demo_gba
-from ..demo.maf import LIFELINES, Demo, Step
 from ..extras import require
-from ..net.loop import run
 from ..release import DEFAULT_RELEASE
 from .common import JsonOption, ReleaseOption, RevealOption, log_to_stderr
+
+if TYPE_CHECKING:
+    from ..demo.maf import Step
 
 COLUMN = 9
 """Of a lifeline; four of them leave room for the words of most steps in 80 columns."""
@@ -48,6 +48,10 @@ def demo(
     Everything runs on loopback in a temporary directory and is gone afterwards. Keys appear as fingerprints
     unless --reveal is given.
     """
+    from ..demo import gba as demo_gba
+    from ..demo.maf import LIFELINES, Demo
+    from ..net.loop import run
+
     require("server")
     log_to_stderr(verbose=False)
     started = CLOCK.monotonic()

@@ -11,21 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..certificates.flavours import Flavour
-from ..clients.card import SoftwareCard
-from ..clients.card_enrolee import CardEnrolee, load_enrolee
-from ..clients.enrolee import Enrolee
-from ..clients.enrolled import Derived, Enrolled
 from ..credentials import Secret
+from ..defaults import ENROLMENT_EXPIRY
 from ..errors import ConfigurationError
-from ..frameworks import bootstrap_certificate
-from ..frameworks.bootstrap_psk import EnrolmentKey
-from ..frameworks.instructions import DEFAULT_ENROLMENT_EXPIRY, BootstrapInstruction
 from ..identifiers import EntityId, EntityKind, Fqdn, KeyIdentifier
 from ..net.address import Address, Transport
-from ..net.limits import Limits
-from ..net.link import Link
-from ..net.loop import run
 from ..release import DEFAULT_RELEASE
 from ..tls.framing import DEFAULT_MTU
 from .common import (
@@ -47,6 +37,12 @@ from .options.described import ConfigOption, described
 from .options.grouping import OptionGroup, grouped, without
 
 if TYPE_CHECKING:
+    from ..clients.card_enrolee import CardEnrolee
+    from ..clients.enrolee import Enrolee
+    from ..clients.enrolled import Derived, Enrolled
+    from ..frameworks.bootstrap_psk import EnrolmentKey
+    from ..frameworks.instructions import BootstrapInstruction
+    from ..net.limits import Limits
     from ..store.store import Store
 
 
@@ -94,7 +90,7 @@ class EnroleeOptions(OptionGroup):
             help="An Enrolment Target, a MAF-ID, CSE-ID or AE-ID; repeat for several.",
         ),
     ] = None
-    expires_in: ExpiryOption = DEFAULT_ENROLMENT_EXPIRY
+    expires_in: ExpiryOption = ENROLMENT_EXPIRY
     release: ReleaseOption = DEFAULT_RELEASE
     transport: TransportOption = Transport.TLS
     mtu: MtuOption = DEFAULT_MTU
@@ -112,6 +108,8 @@ class EnroleeOptions(OptionGroup):
 
     @property
     def _limits(self) -> Limits:
+        from ..net.limits import Limits
+
         return Limits(datagram_octets=self.mtu)
 
     async def enrolee(self, store: Store, mef: Address | None, kpm: Secret | None) -> Enrolled:
@@ -126,6 +124,10 @@ class EnroleeOptions(OptionGroup):
             ConfigurationError: Something is missing; or nobody is kept there.
             StoreError: The store could not be written.
         """
+        from ..clients.card_enrolee import load_enrolee
+        from ..clients.enrolee import Enrolee
+        from ..net.link import Link
+
         if self.card is not None:
             return await self._with_card(store, mef, self.card)
         if self.by_certificate:
@@ -140,6 +142,10 @@ class EnroleeOptions(OptionGroup):
         return await Enrolee.configure(store, kpm_id=self.kpm_id, kpm=kpm, instruction=being, link=link)
 
     async def _with_card(self, store: Store, mef: Address | None, card: Path) -> CardEnrolee:
+        from ..clients.card import SoftwareCard
+        from ..clients.card_enrolee import CardEnrolee
+        from ..net.link import Link
+
         mef_id, being = self.mef_id, self._being()
         others = self.certificates.are_given or self.kpm_id or self.kpm_file
         if mef is None or mef_id is None or being is None or others:
@@ -155,6 +161,11 @@ class EnroleeOptions(OptionGroup):
         )
 
     async def _with_certificate(self, store: Store, mef: Address | None) -> Enrolee:
+        from ..certificates.flavours import Flavour
+        from ..clients.enrolee import Enrolee
+        from ..frameworks import bootstrap_certificate
+        from ..net.link import Link
+
         mef_id, being = self.mef_id, self._being()
         if mef is None or mef_id is None or being is None or self.kpm_id or self.kpm_file:
             raise ConfigurationError(
@@ -175,6 +186,8 @@ class EnroleeOptions(OptionGroup):
         )
 
     def _being(self) -> BootstrapInstruction | None:
+        from ..frameworks.instructions import BootstrapInstruction
+
         if self.enrolee_id is None or not self.target:
             return None
         return BootstrapInstruction(self.enrolee_id, tuple(self.target), self.expires_in, self.release)
@@ -204,6 +217,8 @@ def enrol(
     --root-of-trust (Release 1). With a SIM, where the MEF is a BSF (GBA): HOST:PORT of its Ub, --data,
     --mef-id, --card, --enrolee-id and --target; afterwards --data alone.
     """
+    from ..net.loop import run
+
     log_to_stderr(verbose=report.verbose)
 
     async def main() -> None:

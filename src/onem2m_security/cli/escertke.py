@@ -11,17 +11,13 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..certificates.files import write_new
 from ..clock import CLOCK
 from ..errors import ConfigurationError, HandshakeTimeoutError, KeyEstablishmentError
-from ..escertke.end_points import InitiatingEndPoint, PairwiseE2EKey, acceptor, initiator
-from ..escertke.exchanges import TerminatingExchanges
-from ..escertke.files import POLL_SECONDS, REFUSAL, MessageFiles, message
-from ..frameworks.steps import Acceptor, Initiator
 from ..identifiers import EntityId
 from ..release import DEFAULT_RELEASE
 from .common import ReleaseOption, entity_parser, log_to_stderr, parsed
@@ -29,6 +25,12 @@ from .options.certificates import CertificateOptions
 from .options.credentials import ReportOptions
 from .options.described import ConfigOption, described
 from .options.grouping import OptionGroup, grouped, without
+
+if TYPE_CHECKING:
+    from ..escertke.end_points import PairwiseE2EKey
+    from ..escertke.exchanges import TerminatingExchanges
+    from ..escertke.files import MessageFiles
+    from ..frameworks.steps import Acceptor, Initiator
 
 app = typer.Typer(
     help="Agree on an end-to-end key by certificates: ESCertKE (8.7), over message files.",
@@ -68,11 +70,13 @@ class OwnOptions(OptionGroup):
 def _initiator(
     config: Path | None, own: OwnOptions, certificates: CertificateOptions, peer: EntityId
 ) -> Initiator:
+    from ..escertke.end_points import initiator
+
     if config is None:
         verifier = certificates.trust(peer, own.release).verifier()
         return initiator(own.local, peer, certificate=certificates.certificate(), verifier=verifier)
     description = described(config, own, certificates)
-    from ..configuration import end_points  # noqa: PLC0415 - it takes long to load, as the file's models do
+    from ..configuration import end_points
 
     return end_points.initiating(description, peer)
 
@@ -80,11 +84,13 @@ def _initiator(
 def _acceptor(
     config: Path | None, own: OwnOptions, certificates: CertificateOptions, peer: EntityId | None
 ) -> Acceptor:
+    from ..escertke.end_points import acceptor
+
     if config is None:
         verifier = certificates.trust_in_many(peer, own.release).verifier()
         return acceptor(own.local, certificate=certificates.certificate(), verifier=verifier)
     description = described(config, own, certificates)
-    from ..configuration import end_points  # noqa: PLC0415 - it takes long to load, as the file's models do
+    from ..configuration import end_points
 
     return end_points.terminating(description, peer)
 
@@ -108,6 +114,9 @@ def initiate(
     With --config the file says who we are and, in the peer's entry, what both certificates are. Without it
     give --entity, --cert, --key and what the peer's certificate must prove.
     """
+    from ..escertke.end_points import InitiatingEndPoint
+    from ..escertke.files import REFUSAL, MessageFiles, message
+
     log_to_stderr(verbose=report.verbose)
     _check_free(out)
     end_point = InitiatingEndPoint(_initiator(config, own, certificates, peer), seconds=timeout)
@@ -156,6 +165,9 @@ def respond(
     only --peer. Without it give --entity, --cert, --key and whose certificates to accept. An exchange that is
     refused is reported on standard error, and the next is waited for.
     """
+    from ..escertke.exchanges import TerminatingExchanges
+    from ..escertke.files import POLL_SECONDS, MessageFiles
+
     log_to_stderr(verbose=report.verbose)
     _check_free(out)
     configured = _acceptor(config, own, certificates, peer)
@@ -181,6 +193,8 @@ class _Responder:
 
     def look(self) -> PairwiseE2EKey | None:
         """Answer everything that waits; gives the key of the first exchange that is done."""
+        from ..escertke.files import REFUSAL, message
+
         for exchange in self._files.unanswered():
             if exchange not in self._half_finished:
                 self._answer(exchange, 1, self._files.read(exchange, message(1)))
@@ -194,6 +208,8 @@ class _Responder:
         return None
 
     def _answer(self, exchange: str, number: int, received: bytes | None) -> PairwiseE2EKey | None:
+        from ..escertke.files import REFUSAL, message
+
         try:
             step = self._exchanges.process(exchange, received or b"")
         except KeyEstablishmentError as error:

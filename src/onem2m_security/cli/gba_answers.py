@@ -6,17 +6,18 @@ The inputs of MILENAGE and TUAK are those of test sets of 3GPP, so that their do
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ..credentials import Secret
-from ..frameworks.saef_gba import psk_identity
 from ..gba import digest, keys
 from ..gba.aka import SequenceNumber, authentication_vector, build_auts
 from ..gba.algorithm import AuthenticationFunctions
-from ..gba.milenage import Milenage, opc_from_op
 from ..gba.tuak import Tuak, topc_from_top
 from ..identifiers import Fqdn
 from ..tls.suites import BY_CODE
+
+if TYPE_CHECKING:
+    from ..gba.milenage import Milenage
 
 _MILENAGE: Final = {
     "k": "465b5ce8b199b49faa5f0a2ee238a6bc",
@@ -42,6 +43,8 @@ _SUITES: Final = (0x00AE, 0xC037)
 
 def gba_answers() -> dict[str, list[dict[str, Any]]]:
     """All vectors of GBA, by what they are of."""
+    from ..gba.milenage import Milenage, opc_from_op
+
     k = Secret.parse(f"hex:{_MILENAGE['k']}")
     opc = opc_from_op(k, Secret.parse(f"hex:{_MILENAGE['op']}"))
     milenage = Milenage(k, opc)
@@ -93,6 +96,8 @@ def _aka(functions: Milenage, inputs: dict[str, str]) -> dict[str, Any]:
 
 
 def _gba(functions: Milenage) -> Iterator[dict[str, Any]]:
+    from ..frameworks.saef_gba import psk_identity
+
     rand = bytes.fromhex(_MILENAGE["rand"])
     sqn = SequenceNumber.from_octets(bytes.fromhex(_MILENAGE["sqn"]))
     vector = authentication_vector(functions, sqn=sqn, amf=b"\0\0", rand=rand)

@@ -32,7 +32,7 @@ class HelpedCommand(TyperCommand):
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - the parser's own types
         """The examples of this command."""
-        from .examples import EXAMPLES  # noqa: PLC0415 - only who asks for help waits for them
+        from .examples import EXAMPLES
 
         names: list[str] = []
         while ctx.parent is not None:

@@ -11,12 +11,8 @@ import hmac
 from collections.abc import Iterator
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, derive_private_key
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
 from .. import keys
-from ..certificates.flavours import Flavour, credential_id
-from ..certificates.public_key_id import DIGEST_OCTETS, PublicKeyIdentifier
+from ..certificates.flavours import Flavour
 from ..credentials import Secret
 from ..identifiers import CredentialId, CredentialType, EntityId, Fqdn, KeyIdentifier, Suid
 from ..release import KM_ID_DERIVATION, Release
@@ -100,6 +96,8 @@ def prf(secret: bytes, label: bytes, seed: bytes, length: int) -> bytes:
 
 
 def _credential_ids() -> Iterator[dict[str, Any]]:
+    from ..certificates.flavours import credential_id
+
     maf = Fqdn("maf.example.com")
     for of, name in (
         (CredentialType.KPM_ID, "kpm"),
@@ -128,6 +126,11 @@ _CERTIFIED = (
 
 def _public_keys() -> Iterator[dict[str, str]]:
     """Names of a public key: P-256, of a private number that anybody can make again."""
+    from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, derive_private_key
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    from ..certificates.public_key_id import DIGEST_OCTETS, PublicKeyIdentifier
+
     number = int.from_bytes(_octets("public key", 31))
     public = derive_private_key(number, SECP256R1()).public_key()
     spki = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)

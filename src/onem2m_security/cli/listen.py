@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Annotated, Never
+from typing import TYPE_CHECKING, Annotated, Never
 
 import typer
 
-from ..clients.entity_b import EntityB
+from ..defaults import WORD_REMEMBERED
 from ..errors import ConfigurationError
-from ..frameworks.resolvers import REMEMBERED
 from ..identifiers import EntityId
 from ..net.address import Address, Transport
-from ..net.channel import Channel
-from ..net.descriptors import raise_open_files
-from ..net.loop import run, until_signalled
-from ..tasks import until_first
 from .associations import report as report_on
 from .common import RememberOption, entity_parser, log_to_stderr, over, parsed
 from .options.credentials import ReportOptions, SessionOptions
@@ -29,6 +23,12 @@ from .options.grouping import OptionGroup, grouped
 from .options.sources import SourceOptions
 from .peer_data import print_data
 from .standard_input import standard_input
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from ..clients.entity_b import EntityB
+    from ..net.channel import Channel
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class EntityBOptions(OptionGroup):
     ] = None
     sources: SourceOptions
     session: SessionOptions
-    remember: RememberOption = REMEMBERED
+    remember: RememberOption = WORD_REMEMBERED
 
     def accepting(self) -> Accepting:
         """The Entity B that the options say.
@@ -66,6 +66,8 @@ class EntityBOptions(OptionGroup):
         Raises:
             ConfigurationError: They do not say where or who it is, or nobody could associate with it.
         """
+        from ..clients.entity_b import EntityB
+
         if self.listen is None or self.cse_id is None:
             raise ConfigurationError("give --listen HOST:PORT and --cse-id IDB, or --config FILE")
         parts = self.sources.parts(self.cse_id, self.session.link)
@@ -101,6 +103,9 @@ def listen(
     {"from": IDA, "data": base64}; otherwise associations go to standard error, and what peers send to
     standard output as it is.
     """
+    from ..net.descriptors import raise_open_files
+    from ..net.loop import run
+
     log_to_stderr(verbose=report.verbose)
     raise_open_files()
     if config is None:
@@ -114,6 +119,11 @@ def listen(
 
 async def _accept(accepting: Accepting, *, once: bool, as_json: bool) -> None:
     """Accept and carry until a signal or, if only one association is wanted, until its end."""
+    import asyncio
+
+    from ..net.loop import until_signalled
+    from ..tasks import until_first
+
     finished = asyncio.Event()
     newest: list[Channel] = []
 
@@ -138,6 +148,8 @@ async def _wait_for(event: asyncio.Event) -> None:
 
 async def _forward_to(newest: list[Channel]) -> Never:
     """Standard input to the newest session; the end of the one does not end the other."""
+    import asyncio
+
     source = await standard_input()
     while data := await source.read(newest[0].max_write if newest else 1024):
         if newest and not newest[0].closing:

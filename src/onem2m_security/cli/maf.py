@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..clock import CLOCK
+from ..defaults import KC_LIFETIME, WORD_REMEMBERED
 from ..durations import parse_duration
 from ..errors import ConfigurationError
-from ..frameworks.resolvers import REMEMBERED
 from ..identifiers import EntityId, KeyIdentifier
 from ..release import Release
-from ..servers.enrolees import AssociationPolicy
-from ..servers.maf import DEFAULT_KC_LIFETIME
-from ..servers.service import MafService
-from ..store.records import KeyKind, KeyRecord, Revocation
 from . import maf_key
 from .common import (
     KEY_FORMAT,
@@ -43,6 +38,9 @@ from .options.listing import ListOptions
 from .options.mefs import EnroleeTargetsOption, MefOptions
 from .options.serving import ServingOptions, StakeholdersOption
 from .tables import Row, add_record, list_keys
+
+if TYPE_CHECKING:
+    from ..store.records import KeyRecord, Revocation
 
 app = typer.Typer(help="The M2M Authentication Function.", no_args_is_help=True)
 app.add_typer(maf_key.app, name="key")
@@ -75,9 +73,9 @@ def serve(
     kc_lifetime: Annotated[
         timedelta,
         parsed(parse_duration, "--kc-lifetime", metavar="DURATION", help="How long Kc may be used."),
-    ] = DEFAULT_KC_LIFETIME,
+    ] = KC_LIFETIME,
     enrolee_target: EnroleeTargetsOption = None,
-    remember: RememberOption = REMEMBERED,
+    remember: RememberOption = WORD_REMEMBERED,
     stakeholder: StakeholdersOption = None,
 ) -> None:
     """Run a MAF until SIGTERM or SIGINT; prints one line when it accepts clients.
@@ -88,6 +86,9 @@ def serve(
     --key and --associations it accepts clients with certificates too; an association's targets say whom its
     client may have keys for.
     """
+    from ..servers.association_policy import AssociationPolicy
+    from ..servers.service import MafService
+
     log_to_stderr(verbose=serving.verbose)
     fqdn, local = serving.fqdn, EntityId(str(serving.fqdn))
     service = MafService(
@@ -148,6 +149,8 @@ def add_client(
     A client that was removed under this KmId, or under this KeId, may come back from then on. A client of
     Release 1 that has several targets takes one KmId for each, since its handshake says nothing but KmId.
     """
+    from ..store.records import KeyKind, KeyRecord
+
     log_to_stderr(verbose=False)
     if len(target or ()) > 1:
         print(_SEVERAL_TARGETS, file=sys.stderr)
@@ -172,6 +175,10 @@ def remove_client(data: DataOption, km_id: KmId) -> None:
     Its open sessions with a running MAF end at once, its associations when Entity B asks about their keys
     again (m2msec listen --remember). A client that an MEF provided does not come back by its KeId.
     """
+    import asyncio
+
+    from ..store.records import KeyKind
+
     log_to_stderr(verbose=False)
 
     async def remove() -> Revocation | None:
@@ -198,6 +205,8 @@ def _left_to_the_mef(ke_id: KeyIdentifier, ends: datetime | None) -> str:
 @grouped
 def clients(wanted: ListOptions) -> None:
     """List the clients in the order of their KmId; their Master Credentials appear as fingerprints."""
+    from ..store.records import KeyKind
+
     log_to_stderr(verbose=False)
     list_keys(KeyKind.KM, _client_row, wanted)
 
@@ -206,6 +215,8 @@ def clients(wanted: ListOptions) -> None:
 @grouped
 def keys(wanted: ListOptions, reveal: RevealOption = False) -> None:
     """List the Kc that the MAF holds, in the order of their KcId."""
+    from ..store.records import KeyKind
+
     log_to_stderr(verbose=False)
     list_keys(KeyKind.KC, partial(_kc_row, reveal=reveal), wanted)
 

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..clients.distributed_keys import DistributedKey, KeyClient
-from ..clients.maf import PROPOSED_LIFETIME, MafClient
 from ..clock import CLOCK
 from ..durations import parse_duration
 from ..errors import ConfigurationError
-from ..frameworks import maf_handshake
 from ..identifiers import EntityId, Fqdn, KeyIdentifier, Suid
 from ..net.address import Address, Transport
-from ..net.link import Link
 from .common import (
     KEY_FORMAT,
     RevealOption,
@@ -30,6 +25,9 @@ from .common import (
     read_key,
 )
 from .options.grouping import OptionGroup, grouped
+
+if TYPE_CHECKING:
+    from ..clients.distributed_keys import DistributedKey, KeyClient
 
 app = typer.Typer(help="Keys that the MAF distributes, as its client.", no_args_is_help=True)
 
@@ -91,6 +89,12 @@ class ClientOptions(OptionGroup):
 
     def run(self, address: Address, work: Callable[[KeyClient, Fqdn], Coroutine[Any, Any, None]]) -> None:
         """Do this as a client of the MAF there."""
+        import asyncio
+
+        from ..clients.maf import MafClient
+        from ..frameworks import maf_handshake
+        from ..net.link import Link
+
         log_to_stderr(verbose=False)
         km = maf_handshake.credential(self.km_id, read_key(self.km_file))
         maf = self.km_id.fqdn
@@ -128,6 +132,8 @@ def register(
     reveal: RevealOption = False,
 ) -> None:
     """Register a key for these targets, and as a client for the stakeholder first; prints the key as JSON."""
+    from ..clients.maf import PROPOSED_LIFETIME
+
     own = None if key_file is None else read_key(key_file)
 
     async def work(keys: KeyClient, maf: Fqdn) -> None:

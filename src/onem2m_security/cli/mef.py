@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..clock import CLOCK
+from ..defaults import ENROLMENT_EXPIRY
 from ..durations import parse_duration, show_duration
 from ..errors import ConfigurationError
-from ..frameworks.instructions import (
-    DEFAULT_ENROLMENT_EXPIRY,
-    BootstrapInstruction,
-    enrolee_record,
-    target_record,
-)
 from ..identifiers import EntityId, KeyIdentifier
 from ..release import DEFAULT_RELEASE, Release
-from ..servers.service import MefService
-from ..store.records import KeyKind, KeyRecord
 from ..user_settings import Uss, as_list, require_few
 from . import mef_command
 from .common import (
@@ -45,6 +37,10 @@ from .options.listing import ListOptions
 from .options.serving import ServingOptions, StakeholdersOption
 from .options.steering import SteeringOptions
 from .tables import Row, add_record, list_keys
+
+if TYPE_CHECKING:
+    from ..frameworks.instructions import BootstrapInstruction
+    from ..store.records import KeyRecord
 
 app = typer.Typer(help="The M2M Enrolment Function.", no_args_is_help=True)
 app.add_typer(mef_command.app, name="command")
@@ -89,6 +85,8 @@ def serve(
     the Enrolee-ID, its targets are the Enrolment Targets, and --release says how their keys are derived.
     Without targets the client is an Enrolment Target itself.
     """
+    from ..servers.service import MefService
+
     log_to_stderr(verbose=serving.verbose)
     service = MefService(
         serving.fqdn,
@@ -107,7 +105,7 @@ def serve(
 class InstructionOptions(OptionGroup):
     """How Ke may be used, and what is told with the keys that come from it."""
 
-    expires_in: ExpiryOption = DEFAULT_ENROLMENT_EXPIRY
+    expires_in: ExpiryOption = ENROLMENT_EXPIRY
     release: ReleaseOption = DEFAULT_RELEASE
     uss: Annotated[
         list[Uss] | None,
@@ -126,6 +124,8 @@ class InstructionOptions(OptionGroup):
         Raises:
             ConfigurationError: Too much is told.
         """
+        from ..frameworks.instructions import BootstrapInstruction
+
         told = require_few(self.uss or ())
         return BootstrapInstruction(enrolee, tuple(targets), self.expires_in, self.release, told)
 
@@ -163,6 +163,8 @@ def add_enrolee(
     replace: ReplaceOption = False,
 ) -> None:
     """Configure an Enrolee: its Kpm, and the instructions for its bootstrap."""
+    from ..frameworks.instructions import enrolee_record
+
     log_to_stderr(verbose=False)
     instruction = told.instruction(enrolee_id, target)
     with given_or_new(kpm_file, out) as kpm:
@@ -199,6 +201,8 @@ def add_target(
     replace: ReplaceOption = False,
 ) -> None:
     """Give an Enrolment Target the key by which it fetches the credentials of its Enrolees."""
+    from ..frameworks.instructions import target_record
+
     log_to_stderr(verbose=False)
     with given_or_new(key_file, out) as key:
         record = target_record(key_id, key, target, expires=_end(expires_in))
@@ -209,6 +213,8 @@ def add_target(
 @grouped
 def enrolees(wanted: ListOptions) -> None:
     """List the Enrolees with their instructions; Kpm appears as a fingerprint."""
+    from ..store.records import KeyKind
+
     log_to_stderr(verbose=False)
     list_keys(KeyKind.KPM, _enrolee_row, wanted)
 
@@ -217,6 +223,8 @@ def enrolees(wanted: ListOptions) -> None:
 @grouped
 def targets(wanted: ListOptions) -> None:
     """List the Enrolment Targets that have a key here; it appears as a fingerprint."""
+    from ..store.records import KeyKind
+
     log_to_stderr(verbose=False)
     list_keys(KeyKind.KPM, _target_row, wanted)
 
@@ -228,6 +236,10 @@ def revoke(data: DataOption, kpm_id: KpmId) -> None:
     Open sessions with a running MEF end at once. Credentials that an Enrolment Target has fetched end when it
     asks again (--remember there, by default within five minutes), at the latest with their Enrolment Expiry.
     """
+    import asyncio
+
+    from ..store.records import KeyKind
+
     log_to_stderr(verbose=False)
 
     async def remove() -> bool:
@@ -242,6 +254,8 @@ def revoke(data: DataOption, kpm_id: KpmId) -> None:
 @grouped
 def keys(wanted: ListOptions, reveal: RevealOption = False) -> None:
     """List the Ke that the MEF holds, in the order of their KeId."""
+    from ..store.records import KeyKind
+
     log_to_stderr(verbose=False)
     list_keys(KeyKind.KE, partial(_ke_row, reveal=reveal), wanted)
 
@@ -262,6 +276,8 @@ def _target_row(record: KeyRecord) -> Row | None:
 
 
 def _enrolee_row(record: KeyRecord) -> Row | None:
+    from ..frameworks.instructions import BootstrapInstruction
+
     instruction = BootstrapInstruction.of(record)
     if instruction is None:  # an Enrolment Target
         return None

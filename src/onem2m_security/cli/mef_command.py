@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import enum
 import json
 from collections.abc import Callable, Mapping
@@ -11,8 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from ..certificates.flavours import Flavour, parse_identifier
-from ..clients.command_classes import Subject, subject_of
 from ..errors import ConfigurationError, IdentifierError, MessageError
 from ..identifiers import EntityId, EntityKind, Suid
 from ..onem2m.commands import (
@@ -27,7 +24,6 @@ from ..onem2m.commands import (
     ObjectType,
     ServerUri,
 )
-from ..store.records import KeyKind, MefCommand
 from .common import DataOption, entity_parser, log_to_stderr, open_store, parsed
 from .options.grouping import OptionGroup, grouped
 from .options.listing import ListOptions
@@ -35,6 +31,8 @@ from .options.steering import device_config_uri
 from .tables import Row, list_pages
 
 if TYPE_CHECKING:
+    from ..clients.command_classes import Subject
+    from ..store.records import MefCommand
     from ..store.store import Store
 
 app = typer.Typer(help="What the MEF commands its Enrolees.", no_args_is_help=True)
@@ -121,6 +119,9 @@ def _subject(text: str) -> Subject:
     Raises:
         IdentifierError: It is no CSE-ID, AE-ID or Node-ID.
     """
+    from ..certificates.flavours import Flavour, parse_identifier
+    from ..clients.command_classes import subject_of
+
     try:
         entity = EntityId.parse(text)
     except IdentifierError:
@@ -131,6 +132,8 @@ def _subject(text: str) -> Subject:
 
 
 def _cert_prov(given: ArgumentOptions, enrolee: EntityId) -> CertificateProvisioning:
+    from ..clients.command_classes import subject_of
+
     protocol = CertProvProtocol[(given.protocol or Protocol.EST).name]
     subject = subject_of(enrolee) if given.subject is None else _subject(given.subject)
     return CertificateProvisioning(protocol, ServerUri.parse(given.uri or ""), *subject)
@@ -189,6 +192,8 @@ def add(
     The Enrolee hears of it when it asks the next time: after its registration, or when it was told to ask
     again (mef serve --command-retry). A queue holds 100 commands.
     """
+    import asyncio
+
     log_to_stderr(verbose=False)
     arguments = _arguments(command_class, given, enrolee_id)
 
@@ -217,6 +222,8 @@ def remove(
     command_id: Annotated[str, typer.Option("--cmd-id", metavar="CMDID", help="The command, as listed.")],
 ) -> None:
     """Remove a command, however it stands. An Enrolee that was told already may still carry it out."""
+    import asyncio
+
     log_to_stderr(verbose=False)
 
     async def delete() -> bool:
@@ -242,6 +249,8 @@ def _arguments(named: Named, given: ArgumentOptions, enrolee: EntityId) -> Comma
 
 async def _require_own_server(store: Store, enrolee: EntityId, arguments: CommandArguments) -> None:
     """The server must be at the FQDN of the MEF (8.3.9.7, 8.3.9.8), which the Enrolee's KpmId tells."""
+    from ..store.records import KeyKind
+
     uris = {
         CommandClass.CERT_PROV: lambda one: one.uri,
         CommandClass.DEV_CFG: lambda one: one.server.uri,

@@ -9,30 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-)
 
-from ..certificates.authority import Authority, Issued, self_signed, signing_request
-from ..certificates.constraints import name_constraints_of
-from ..certificates.crl import load_crl
 from ..certificates.files import read_private, read_public, write_new
-from ..certificates.flavours import Flavour, credential_id
-from ..certificates.issued_names import DEVICE_INDICATION_ID, permitted_names
-from ..certificates.local import LocalCertificate, parse_certificates, parse_private_key
-from ..certificates.names import CertificateNames
-from ..certificates.profile import MALFORMED, is_authority, profile_findings
-from ..certificates.public_key_id import PublicKeyIdentifier, key_hash
-from ..certificates.raw_public_keys import is_profiled, public_key_in
+from ..certificates.flavours import Flavour
+from ..defaults import DEVICE_INDICATION_ID
 from ..errors import ConfigurationError, CredentialError, SecurityFrameworkError
+
+if TYPE_CHECKING:
+    from cryptography import x509
+
+    from ..certificates.authority import Authority, Issued
+    from ..certificates.names import CertificateNames
 
 app = typer.Typer(
     help="Issue and check certificates: roots, intermediates, each flavour, self-signed, CSRs, CRLs.",
@@ -80,6 +70,8 @@ def root(
     indication_id: Indication = DEVICE_INDICATION_ID,
 ) -> None:
     """Make a root: the trust anchor of Release 3, the Root of Trust of Release 1."""
+    from ..certificates.authority import Authority
+
     with _said_plainly():
         permitted = _permitted(dns, uri_host, device, indication_id)
         authority = Authority.root(name, days=days, path_length=path_length, permitted=permitted)
@@ -100,6 +92,8 @@ def intermediate(
     indication_id: Indication = DEVICE_INDICATION_ID,
 ) -> None:
     """Make an authority below another; it or one above has name constraints (8.1.2.2)."""
+    from ..certificates.constraints import name_constraints_of
+
     with _said_plainly():
         above = _authority(ca)
         permitted = _permitted(dns, uri_host, device, indication_id)
@@ -131,6 +125,9 @@ def issue(
 @app.command("self-signed")
 def self_signed_certificate(out: Out, days: Days = 365) -> None:
     """Make a Release 1 self-signed certificate: its key hash is Certificate Name and Root of Trust."""
+    from ..certificates.authority import self_signed
+    from ..certificates.public_key_id import key_hash
+
     with _said_plainly():
         issued = self_signed(days=days)
         _write(out, issued)
@@ -142,6 +139,16 @@ def raw_public_key(
     out: Annotated[Path, typer.Option("--out", "-o", help="Path prefix: writes PREFIX.pub and PREFIX.key.")],
 ) -> None:
     """Make a key pair for a raw public key (RFC 7250): peers are told its identifier, and there is no end."""
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.serialization import (
+        Encoding,
+        NoEncryption,
+        PrivateFormat,
+        PublicFormat,
+    )
+
+    from ..certificates.local import LocalCertificate
+
     with _said_plainly():
         key = ec.generate_private_key(ec.SECP256R1())
         pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
@@ -158,6 +165,10 @@ def request(
     indication_id: Indication = DEVICE_INDICATION_ID,
 ) -> None:
     """Make a key and a certificate signing request (10.1.4): the key stays where it was made."""
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    from ..certificates.authority import signing_request
+
     with _said_plainly():
         wanted = _flavour(flavour)
         if wanted is None:
@@ -197,6 +208,11 @@ def crl(
     days: Annotated[int, typer.Option("--days", min=1, max=366, help="Days until the next update.")] = 7,
 ) -> None:
     """Issue a Certificate Revocation List; with --previous it keeps what was revoked before."""
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    from ..certificates.crl import load_crl
+    from ..certificates.local import parse_certificates
+
     with _said_plainly():
         revoked = [parse_certificates(read_public(path))[0] for path in revoke or []]
         before = None if previous is None else load_crl(previous)
@@ -213,6 +229,9 @@ def check(
 
     Of a raw public key, its public key identifier (10.1.2).
     """
+    from ..certificates.local import parse_certificates
+    from ..certificates.raw_public_keys import public_key_in
+
     with _said_plainly():
         octets = read_public(file)
         if (spki := public_key_in(octets)) is not None:
@@ -224,6 +243,9 @@ def check(
 
 def _describe_key(spki: bytes) -> list[str]:
     """Print what a raw public key is; gives what is wrong with it."""
+    from ..certificates.public_key_id import PublicKeyIdentifier
+    from ..certificates.raw_public_keys import is_profiled
+
     findings = [] if is_profiled(spki) else ["it is not on P-256 (secp256r1), uncompressed: clause 10.1.1.1"]
     typer.echo("a raw public key")
     typer.echo(f"  public key identifier: {PublicKeyIdentifier.of(spki)}")
@@ -234,6 +256,10 @@ def _describe_key(spki: bytes) -> list[str]:
 
 def _describe(certificate: x509.Certificate) -> list[str]:
     """Print what one certificate is; gives what is wrong with it."""
+    from ..certificates.names import CertificateNames
+    from ..certificates.profile import MALFORMED, is_authority, profile_findings
+    from ..certificates.public_key_id import PublicKeyIdentifier, key_hash
+
     try:
         findings = profile_findings(certificate)
         names = CertificateNames.of(certificate)
@@ -267,6 +293,8 @@ def _describe(certificate: x509.Certificate) -> list[str]:
 
 
 def _describe_names(names: CertificateNames) -> None:
+    from ..certificates.flavours import credential_id
+
     found = [
         (flavour, identifier) for flavour in Flavour for identifier in sorted(names.identifiers(flavour))
     ]
@@ -305,6 +333,8 @@ def _permitted(
     dns: list[str] | None, uri_host: list[str] | None, device: list[str] | None, indication_id: str
 ) -> list[x509.GeneralName]:
     """Name constraints of one form: with several, GnuTLS and Botan refuse what one of them permits."""
+    from ..certificates.issued_names import permitted_names
+
     if sum(map(bool, (dns, uri_host, device))) > 1:
         raise ConfigurationError(
             "an authority constrains one form of name, or other implementations refuse what it issues: make "
@@ -316,6 +346,9 @@ def _permitted(
 
 
 def _authority(prefix: Path) -> Authority:
+    from ..certificates.authority import Authority
+    from ..certificates.local import parse_certificates, parse_private_key
+
     chain = parse_certificates(read_public(_suffixed(prefix, "crt")))
     return Authority(chain, parse_private_key(read_private(_suffixed(prefix, "key"))))
 
@@ -337,6 +370,10 @@ def _write_pair(private: Path, key: bytes, public: Path, octets: bytes) -> None:
 
 
 def _load_request(path: Path) -> x509.CertificateSigningRequest:
+    from cryptography import x509
+
+    from ..certificates.profile import MALFORMED
+
     octets = read_public(path)
     try:
         return x509.load_pem_x509_csr(octets) if b"-----BEGIN" in octets else x509.load_der_x509_csr(octets)

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from ..configuration.description import Description
 from .common import VerboseOption, log_to_stderr, run_services
 
 
@@ -20,6 +19,8 @@ def serve(
 
     Prints one line for each port when all of them accept clients.
     """
+    from ..configuration.description import Description
+
     log_to_stderr(verbose=verbose)
     description = Description.read(config)
     services = description.services()

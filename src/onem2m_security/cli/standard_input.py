@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import stat
@@ -34,6 +33,8 @@ class Terminal:
 
     async def read(self, limit: int, /) -> bytes:
         """What was typed, at most so many octets; none at the end of the input or of the terminal."""
+        import asyncio
+
         while True:
             while not self._is_ours():  # noqa: ASYNC110 - no signal tells it
                 await asyncio.sleep(_LOOK_AGAIN)
@@ -52,6 +53,8 @@ class Terminal:
             return True
 
     async def _readable(self) -> None:
+        import asyncio
+
         loop, ready = asyncio.get_running_loop(), asyncio.Event()
         loop.add_reader(self._descriptor, ready.set)
         try:
@@ -62,6 +65,8 @@ class Terminal:
 
 async def standard_input() -> Source:
     """Standard input, whatever it is."""
+    import asyncio
+
     descriptor = sys.stdin.fileno()
     if sys.stdin.isatty():
         return Terminal(descriptor)

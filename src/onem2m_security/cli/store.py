@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import typer
 
 from .common import DataOption, log_to_stderr, open_store
@@ -19,6 +17,8 @@ def store() -> None:
 @app.command()
 def rekey(data: DataOption) -> None:
     """Seal every record under a new key-encryption key and destroy the old one. Servers may go on running."""
+    import asyncio
+
     log_to_stderr(verbose=False)
 
     async def reseal() -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
 import textwrap
@@ -11,15 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from ..errors import SecurityFrameworkError
-from ..store.records import KeyKind, KeyRecord
 from .common import open_store
 from .options.listing import ListOptions
 
 if TYPE_CHECKING:
+    from ..store.records import KeyKind, KeyRecord
     from ..store.store import Store
 
 FOLDED_ROWS_MAX: Final = 100
@@ -33,6 +30,7 @@ Pages = AsyncIterator[Sequence[_Record | SecurityFrameworkError]]
 
 def add_record(data: Path, record: KeyRecord, *, replace: bool) -> None:
     """Store a key in a data directory, which is made if it is not there; what was removed may come back."""
+    import asyncio
 
     async def add() -> None:
         async with await open_store(data, make=True) as store:
@@ -61,6 +59,7 @@ def list_pages(
         typer.Exit: A record does not open: it is named on standard error, and the list goes on.
         StoreError: The store cannot be read.
     """
+    import asyncio
 
     async def read() -> bool:
         async with await open_store(wanted.data) as store:
@@ -144,14 +143,13 @@ class _Columns:
     """Columns as wide as their widest value so far; the rows of a short list are fitted to a terminal."""
 
     def __init__(self) -> None:
-        self._console = Console()
         self._widths: list[int] = []
         self._number = 0
 
     def add(self, rows: list[Row]) -> None:
         names, lines = list(rows[0]), [[*map(_cell, row.values())] for row in rows]
         first, self._number = not self._number, self._number + len(rows)
-        if self._console.is_terminal and self._number <= FOLDED_ROWS_MAX:
+        if sys.stdout.isatty() and self._number <= FOLDED_ROWS_MAX:
             self._fold(names, lines, header=first)
             return
         if first:
@@ -163,12 +161,15 @@ class _Columns:
             print("  ".join(padded).rstrip())
 
     def _fold(self, names: list[str], lines: list[list[str]], *, header: bool) -> None:
+        from rich.console import Console
+        from rich.table import Table
+
         table = Table(box=None, show_header=header)
         for name in names:
             table.add_column(name, overflow="fold")
         for line in lines:
             table.add_row(*line)
-        self._console.print(table)
+        Console().print(table)
 
     def close(self) -> None:
         if not self._number:

@@ -8,14 +8,11 @@ from typing import Annotated
 
 import typer
 
-from ..clients.card import SoftwareCard
 from ..credentials import Secret
 from ..errors import ConfigurationError
 from ..gba.aka import MacFailure, Success, SynchronisationFailure
 from ..gba.keys import ks_of
-from ..gba.subscriber import AlgorithmSet, Subscriber
-from ..net.limits import Limits
-from ..net.loop import run
+from ..gba.subscriber import AlgorithmSet
 from .common import JsonOption, RevealOption, log_to_stderr, parsed
 from .options.asked import FunctionAddress
 from .options.gba import GbaOptions
@@ -36,6 +33,9 @@ def make(card: CardArgument, impi: ImpiOption, keys: CardOptions) -> None:
 
     The BSF takes the same keys from the file: m2msec bsf add-subscriber --card FILE.
     """
+    from ..clients.card import SoftwareCard
+    from ..gba.subscriber import Subscriber
+
     log_to_stderr(verbose=False)
     if keys.have_keys:
         subscriber = keys.subscriber(impi)
@@ -48,6 +48,8 @@ def make(card: CardArgument, impi: ImpiOption, keys: CardOptions) -> None:
 @app.command()
 def show(card: CardArgument, as_json: JsonOption = False) -> None:
     """Show a card: its IMPI, algorithm set and highest sequence number; its key as a fingerprint."""
+    from ..clients.card import SoftwareCard
+
     log_to_stderr(verbose=False)
     loaded = SoftwareCard.load(card)
     told = {
@@ -68,6 +70,8 @@ def authenticate(
     reveal: RevealOption = False,
 ) -> None:
     """Answer a challenge as the card does; prints JSON. Each challenge works once."""
+    from ..clients.card import SoftwareCard
+
     log_to_stderr(verbose=False)
     match SoftwareCard.load(card).authenticate(_hex("--rand", rand), _hex("--autn", autn)):
         case Success(res, ck, ik):
@@ -96,6 +100,9 @@ def bootstrap(
     timeout: Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds for each request.")] = 5.0,
 ) -> None:
     """Bootstrap with a BSF; prints B-TID and lifetime as JSON."""
+    from ..net.limits import Limits
+    from ..net.loop import run
+
     log_to_stderr(verbose=False)
     context = run(GbaOptions(card=card, bsf=bsf).ue(Limits(request_seconds=timeout)).bootstrap())
     told = {

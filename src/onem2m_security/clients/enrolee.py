@@ -20,11 +20,10 @@ from typing import TYPE_CHECKING, Final, Self
 from ..clock import CLOCK, Clock
 from ..credentials import ResolvedKey, Secret
 from ..errors import ConfigurationError, HandshakeError, PeerRefusedError, ResolverUnavailableError
-from ..frameworks import bootstrap_psk, saef_psk
+from ..frameworks import saef_psk
 from ..frameworks.bootstrap_psk import EnrolmentKey
 from ..frameworks.instructions import (
     BootstrapInstruction,
-    as_credential,
     enrolee_record,
     require_derivable,
 )
@@ -33,9 +32,10 @@ from ..identifiers import EntityId, EntityKind, Fqdn, KeyIdentifier, Suid
 from ..net.address import Address, Transport
 from ..net.limits import Limits
 from ..net.link import Link
-from ..store.records import ByCertificate, Enrolment, KeyKind, KeyRecord
+from ..store.records import ByCertificate, Enrolment, KeyKind
 from ..telemetry import LOG
 from .at_maf import AtMaf
+from .at_mef import AtMef
 from .commands import Memory
 from .distributed_keys import DistributedKey, derived_key
 from .enrolled import Derived, Enrolled, require_targets
@@ -59,20 +59,13 @@ class Enrolee(Enrolled):
     def __init__(
         self,
         store: Store,
-        kpm_id: KeyIdentifier | None,
         instruction: BootstrapInstruction,
-        *,
-        initiator: Initiator | None,
-        mef_id: Fqdn,
-        link: Link | None,
-        ends: datetime | None = None,
+        at_mef: AtMef,
         clock: Clock = CLOCK,
     ) -> None:
-        super().__init__(store, mef_id, instruction, clock)
-        self._kept = KeptKey(store, instruction, kpm_id, clock)
-        self._bootstrap = Bootstrap(
-            mef_id, initiator, link, instruction=instruction, kept=self._kept, ends=ends, clock=clock
-        )
+        super().__init__(store, at_mef.mef, instruction, clock)
+        self._kept = KeptKey(store, instruction, at_mef.parent, clock)
+        self._bootstrap = Bootstrap(at_mef, instruction, self._kept, clock)
         self._turn = asyncio.Lock()
 
     @classmethod
@@ -105,7 +98,7 @@ class Enrolee(Enrolled):
         record = replace(record, labels=())  # the enrolment says it
         kept = Enrolment(kpm_id.fqdn, str(link.address), link.transport.value, instruction, by=kpm_id)
         await store.enrolment.put(kept, kpm=record)
-        return cls._by_key(store, record, instruction, link, clock)
+        return cls(store, instruction, AtMef.by_key(instruction.enrolee, record, link), clock)
 
     @classmethod
     async def with_certificate(
@@ -137,24 +130,8 @@ class Enrolee(Enrolled):
         mef_id = Fqdn.parse(initiator.peer.text)
         kept = Enrolment(mef_id, str(link.address), link.transport.value, instruction, by=ByCertificate(ends))
         await store.enrolment.put(kept)
-        return cls(
-            store, None, instruction, initiator=initiator, mef_id=mef_id, link=link, ends=ends, clock=clock
-        )
-
-    @classmethod
-    def _by_key(
-        cls, store: Store, kpm: KeyRecord, instruction: BootstrapInstruction, link: Link, clock: Clock
-    ) -> Self:
-        mef_id = kpm.key_id.fqdn
-        return cls(
-            store,
-            kpm.key_id,
-            instruction,
-            initiator=bootstrap_psk.initiate(instruction.enrolee, mef_id, as_credential(kpm)),
-            mef_id=mef_id,
-            link=link,
-            clock=clock,
-        )
+        at_mef = AtMef(mef=mef_id, initiator=initiator, link=link, ends=ends)
+        return cls(store, instruction, at_mef, clock)
 
     @classmethod
     async def load(
@@ -183,19 +160,12 @@ class Enrolee(Enrolled):
         if kept.address is not None:
             link = Link(Address.parse(kept.address), Transport(kept.transport or Transport.TLS), limits)
         if isinstance(kept.by, ByCertificate):
-            return cls(
-                store,
-                None,
-                kept.instruction,
-                initiator=initiator,
-                mef_id=kept.mef,
-                link=link,
-                ends=kept.by.ends,
-                clock=clock,
-            )
+            at_mef = AtMef(mef=kept.mef, initiator=initiator, link=link, ends=kept.by.ends)
+            return cls(store, kept.instruction, at_mef, clock)
         for kpm in await store.records(KeyKind.KPM):
             if kpm.key_id == kept.by and link is not None:
-                return cls._by_key(store, kpm, kept.instruction, link, clock)
+                at_mef = AtMef.by_key(kept.instruction.enrolee, kpm, link)
+                return cls(store, kept.instruction, at_mef, clock)
         raise ConfigurationError(_NOT_CONFIGURED)
 
     @property

@@ -12,11 +12,11 @@ from ..errors import ConfigurationError, HandshakeError
 from ..frameworks.bootstrap_psk import EnrolmentKey, export_enrolment_key
 from ..frameworks.instructions import BootstrapInstruction
 from ..frameworks.steps import Initiator
-from ..identifiers import Fqdn
 from ..net.link import Link
 from ..net.ports import request_client
 from ..net.request_client import RequestClient
 from ..release import Release
+from .at_mef import AtMef
 from .entity_a import associate
 from .est import EstClient
 from .kept_key import KeptKey
@@ -43,38 +43,29 @@ class Bootstrap:
 
     def __init__(
         self,
-        mef: Fqdn,
-        initiator: Initiator | None,
-        link: Link | None,
-        *,
+        at_mef: AtMef,
         instruction: BootstrapInstruction,
         kept: KeptKey,
-        ends: datetime | None = None,
         clock: Clock = CLOCK,
     ) -> None:
         """Bootstrap with this MEF.
 
         Args:
-            mef: The MEF-ID.
-            initiator: How we prove ourselves to it; None when that is not known here.
-            link: Where it listens; None when that is not known.
+            at_mef: How we meet it.
             instruction: Enrolee-ID, Enrolment Targets, Enrolment Expiry, release.
             kept: Where Ke is kept.
-            ends: When our credential ends (UTC): Ke does not outlive it.
             clock: From when Ke lives.
         """
-        self._mef = mef
-        self._initiator = initiator
-        self._link = link
+        self._at_mef = at_mef
+        self._mef = at_mef.mef
         self._instruction = instruction
         self._kept = kept
-        self._ends = ends
         self._clock = clock
 
     @property
     def is_possible(self) -> bool:
         """Whether we know how to prove ourselves."""
-        return self._initiator is not None
+        return self._at_mef.initiator is not None
 
     async def enrol(self) -> EnrolmentKey:
         """Bootstrap now: Release 1 by the handshake alone, Release 3 by registering too.
@@ -140,7 +131,8 @@ class Bootstrap:
 
     def _begin(self) -> tuple[Initiator, Link, datetime, datetime]:
         """How we meet the MEF, and from when to when the next Ke lives."""
-        if self._initiator is None or self._link is None:
+        at_mef = self._at_mef
+        if at_mef.initiator is None or at_mef.link is None:
             raise ConfigurationError(
                 f"{self._instruction.enrolee} has no Ke, and its certificate is not here: enrol it again "
                 "(m2msec enrol)"
@@ -148,9 +140,6 @@ class Bootstrap:
         # From before the handshake: our Ke must not seem to live longer than the MEF's.
         issued = self._clock.now()
         expires = issued + self._instruction.enrolment_expiry
-        return (
-            self._initiator,
-            self._link,
-            issued,
-            expires if self._ends is None else min(expires, self._ends),
-        )
+        if at_mef.ends is not None:
+            expires = min(expires, at_mef.ends)
+        return at_mef.initiator, at_mef.link, issued, expires

@@ -23,19 +23,19 @@ class KeptKey:
     """The Ke of one Enrolee in its store."""
 
     def __init__(
-        self, store: Store, instruction: BootstrapInstruction, kpm_id: KeyIdentifier | None, clock: Clock
+        self, store: Store, instruction: BootstrapInstruction, parent: KeyIdentifier | None, clock: Clock
     ) -> None:
-        """Keep what comes of this Kpm; of a certificate, if it is None."""
+        """Keep what comes of this key in the store; of a credential that is not in it, if it is None."""
         self._store = store
         self._instruction = instruction
-        self._kpm_id = kpm_id
+        self._parent = parent
         self._clock = clock
 
     async def find(self) -> KeyRecord | None:
         """The one that is kept, unless it has expired."""
         now = self._clock.now()
         records = await self._store.records(KeyKind.KE, source=self._instruction.enrolee)
-        live = [r for r in records if r.parent == self._kpm_id and not r.expired(now)]
+        live = [r for r in records if r.parent == self._parent and not r.expired(now)]
         return live[-1] if live else None
 
     async def put(self, key: EnrolmentKey, *, issued: datetime) -> EnrolmentKey:
@@ -53,7 +53,7 @@ class KeptKey:
             source=self._instruction.enrolee,
             targets=self._instruction.targets,
             expires=key.expires,
-            parent=self._kpm_id,
+            parent=self._parent,
         )
         await self._store.add(record, others=lambda _: ())
         LOG.info(

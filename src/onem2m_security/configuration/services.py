@@ -14,8 +14,8 @@ from ..clients.mef import MefClient
 from ..errors import ConfigurationError
 from ..identifiers import EntityId, Fqdn
 from ..peer_quotas import PeerQuotas
+from ..servers.association_policy import AssociationPolicy
 from ..servers.commands import Steering
-from ..servers.enrolees import AssociationPolicy
 from ..servers.service import BsfService, MafService, MefService, Service
 from .clients import bsf_client, hss_client, mef_client
 from .functions import BsfSettings, FunctionSettings, MafSettings, MefSettings

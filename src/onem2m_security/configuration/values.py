@@ -15,7 +15,7 @@ from ..identifiers import EntityId, Fqdn, KeyIdentifier
 from ..net.address import Address
 from ..onem2m.commands import DeviceConfigUri
 from ..release import Release
-from ..servers.enrolees import AssociationRule
+from ..servers.association_policy import AssociationRule
 from ..servers.est import NameRule
 from ..servers.stakeholders import Stakeholder
 from ..tls.suites import Suite

@@ -14,6 +14,7 @@ from typing import Final, Protocol, runtime_checkable
 
 from ..clock import CLOCK, Clock
 from ..credentials import ResolvedKey
+from ..defaults import WORD_REMEMBERED
 from ..errors import IdentifierError, ResolverUnavailableError
 from ..identifiers import Fqdn, KeyIdentifier
 from ..tasks import Tasks, together
@@ -105,7 +106,7 @@ class ProvisionedKeys:
 Fetch = Callable[[KeyIdentifier], Awaitable[ResolvedKey | None]]
 
 
-REMEMBERED: Final = timedelta(minutes=5)
+REMEMBERED: Final = WORD_REMEMBERED
 """How long what another party said of a key counts, unless told otherwise."""
 
 

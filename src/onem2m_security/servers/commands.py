@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+from ..defaults import COMMAND_RETRY
 from ..frameworks.steps import Established
 from ..identifiers import EntityId
 from ..onem2m import paths
@@ -27,7 +28,7 @@ from .function import Handler, Route, asked_of
 if TYPE_CHECKING:
     from ..store.store import Store
 
-DEFAULT_RETRY: Final = timedelta(days=1)
+DEFAULT_RETRY: Final = COMMAND_RETRY
 """After what time a client without commands is to ask again."""
 
 

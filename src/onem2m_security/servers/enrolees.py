@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections import OrderedDict, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
 from ..clients.mef import FETCH_SECONDS
 from ..clock import CLOCK, Clock
@@ -28,11 +28,12 @@ from ..errors import ResolverUnavailableError
 from ..frameworks import maf_handshake
 from ..frameworks.resolvers import REMEMBERED, Fetch, RemoteKeys, ResolverChain
 from ..frameworks.steps import Resolver
-from ..identifiers import EntityId, Fqdn, KeyIdentifier, Suid
+from ..identifiers import Fqdn, KeyIdentifier, Suid
 from ..keys import km_id_of
 from ..store.records import KeyKind, KeyRecord, uss_in, uss_labels
 from ..telemetry import KEYS_STORED, LOG
 from ..tls.suites import Suite
+from .association_policy import AssociationPolicy
 
 if TYPE_CHECKING:
     from ..store.store import Store
@@ -45,55 +46,6 @@ SILENT_SECONDS: Final = 30.0
 
 _CONFIRMED_MAX: Final = 100_000
 _LIFETIME_TOLERANCE: Final = timedelta(seconds=5)
-
-
-@dataclass(frozen=True, slots=True)
-class AssociationRule:
-    """``IDB`` or ``ENROLEE=IDB``: whom every Enrolee, or one of them, may have keys for.
-
-    Attributes:
-        enrolee: The Enrolee, or None for all that no rule names.
-        target: Entity B.
-    """
-
-    enrolee: EntityId | None
-    target: EntityId
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Parse ``/in-cse`` or ``/in-cse/Cae=/in-cse``.
-
-        Raises:
-            IdentifierError: One of the two is not an entity identifier.
-        """
-        enrolee, _, target = text.rpartition("=")
-        return cls(EntityId.parse(enrolee) if enrolee else None, EntityId.parse(target))
-
-
-@dataclass(frozen=True, slots=True)
-class AssociationPolicy:
-    """Whom remotely provisioned clients may have keys for.
-
-    Attributes:
-        everyone: Entities B for every Enrolee that is not named below.
-        by_enrolee: Entities B for one Enrolee.
-    """
-
-    everyone: tuple[EntityId, ...] = ()
-    by_enrolee: Mapping[EntityId, tuple[EntityId, ...]] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, rules: Iterable[AssociationRule]) -> Self:
-        """The policy that these rules describe."""
-        everyone: list[EntityId] = []
-        named: defaultdict[EntityId, list[EntityId]] = defaultdict(list)
-        for rule in rules:
-            (everyone if rule.enrolee is None else named[rule.enrolee]).append(rule.target)
-        return cls(tuple(everyone), {enrolee: tuple(targets) for enrolee, targets in named.items()})
-
-    def targets(self, enrolee: EntityId | None) -> tuple[EntityId, ...]:
-        """The Entities B for which this Enrolee may have keys made."""
-        return () if enrolee is None else self.by_enrolee.get(enrolee, self.everyone)
 
 
 @dataclass(frozen=True, slots=True)

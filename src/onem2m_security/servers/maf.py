@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from ..clock import CLOCK, Clock
 from ..credentials import Framework, ResolvedKey
+from ..defaults import KC_LIFETIME
 from ..frameworks import maf_handshake
 from ..frameworks.resolvers import ResolverChain, parse_identity
 from ..frameworks.steps import Acceptor, Established
@@ -36,7 +37,7 @@ from .stakeholders import Stakeholder, Stakeholders
 if TYPE_CHECKING:
     from ..store.store import Store
 
-DEFAULT_KC_LIFETIME = timedelta(hours=24)
+DEFAULT_KC_LIFETIME = KC_LIFETIME
 
 
 class Maf(Function):

@@ -23,9 +23,10 @@ from ..net.ports import Port
 from ..peer_quotas import DEFAULT_QUOTAS, PeerQuotas
 from ..release import DEFAULT_RELEASE, Release
 from ..tls.endpoint import Endpoint
+from .association_policy import AssociationPolicy
 from .bsf import Bsf
 from .commands import STEERING, Steering
-from .enrolees import AssociationPolicy, Provisioning
+from .enrolees import Provisioning
 from .est import Est, EstTerms
 from .function import Function
 from .issued import IssuedCertificates

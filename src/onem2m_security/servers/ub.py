@@ -15,6 +15,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from ..clock import CLOCK, Clock
+from ..defaults import BOOTSTRAPPING_LIFETIME, UB_REQUESTS_PER_SECOND
 from ..errors import (
     AuthenticationError,
     CredentialError,
@@ -40,9 +41,8 @@ from .ub_challenges import SECONDS, Challenged, Challenges
 if TYPE_CHECKING:
     from ..store.store import Store
 
-DEFAULT_LIFETIME: Final = timedelta(hours=24)
-DEFAULT_REQUESTS_PER_SECOND: Final = 20.0
-"""Of one address. A bootstrapping takes two, and behind one IPv4 address there may be many UEs."""
+DEFAULT_LIFETIME: Final = BOOTSTRAPPING_LIFETIME
+DEFAULT_REQUESTS_PER_SECOND: Final = UB_REQUESTS_PER_SECOND
 
 _BURST_SECONDS: Final = 10.0
 _ADDRESSES_MAX: Final = 50_000

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from ..credentials import Secret
+from ..defaults import ENROLMENT_EXPIRY
 from ..errors import CredentialError, IdentifierError
 from ..gba.context import BootstrappedContext
 from ..gba.subscriber import Guss, Subscriber
@@ -27,7 +28,7 @@ from ..release import DEFAULT_RELEASE, Release
 from ..texts import IDENTITY_MAX_OCTETS, shown
 from ..user_settings import Uss
 
-DEFAULT_ENROLMENT_EXPIRY: Final = timedelta(days=30)
+DEFAULT_ENROLMENT_EXPIRY: Final = ENROLMENT_EXPIRY
 
 _NO_OFFSET = timedelta(0)
 _EXPIRY: Final = "enrolment-expiry="

@@ -136,3 +136,45 @@ def test_each_shell_has_a_script(shell):
     printed = CliRunner().invoke(app, ["completion", shell]).output
     assert f"_M2MSEC_COMPLETE=complete_{shell}" in printed
     assert M2MSEC.name in printed
+
+
+NOT_FOR_HELP = [
+    *(
+        "OpenSSL",
+        "aiocoap",
+        "alembic",
+        "asyncio",
+        "cffi",
+        "cryptography",
+        "httpcore",
+        "sqlalchemy",
+        "uvicorn",
+    ),
+    *("uvloop", "wsproto", "onem2m_security.clients", "onem2m_security.frameworks", "onem2m_security.store"),
+    *("onem2m_security.configuration.description", "onem2m_security.escertke", "onem2m_security.net.channel"),
+]
+
+EVERY_HELP = f"""
+import contextlib, io, sys
+import typer
+from onem2m_security.cli import app
+
+def helped(command, context):
+    with contextlib.redirect_stdout(io.StringIO()):
+        command.get_help(context)
+    loaded = [name for name in {NOT_FOR_HELP!r} if name in sys.modules]
+    print(context.command_path, *loaded, sep=",")
+    for name in command.list_commands(context) if hasattr(command, "list_commands") else ():
+        inner = command.get_command(context, name)
+        helped(inner, type(context)(inner, parent=context, info_name=name))
+
+top = typer.main.get_command(app)
+helped(top, top.make_context("m2msec", ["version"]))
+"""
+
+
+def test_no_command_loads_what_it_runs_with_to_show_its_help():
+    done = subprocess.run([sys.executable, "-c", EVERY_HELP], capture_output=True, text=True, check=True)
+    loaded = {path: modules for path, *modules in (line.split(",") for line in done.stdout.splitlines())}
+    assert {path.removeprefix("m2msec ") for path in loaded} >= set(ALL)
+    assert {path: modules for path, modules in loaded.items() if modules} == {}

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from ...configuration.key_proofs import AskingKey
-from ...configuration.meeting import Role
 from ...errors import ConfigurationError
-from ...frameworks.steps import Initiator
 from ...identifiers import EntityId, Fqdn, KeyIdentifier
 from ...net.address import Address
 from ...net.link import Link
 from .beginning import begin
+
+if TYPE_CHECKING:
+    from ...configuration.key_proofs import AskingKey
+    from ...configuration.meeting import Role
+    from ...frameworks.steps import Initiator
 
 Way = Callable[[Address], Link]
 """How sessions travel to whoever listens there; ``Link`` itself is the simplest."""
@@ -87,6 +89,8 @@ class AskedOptions:
         Raises:
             ConfigurationError: A function without a key, a key without a function, or one of them twice.
         """
+        from ...configuration.key_proofs import AskingKey
+
         if len(self.key_ids) != len(self.key_files):
             raise ConfigurationError(
                 f"give one {self.option}-key-file for each {self.option}-key-id, in the same order"

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-from ...configuration.meeting import Meeting, Role
-from ...configuration.proof import OwnProof
 from ...errors import ConfigurationError
-from ...frameworks.steps import Initiator
 from ...identifiers import EntityId, Fqdn
-from ...net.link import Link
 from ...release import DEFAULT_RELEASE
+
+if TYPE_CHECKING:
+    from ...configuration.meeting import Role
+    from ...configuration.proof import OwnProof
+    from ...frameworks.steps import Initiator
+    from ...net.link import Link
 
 
 def _only_in_a_file(*_: object) -> NoReturn:
@@ -42,6 +44,8 @@ def begin(
         ConfigurationError: A file cannot be used, or the proof does not fit the peer.
         CredentialError: The credential cannot be used.
     """
+    from ...configuration.meeting import Meeting
+
     return prove.initiate(
         Meeting(
             local=local,

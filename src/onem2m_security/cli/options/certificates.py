@@ -10,28 +10,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
-from ...certificates.associations import load_associations
-from ...certificates.configuration import AssociationConfiguration
-from ...certificates.crl import CrlSource
 from ...certificates.files import read_public
 from ...certificates.flavours import Flavour
-from ...certificates.local import LocalCertificate
-from ...certificates.trust import Trust
-from ...clients.maf import MafClient
 from ...errors import ConfigurationError
-from ...frameworks import bootstrap_certificate, maf_handshake, saef_certificate
-from ...frameworks.steps import How
 from ...identifiers import EntityId
 from ...release import DEFAULT_RELEASE, Release
-from ...tls.endpoint import Endpoint
 from ..common import entity_parser, parsed
 from .asked import Way
 from .credentials import Aim, Being, MafOptions, Parts
 from .grouping import OptionGroup, without
+
+if TYPE_CHECKING:
+    from ...certificates.configuration import AssociationConfiguration
+    from ...certificates.crl import CrlSource
+    from ...certificates.local import LocalCertificate
+    from ...certificates.trust import Trust
+    from ...clients.maf import MafClient
+    from ...frameworks.steps import How
+    from ...tls.endpoint import Endpoint
 
 _FLAVOURS = "|".join(flavour.value for flavour in Flavour)
 
@@ -138,6 +138,8 @@ class CertificateOptions(OptionGroup):
             ConfigurationError: --key is missing, or --cert or --key cannot be read.
             CredentialError: They cannot be used.
         """
+        from ...certificates.local import LocalCertificate
+
         if self.key is None:
             raise ConfigurationError(
                 "certificates are mutual: give our own by --cert FILE and --key FILE, or a raw public key by "
@@ -151,6 +153,8 @@ class CertificateOptions(OptionGroup):
         Raises:
             ConfigurationError: Neither release's options are complete, or they are mixed.
         """
+        from ...certificates.configuration import AssociationConfiguration
+
         release1, release3 = (self.peer_name, self.root_of_trust), (self.flavour, self.trust_anchor)
         if self.peer_id is None and None not in release1 and release3 == (None, None) and peer is not None:
             root = None if self.root_certificate is None else read_public(self.root_certificate)
@@ -180,6 +184,8 @@ class CertificateOptions(OptionGroup):
         Raises:
             ConfigurationError: As above, or the file cannot be used.
         """
+        from ...certificates.associations import load_associations
+
         if self.associations is None:
             return (self.configuration(peer),)
         if peer is not None or any(value is not None for value in self._described):
@@ -192,6 +198,8 @@ class CertificateOptions(OptionGroup):
         Raises:
             ConfigurationError: --crl leads to no CRL.
         """
+        from ...certificates.crl import CrlSource
+
         return None if self.crl is None else CrlSource(self.crl)
 
     def trust(self, peer: EntityId | None, release: Release) -> Trust:
@@ -200,6 +208,8 @@ class CertificateOptions(OptionGroup):
         Raises:
             ConfigurationError: As for ``configuration`` and ``crls``.
         """
+        from ...certificates.trust import Trust
+
         return Trust((self.configuration(peer),), release, self.crls(), self.require_crl)
 
     def trust_in_many(self, peer: EntityId | None, release: Release) -> Trust:
@@ -208,6 +218,8 @@ class CertificateOptions(OptionGroup):
         Raises:
             ConfigurationError: As for ``configurations`` and ``crls``.
         """
+        from ...certificates.trust import Trust
+
         return Trust(self.configurations(peer), release, self.crls(), self.require_crl)
 
     def accepting_endpoint(
@@ -219,6 +231,8 @@ class CertificateOptions(OptionGroup):
             ConfigurationError: The options are incomplete.
             CredentialError: Our certificate cannot be used.
         """
+        from ...frameworks import saef_certificate
+
         if not self.are_given:
             return None
         return saef_certificate.accept(self.certificate(), self.trust_in_many(peer, release), psk=psk)
@@ -230,6 +244,8 @@ class CertificateOptions(OptionGroup):
             ConfigurationError: The options are incomplete, or an association has no peer.
             CredentialError: Our certificate cannot be used.
         """
+        from ...frameworks import bootstrap_certificate
+
         if not self.are_given:
             return None
         return bootstrap_certificate.accept(self.certificate(), self.trust_in_many(None, release))
@@ -241,6 +257,8 @@ class CertificateOptions(OptionGroup):
             ConfigurationError: --entity, or an option of these, is missing.
             CredentialError: Our certificate cannot be used.
         """
+        from ...frameworks import saef_certificate
+
         if aim.entity is None:
             raise ConfigurationError("--entity ID is missing: which identity we assume")
         if aim.maf.maf is not None:
@@ -254,6 +272,11 @@ class CertificateOptions(OptionGroup):
         Raises:
             ConfigurationError: --maf, --maf-id or --maf-trust-anchor is missing.
         """
+        from ...certificates.configuration import AssociationConfiguration
+        from ...certificates.trust import Trust
+        from ...clients.maf import MafClient
+        from ...frameworks import maf_handshake
+
         if maf.maf is None or maf.maf_id is None or maf.maf_trust_anchor is None:
             raise ConfigurationError(
                 "to meet a MAF by certificate give --maf HOST:PORT, --maf-id FQDN and --maf-trust-anchor FILE"

@@ -6,27 +6,28 @@ import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, ClassVar, Protocol
+from typing import TYPE_CHECKING, Annotated, ClassVar, Protocol
 
 import typer
 
-from ...clients.bsf import BsfClient
-from ...clients.connection_keys import KeysInStore
-from ...clients.maf import MafClient
-from ...clients.mef import MefClient
 from ...credentials import ResolvedKey
 from ...errors import ConfigurationError
-from ...frameworks.steps import How
 from ...identifiers import EntityId, Fqdn
 from ...net.address import Address, Transport
-from ...net.limits import Limits
-from ...net.link import Link
 from ...release import Release
-from ...tls.endpoint import Endpoint
 from ...tls.framing import DEFAULT_MTU
 from ..common import JsonOption, MafOption, MtuOption, TransportOption, VerboseOption, open_store, parsed
 from .asked import Way
 from .grouping import OptionGroup
+
+if TYPE_CHECKING:
+    from ...clients.bsf import BsfClient
+    from ...clients.maf import MafClient
+    from ...clients.mef import MefClient
+    from ...frameworks.steps import How
+    from ...net.limits import Limits
+    from ...net.link import Link
+    from ...tls.endpoint import Endpoint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,10 +41,14 @@ class SessionOptions(OptionGroup):
     @property
     def limits(self) -> Limits:
         """Bounds on time and size."""
+        from ...net.limits import Limits
+
         return Limits(handshake_seconds=self.timeout, datagram_octets=self.mtu)
 
     def link(self, address: Address) -> Link:
         """The way to a peer there."""
+        from ...net.link import Link
+
         return Link(address, self.transport, self.limits)
 
 
@@ -112,6 +117,8 @@ class Aim:
 
     async def through(self, maf: MafClient, release: Release | None = None) -> How:
         """How Entity A proves itself through this MAF, whose client is closed in the end."""
+        from ...clients.connection_keys import KeysInStore
+
         if self.maf.kc_data is not None:
             store = await self.running.enter_async_context(await open_store(self.maf.kc_data, make=True))
             maf.keep_in(KeysInStore(store))

@@ -30,7 +30,7 @@ def described(config: Path, *others: object) -> Description:
         ConfigurationError: Some of these were given; or as for ``Description.read``.
     """
     # pydantic takes long to load: only who has such a file waits for it.
-    from ...configuration.description import Description  # noqa: PLC0415
+    from ...configuration.description import Description
 
     if any(_is_given(other) for other in others):
         raise ConfigurationError("--config says who we are, whom we meet and how: leave out the others")

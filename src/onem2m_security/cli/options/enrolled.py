@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
-from ...clients.card_enrolee import load_enrolee
 from ...errors import ConfigurationError
-from ...frameworks.steps import How
 from ..common import open_store
 from .credentials import Aim
 from .grouping import OptionGroup
+
+if TYPE_CHECKING:
+    from ...frameworks.steps import How
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +44,8 @@ class EnrolledOptions(OptionGroup):
         Raises:
             ConfigurationError: Nobody is enrolled there, or not for this peer nor for a MAF.
         """
+        from ...clients.card_enrolee import load_enrolee
+
         if aim.entity is not None or self.credentials is None:
             raise ConfigurationError(self.alone)
         store = await aim.running.enter_async_context(await open_store(self.credentials))

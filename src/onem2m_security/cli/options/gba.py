@@ -4,28 +4,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
-from ...clients.bsf import BsfClient, naf_client
-from ...clients.card import SoftwareCard
-from ...clients.maf import MafClient
-from ...clients.ue import NafChoice, Ue, suite_over
-from ...configuration.meeting import Role
 from ...configuration.suite_names import parse_suite
 from ...errors import ConfigurationError
-from ...frameworks.steps import How
 from ...gba.keys import KeyChoice
 from ...identifiers import EntityId, Fqdn, KeyIdentifier
 from ...net.address import Transport
-from ...net.limits import Limits
 from ...net.link import Link
 from ...tls.suites import Suite
 from ..common import KEY_FORMAT, parsed
 from .asked import AskedOptions, FunctionAddress, Way
 from .credentials import Aim, Being, Parts
 from .grouping import OptionGroup
+
+if TYPE_CHECKING:
+    from ...clients.bsf import BsfClient
+    from ...clients.ue import NafChoice, Ue
+    from ...frameworks.steps import How
+    from ...net.limits import Limits
 
 CardOption = Annotated[
     Path | None,
@@ -118,12 +117,17 @@ class GbaOptions(OptionGroup):
         Raises:
             ConfigurationError: The card or the BSF is missing.
         """
+        from ...clients.card import SoftwareCard
+        from ...clients.ue import Ue
+
         if self.card is None or self.bsf is None:
             raise ConfigurationError("give --card FILE and --bsf FQDN=HOST:PORT, both")
         return Ue(SoftwareCard.load(self.card), self.bsf.fqdn, Link(self.bsf.address, limits=limits))
 
     def key(self, transport: Transport, server_name: Fqdn | None = None) -> NafChoice:
         """Which key the options ask for."""
+        from ...clients.ue import NafChoice, suite_over
+
         suite = self.suite or suite_over(transport)
         return NafChoice(suite, self.naf, self.naf_key, self.gba_kpsa, server_name)
 
@@ -133,6 +137,8 @@ class GbaOptions(OptionGroup):
         Raises:
             ConfigurationError: --entity, the card, the BSF or the MAF-ID is missing.
         """
+        from ...clients.maf import MafClient
+
         if aim.entity is None:
             raise ConfigurationError(self.alone)
         key = self.key(aim.link.transport, aim.server_name)
@@ -168,6 +174,9 @@ class NafOptions(OptionGroup):
         Raises:
             ConfigurationError: A BSF without a key, a key without a BSF, one of them twice, or no NAF-FQDN.
         """
+        from ...clients.bsf import naf_client
+        from ...configuration.meeting import Role
+
         given = AskedOptions("--bsf", self.bsf or (), self.bsf_key_id or (), self.bsf_key_file or ())
         asked = given.over(way)
         if not asked:

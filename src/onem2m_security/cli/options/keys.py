@@ -4,14 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from ...clients.maf import MafClient
-from ...configuration.key_proofs import MasterCredential, ProvisionedKey
-from ...configuration.meeting import Role
-from ...configuration.trust import SharedKey
 from ...errors import ConfigurationError
-from ...frameworks.steps import How
 from ...identifiers import EntityId, KeyIdentifier
 from ...net.address import Address
 from ..common import KmFileOption, KmIdOption, KpsaFileOption, KpsaIdOption, entity_parser, parsed
@@ -19,6 +14,10 @@ from .asked import Way
 from .beginning import begin
 from .credentials import Aim, Being, Parts
 from .grouping import OptionGroup
+
+if TYPE_CHECKING:
+    from ...clients.maf import MafClient
+    from ...frameworks.steps import How
 
 KEYS = "give --km-id with --km-file (and --maf), or --kpsa-id with --kpsa-file"
 
@@ -49,6 +48,10 @@ class KmOptions(OptionGroup):
         return Parts(mafs=(self._client(being.local, being.maf.maf, being.way),))
 
     def _client(self, local: EntityId | None, maf: Address | None, way: Way) -> MafClient:
+        from ...clients.maf import MafClient
+        from ...configuration.key_proofs import MasterCredential
+        from ...configuration.meeting import Role
+
         if self.km_id is None or self.km_file is None:
             raise ConfigurationError(KEYS)
         if maf is None:
@@ -80,6 +83,9 @@ class KpsaOptions(OptionGroup):
 
     async def how(self, aim: Aim) -> How:
         """By the key itself; our identity is by default the key's relative part."""
+        from ...configuration.key_proofs import ProvisionedKey
+        from ...configuration.meeting import Role
+
         kpsa_id, kpsa_file = self._both()
         local = aim.entity or EntityId.parse(kpsa_id.relative)
         prove = ProvisionedKey.model_construct(kpsa_id=kpsa_id, kpsa_file=kpsa_file)
@@ -87,6 +93,8 @@ class KpsaOptions(OptionGroup):
 
     def parts(self, being: Being) -> Parts:  # noqa: ARG002 - as every kind
         """The key."""
+        from ...configuration.trust import SharedKey
+
         if not self.are_given:
             return Parts()
         kpsa_id, kpsa_file = self._both()

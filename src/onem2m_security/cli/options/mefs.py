@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
-from ...clients.mef import MefClient
-from ...configuration.meeting import Role
 from ...identifiers import EntityId, KeyIdentifier
 from ...net.link import Link
-from ...servers.enrolees import AssociationRule
+from ...servers.association_policy import AssociationRule
 from ..common import KEY_FORMAT, parsed
 from .asked import AskedOptions, FunctionAddress, Way
 from .credentials import Being, Parts
 from .grouping import OptionGroup
+
+if TYPE_CHECKING:
+    from ...clients.mef import MefClient
 
 MefsOption = Annotated[
     list[FunctionAddress] | None,
@@ -71,5 +72,8 @@ class MefOptions(OptionGroup):
         Raises:
             ConfigurationError: An MEF without a key, a key without an MEF, or one of them twice.
         """
+        from ...clients.mef import MefClient
+        from ...configuration.meeting import Role
+
         given = AskedOptions("--mef", self.mef or (), self.mef_key_id or (), self.mef_key_file or ())
         return [MefClient(mef.fqdn, mef.link, mef.how(local, Role.MEF)) for mef in given.over(way)]

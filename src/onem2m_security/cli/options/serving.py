@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-from ...net.limits import Limits
 from ...servers.stakeholders import Stakeholder
 from ...tls.framing import DEFAULT_MTU
 from ..common import (
@@ -19,6 +18,9 @@ from ..common import (
     parsed,
 )
 from .grouping import OptionGroup
+
+if TYPE_CHECKING:
+    from ...net.limits import Limits
 
 StakeholdersOption = Annotated[
     list[Stakeholder] | None,
@@ -46,4 +48,6 @@ class ServingOptions(OptionGroup):
     @property
     def limits(self) -> Limits:
         """Bounds on what one peer may cost."""
+        from ...net.limits import Limits
+
         return Limits(datagram_octets=self.mtu)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
+from ...defaults import COMMAND_RETRY
 from ...durations import parse_duration
 from ...errors import ConfigurationError, MessageError
 from ...onem2m.commands import DeviceConfigUri
-from ...servers.commands import DEFAULT_RETRY, Steering
 from ..common import parsed
 from .grouping import OptionGroup
+
+if TYPE_CHECKING:
+    from ...servers.commands import Steering
 
 
 def device_config_uri(text: str) -> DeviceConfigUri:
@@ -38,7 +41,7 @@ class SteeringOptions(OptionGroup):
             metavar="DURATION",
             help="After what time an Enrolee without commands asks for some again.",
         ),
-    ] = DEFAULT_RETRY
+    ] = COMMAND_RETRY
     device_config_uri: Annotated[
         DeviceConfigUri | None,
         parsed(
@@ -53,4 +56,6 @@ class SteeringOptions(OptionGroup):
     @property
     def steering(self) -> Steering:
         """The same as the MEF takes it."""
+        from ...servers.commands import Steering
+
         return Steering(self.command_retry, self.device_config_uri)

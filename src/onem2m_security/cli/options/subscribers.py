@@ -5,19 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
 import typer
 
-from ...clients.card import SoftwareCard
 from ...durations import parse_duration
 from ...errors import ConfigurationError
 from ...gba.keys import Impi, KeyChoice
-from ...gba.subscriber import AlgorithmSet, Guss, NafSettings, Subscriber
+from ...gba.subscriber import AlgorithmSet
 from ...identifiers import Fqdn
 from ...user_settings import Uss, require_few
 from ..common import KEY_FORMAT, parsed, read_key
 from .grouping import OptionGroup
+
+if TYPE_CHECKING:
+    from ...gba.subscriber import Guss, Subscriber
 
 ImpiOption = Annotated[
     Impi, parsed(Impi.parse, "--impi", metavar="IMPI", help="The subscriber's private identity, user@realm.")
@@ -139,6 +141,8 @@ class CardOptions(OptionGroup):
             ConfigurationError: An option is missing, or a file holds no key.
             CredentialError: K or OPc has the wrong length.
         """
+        from ...gba.subscriber import Subscriber
+
         if impi is None or self.k_file is None or self.opc_file is None:
             raise ConfigurationError("give --impi, --k-file and --opc-file, all three")
         return Subscriber(impi, read_key(self.k_file), read_key(self.opc_file), algorithm=self.algorithm)
@@ -159,6 +163,8 @@ class SubscriberOptions(OptionGroup):
             ConfigurationError: An option is missing or too many, or a file cannot be used.
             CredentialError: K or OPc has the wrong length.
         """
+        from ...clients.card import SoftwareCard
+
         if self.card is None:
             return self.keys.subscriber(self.impi), self.keys.gba_u
         if self.impi is not None or self.keys.have_keys:
@@ -182,6 +188,8 @@ class SettingsOptions(OptionGroup):
         Raises:
             ConfigurationError: Something is told to a NAF that is not named, or too much.
         """
+        from ...gba.subscriber import Guss, NafSettings
+
         default = KeyChoice.KS_EXT_NAF if gba_u else KeyChoice.KS_NAF
         named = {allowed.naf for allowed in self.naf or ()}
         for told in self.uss or ():

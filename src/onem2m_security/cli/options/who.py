@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-from ...clients.entity_a import associate
 from ...identifiers import EntityId, Fqdn
-from ...net.channel import Channel
-from ...net.link import Link
 from ...release import DEFAULT_RELEASE
 from ..common import ReleaseOption, entity_parser, parsed
 from .certificates import CertificateOptions
@@ -18,6 +15,10 @@ from .enrolled import EnrolledOptions
 from .gba import GbaOptions
 from .grouping import OptionGroup, without
 from .keys import KEYS, KmOptions, KpsaOptions
+
+if TYPE_CHECKING:
+    from ...net.channel import Channel
+    from ...net.link import Link
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +58,8 @@ class WhoOptions(OptionGroup):
             ConfigurationError: None was given, or several, or its options cannot be used.
             HandshakeError: Somebody cannot be reached, or refuses us.
         """
+        from ...clients.entity_a import associate
+
         credential = the_given(self.kinds, nothing=KEYS)
         async with contextlib.AsyncExitStack() as running:
             aim = Aim(peer, self.entity, link, self.maf, self.release, self.server_name, running)
