@@ -18,17 +18,15 @@ from source import MODULES, PACKAGE, imports, tree_of
 ROOMS = {
     "cli": "cli",
     "configuration": "cli",
-    "net.http": "server",
     "net.http_server": "server",
+    "net.http_trial": "server",
     "net.loop": "server",  # and without it asyncio's own
-    "net.ub": "server",
     "servers.run": "server",
     "telemetry": "server",  # and without it nothing is counted
 }
 """Rooms and modules that may import what an extra brings; all others have what every device has."""
 
 FOR_OTHERS = {
-    "httptools": "uvicorn's parser, by its name in net/http_server.py",
     "sniffio": "httpcore looks for it at every request",
 }
 """Libraries that only other libraries import."""

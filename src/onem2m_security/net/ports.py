@@ -80,7 +80,7 @@ async def request_port(
     the requests below a well-known URI, by its name.
 
     Raises:
-        ConfigurationError: HTTP is served with the extra ``server`` only, by the uvicorn that it names.
+        ConfigurationError: HTTP is served with the extra ``server`` only, by the httptools that it names.
     """
     open_sessions = OpenSessions(authorities, limits.quotas)
     handler = open_sessions.guard(handler)
