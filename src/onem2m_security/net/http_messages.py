@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import format_datetime
@@ -27,8 +27,8 @@ class HttpRequest:
     """
 
     method: str
-    path: bytes
-    query: bytes
+    path: bytes = field(repr=False)
+    query: bytes = field(repr=False)
     headers: tuple[tuple[bytes, bytes], ...] = field(repr=False)
     body: bytes | None = field(repr=False)
 
@@ -65,19 +65,35 @@ class HttpResponse:
             is_last: Whether the connection ends with it.
             has_body: Whether the body follows: not after HEAD.
             clock: What says when that is.
+
+        Raises:
+            ValueError: A header field holds the end of a line.
         """
         date = _date(clock.now().replace(microsecond=0))
-        head = [f"HTTP/1.1 {self.status} {HTTPStatus(self.status).phrase}", f"Date: {date}"]
-        head += (f"{name}: {value}" for name, value in self.headers)
+        fields = [("Date", date), *self.headers]
         if self.status not in _WITHOUT_BODY:
-            head.append(f"Content-Length: {len(self.body)}")
+            fields.append(("Content-Length", str(len(self.body))))
         if is_last:
-            head.append("Connection: close")
-        return "\r\n".join((*head, "\r\n")).encode("latin-1") + (self.body if has_body else b"")
+            fields.append(("Connection", "close"))
+        line = f"HTTP/1.1 {self.status} {HTTPStatus(self.status).phrase}"
+        return head(line, fields) + (self.body if has_body else b"")
 
 
 Answer = Callable[[HttpRequest], Awaitable[HttpResponse]]
 """Answers a request; one that is too long has no body, and is to be refused."""
+
+
+def head(line: str, fields: Iterable[tuple[str, str]]) -> bytes:
+    """The head of a message, whose fields hold what they are given and no field more.
+
+    Raises:
+        ValueError: A field holds the end of a line.
+    """
+    lines = [line, *(f"{name}: {value}" for name, value in fields)]
+    whole = "\r\n".join(lines)
+    if whole.count("\n") != len(lines) - 1 or whole.count("\r") != len(lines) - 1 or "\0" in whole:
+        raise ValueError("a header field holds the end of a line")
+    return f"{whole}\r\n\r\n".encode("latin-1")
 
 
 @lru_cache(maxsize=1)

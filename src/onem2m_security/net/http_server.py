@@ -1,8 +1,6 @@
 """HTTP/1.1 on the accepting side: httptools parses, and one protocol class answers, bounded in every part.
 
-A parser collects whatever a peer sends: a head and trailers of any length, chunk extensions, blank lines. So
-it gets its octets in pieces, and what of them is not body counts. ``http_trial`` tries the bounds before any
-port is opened, with messages that must be refused.
+``http_trial`` tries the bounds before any port is opened, with messages that must be refused.
 """
 
 from __future__ import annotations
@@ -16,14 +14,12 @@ import httptools
 
 from ..telemetry import LOG
 from .address import Address
+from .http_bound import HeadBound
 from .http_messages import Answer, HttpRequest, HttpResponse
 from .limits import Limits
 
 MAX_PIPELINED: Final = 16
 """Requests of one connection that wait for the answer to an earlier one; whoever sends more is cut off."""
-
-_PIECE_OCTETS: Final = 1024
-"""The parser does not tell where in its input a message ended: so it gets no more than this at once."""
 
 _GO_ON: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -70,8 +66,8 @@ class HttpProtocol(asyncio.Protocol):
         # Of the request that comes:
         self._target, self._headers = b"", list[tuple[bytes, bytes]]()
         self._body = bytearray()
-        self._in_body = self._begun = self._ended = self._is_to_go_on = False
-        self._head_octets = self._piece_body_octets = 0
+        self._head = HeadBound(limits.head_octets)
+        self._is_to_go_on = False
         self._timer: asyncio.TimerHandle | None = None
         self._is_due = False
 
@@ -90,7 +86,7 @@ class HttpProtocol(asyncio.Protocol):
             if self._is_last:  # no further request is answered
                 self._pause()
                 return
-            octets = self._next_piece_octets()
+            octets = self._head.next_octets
             if not octets:
                 self._refuse()
                 return
@@ -100,7 +96,7 @@ class HttpProtocol(asyncio.Protocol):
                 if at < len(data):  # it may not speak before its opening handshake is answered (RFC 6455 4.1)
                     self._cut_off("WebSocket frames before the answer")
                 return
-        if self._head_octets or self._in_body:
+        if self._head.in_message:
             self._start_deadline()
 
     def pause_writing(self) -> None:
@@ -125,15 +121,7 @@ class HttpProtocol(asyncio.Protocol):
 
     # --- octets ---------------------------------------------------------------------------------------------
 
-    def _next_piece_octets(self) -> int:
-        """How much the parser may have now: never more of a head than is left to it."""
-        left = self._limits.head_octets - self._head_octets
-        if left <= 0:
-            return _PIECE_OCTETS if self._in_body else 0
-        return min(left, _PIECE_OCTETS)
-
     def _take(self, piece: bytes) -> None:
-        self._ended, self._piece_body_octets = False, 0
         try:
             self._parser.feed_data(piece)
         except httptools.HttpParserUpgrade as upgrade:
@@ -142,16 +130,11 @@ class HttpProtocol(asyncio.Protocol):
             if not self._is_last:  # what follows the last request may be anything
                 self._tell("refused", str(error))
                 self._end(HttpResponse(400))
-        head_octets = len(piece) - self._piece_body_octets
-        if self._head_octets + head_octets > self._limits.head_octets and not self._transport.is_closing():
+        if not self._head.fed(len(piece)) and not self._transport.is_closing():
             self._refuse()
-        elif not self._ended:
-            self._head_octets += head_octets
-        else:  # where in the piece it ended is not known: one that began after it is charged with all
-            self._head_octets = head_octets if self._begun else 0
 
     def _refuse(self) -> None:
-        if not self._is_answering and not self._in_body:
+        if not self._is_answering and not self._head.in_body:
             self._transport.write(HttpResponse(431).octets(is_last=True))
             self._transport.close()
         self._cut_off("head or trailers too long")
@@ -170,7 +153,7 @@ class HttpProtocol(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         """A request begins."""
-        self._begun = True
+        self._head.begins()
         self._target, self._headers, self._body = b"", [], bytearray()
 
     def on_url(self, url: bytes) -> None:
@@ -179,18 +162,18 @@ class HttpProtocol(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header field; trailers say nothing here."""
-        if not self._in_body:
+        if not self._head.in_body:
             self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         """A head is complete."""
-        self._in_body = True
+        self._head.head_ends()
         self._is_to_go_on = (b"expect", b"100-continue") in self._headers
         self._go_on()
 
     def on_body(self, body: bytes) -> None:
         """A part of a body: kept, until it is too long."""
-        self._piece_body_octets += len(body)
+        self._head.has_body(len(body))
         self._is_to_go_on = False
         if not self._is_last:
             self._body += body
@@ -199,7 +182,7 @@ class HttpProtocol(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """A request is complete."""
-        self._begun, self._ended, self._in_body = False, True, False
+        self._head.ends()
         if not self._is_last:
             self._stop_timer()
             if not self._parser.should_upgrade():

@@ -97,7 +97,7 @@ class _Tried:
     """
 
     is_over: bool = False
-    written: bytes = b""
+    written: bytes = field(default=b"", repr=False)
     requests: list[HttpRequest] = field(default_factory=list)
     taken: list[_Takes] = field(default_factory=list)
 
