@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import httptools
 
@@ -75,8 +75,7 @@ class HttpProtocol(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection is up, and a request is due."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - there are no others
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)
         self._start_deadline()
 
     def data_received(self, data: bytes) -> None:
