@@ -8,8 +8,12 @@ from datetime import datetime
 from email.utils import format_datetime
 from functools import lru_cache
 from http import HTTPStatus
+from typing import Final
 
 from ..clock import CLOCK, Clock
+
+SAFE: Final = frozenset({"GET"})
+"""The methods here that change nothing (RFC 9110 clause 9.2.1)."""
 
 _WITHOUT_BODY = {204, 304}
 
@@ -58,7 +62,7 @@ class HttpResponse:
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = field(default=b"", repr=False)
 
-    def octets(self, *, is_last: bool, has_body: bool = True, clock: Clock = CLOCK) -> bytes:
+    def octets(self, *, is_last: bool = False, has_body: bool = True, clock: Clock = CLOCK) -> bytes:
         """As it is sent.
 
         Args:

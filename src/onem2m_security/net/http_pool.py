@@ -17,7 +17,7 @@ import httptools
 
 from ..tasks import Tasks
 from .http_bound import HeadBound
-from .http_messages import head
+from .http_messages import SAFE, head
 from .limits import Limits
 
 MAX_CONNECTIONS: Final = 8
@@ -25,8 +25,6 @@ MAX_CONNECTIONS: Final = 8
 
 MAX_UNDER_WAY: Final = 16
 """Requests on one connection that are not answered yet; our own servers take one more."""
-
-SAFE: Final = frozenset({"GET"})
 
 _LENGTHS: Final = {b"content-length", b"transfer-encoding"}
 

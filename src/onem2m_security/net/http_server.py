@@ -15,7 +15,7 @@ import httptools
 from ..telemetry import LOG
 from .address import Address
 from .http_bound import HeadBound
-from .http_messages import Answer, HttpRequest, HttpResponse
+from .http_messages import SAFE, Answer, HttpRequest, HttpResponse
 from .limits import Limits
 
 MAX_PIPELINED: Final = 16
@@ -33,7 +33,8 @@ class HttpProtocol(asyncio.Protocol):
     the request is answered as one that is too long, and the answer ends the connection. From its first octet
     on, the first one from the beginning of the connection, a request has ``handshake_seconds``.
 
-    Requests are answered in their order, one at a time; what comes meanwhile waits, and the peer with it.
+    Requests are answered in their order; those that come together and change nothing, at the same time. What
+    comes meanwhile waits, and the peer with it.
     """
 
     def __init__(
@@ -232,17 +233,16 @@ class HttpProtocol(asyncio.Protocol):
     async def _answer_all(self) -> None:
         """Answer what waits; then go on reading, or close."""
         while self._waiting:
-            request = self._waiting.popleft()
-            try:
-                response = await self._answer(request)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the peer is told, and nothing of it
-                LOG.error("request failed", error=repr(error))
-                response, self._is_last = HttpResponse(500), True
-                self._waiting.clear()
+            requests = self._next_ones()
+            responses = (
+                await asyncio.gather(*map(self._answered, requests))
+                if len(requests) > 1
+                else [await self._answered(requests[0])]
+            )
             if self._transport.is_closing():
                 return
             is_last = self._is_last and not self._waiting and not self._last_words
-            self._transport.write(response.octets(is_last=is_last, has_body=request.method != "HEAD"))
+            self._transport.write(_joined(requests, responses, is_last=is_last))
             if not is_last:
                 await self._writable.wait()
         self._is_answering = False
@@ -255,6 +255,22 @@ class HttpProtocol(asyncio.Protocol):
         self._go_on()
         if not self._is_due and not self._transport.is_closing():
             self._timer = self._loop.call_later(self._limits.idle_seconds, self._transport.close)
+
+    def _next_ones(self) -> list[HttpRequest]:
+        """The next request, with those behind it if all of them change nothing (RFC 9112 clause 9.3.2)."""
+        requests = [self._waiting.popleft()]
+        while self._waiting and requests[-1].method in SAFE and self._waiting[0].method in SAFE:
+            requests.append(self._waiting.popleft())
+        return requests
+
+    async def _answered(self, request: HttpRequest) -> HttpResponse:
+        try:
+            return await self._answer(request)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the peer is told, and nothing of it
+            LOG.error("request failed", error=repr(error))
+            self._is_last = True
+            self._waiting.clear()
+            return HttpResponse(500)
 
     def _end(self, response: HttpResponse | None = None) -> None:
         """Say this, if anything, when what waits is answered, and close."""
@@ -293,6 +309,14 @@ class HttpProtocol(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def _joined(requests: list[HttpRequest], responses: list[HttpResponse], *, is_last: bool) -> bytes:
+    """The responses in their order; the connection may end with the last of them."""
+    *before, last = zip(requests, responses, strict=True)
+    answers = [response.octets(has_body=request.method != "HEAD") for request, response in before]
+    answers.append(last[1].octets(is_last=is_last, has_body=last[0].method != "HEAD"))
+    return b"".join(answers)
 
 
 def _is_websocket(headers: list[tuple[bytes, bytes]]) -> bool:
