@@ -44,8 +44,11 @@ def ends(a: LocalCertificate, b: LocalCertificate) -> Ends:
 
 
 def new_ends() -> Ends:
+    """Two who have seen no certificate of each other; half an exchange made their engines ready, as in C."""
     a, b = self_signed(), self_signed()
-    return ends(*(LocalCertificate.from_octets(one.full_chain_pem, one.key_pem) for one in (a, b)))
+    made = ends(*(LocalCertificate.from_octets(one.full_chain_pem, one.key_pem) for one in (a, b)))
+    TerminatingEndPoint(made[1]).process(InitiatingEndPoint(made[0]).start())
+    return made
 
 
 def exchange(initiating: Initiator, terminating: Acceptor) -> None:

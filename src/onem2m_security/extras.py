@@ -1,4 +1,4 @@
-"""What is installed only on demand: a device needs neither a web server nor a command line."""
+"""What is installed only on demand: a device needs neither the metrics of a server nor a command line."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .errors import ConfigurationError
 
 BRINGS: Final = {
     "cli": ("typer", "rich", "pydantic"),
-    "server": ("uvicorn", "httptools", "starlette", "prometheus_client"),
+    "server": ("prometheus_client",),
 }
 """What only an extra of this package brings."""
 

@@ -1,4 +1,4 @@
-"""What is installed is what is imported: a device gets no web server, and each library has its line."""
+"""What is installed is what is imported: a device gets what a device needs, and each library has its line."""
 
 from __future__ import annotations
 
@@ -18,20 +18,11 @@ from source import MODULES, PACKAGE, imports, tree_of
 ROOMS = {
     "cli": "cli",
     "configuration": "cli",
-    "net.http": "server",
-    "net.http_server": "server",
     "net.loop": "server",  # and without it asyncio's own
-    "net.ub": "server",
     "servers.run": "server",
     "telemetry": "server",  # and without it nothing is counted
 }
 """Rooms and modules that may import what an extra brings; all others have what every device has."""
-
-FOR_OTHERS = {
-    "httptools": "uvicorn's parser, by its name in net/http_server.py",
-    "sniffio": "httpcore looks for it at every request",
-}
-"""Libraries that only other libraries import."""
 
 
 def libraries(module: str, among: Iterable[ast.AST] | None = None) -> set[str]:
@@ -100,7 +91,7 @@ def test_what_is_public_needs_no_extra_to_be_imported():
 
 @pytest.mark.parametrize("extra", [None, *BRINGS])
 def test_each_library_that_is_asked_for_is_imported(extra):
-    used = {library for module in MODULES for library in libraries(module)} | set(FOR_OTHERS)
+    used = {library for module in MODULES for library in libraries(module)}
     for requirement in asked_for(extra):
         assert modules_of({canonicalize_name(requirement.name)}) & used, requirement.name
 

@@ -34,7 +34,6 @@ FORKING.set_forkserver_preload(
         # What they import once they are at work.
         "alembic.command",
         "sqlalchemy.dialects.sqlite",
-        "uvicorn.protocols.http.httptools_impl",
     ]
 )
 

@@ -107,6 +107,36 @@ async def test_requests_at_the_same_time_all_get_their_own_answer():
     assert [response.content["to"] for response in responses] == [[str(number)] for number in range(50)]
 
 
+@pytest.mark.parametrize(("method", "together"), [("GET", 5), ("PUT", 1), ("DELETE", 1)])
+async def test_pipelined_requests_that_change_nothing_are_answered_at_the_same_time_and_in_order(
+    method, together
+):
+    under_way, most, all_there = 0, 0, asyncio.Event()
+
+    async def answer(request: Request, _) -> Response:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        if most == together:
+            all_there.set()
+        await all_there.wait()
+        under_way -= 1
+        return Response(Rsc.OK)
+
+    names = [str(number).encode() for number in range(5)]
+    head = method.encode() + b" /x HTTP/1.1\r\nHost: h\r\nX-M2M-RI: %b\r\n"
+    async with serving(answer) as (bound, _), await open_channel(Link(bound), INITIATOR) as channel:
+        last = head % names[-1] + b"Connection: close\r\n\r\n"
+        await channel.write(b"".join(head % name + b"\r\n" for name in names[:-1]) + last)
+        answers = b""
+        async with asyncio.timeout(20):
+            while data := await channel.read():
+                answers += data
+    assert [one.partition(b"\r\n")[0] for one in answers.split(b"X-M2M-RI: ")[1:]] == names
+    assert most == together
+    assert answers.count(b"Connection: close") == 1
+
+
 async def test_a_connection_that_the_server_closed_is_made_anew():
     recorder = Recorder()
     async with serving(recorder, limits=Limits(idle_seconds=0.1)) as (_, client):

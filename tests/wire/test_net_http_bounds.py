@@ -1,4 +1,4 @@
-"""Every part of an HTTP message counts, over TLS and Ub alike; a uvicorn that no longer fits is refused."""
+"""Every part of an HTTP message counts, over TLS and Ub alike; a parser that no longer fits is refused."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import contextlib
 
 import httptools
 import pytest
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from maf_support import ID_A, ID_B, LOOPBACK, MAF, eventually, key_of
 from onem2m_security.clients.entity_b import EntityB
@@ -17,7 +16,8 @@ from onem2m_security.frameworks.saef_psk import initiate
 from onem2m_security.gba.ub_messages import UbResponse
 from onem2m_security.identifiers import KeyIdentifier
 from onem2m_security.net.channel import open_channel
-from onem2m_security.net.http_server import MAX_PIPELINED, BoundedHttpProtocol, check_bounds
+from onem2m_security.net.http_server import MAX_PIPELINED, HttpProtocol
+from onem2m_security.net.http_trial import check_bounds
 from onem2m_security.net.limits import Limits
 from onem2m_security.net.link import Link
 from onem2m_security.net.ub import UbListener
@@ -197,10 +197,85 @@ async def test_blank_lines_keep_no_connection(carrier):
         await eventually(lambda: carrier.port.connections == 0)
 
 
-# --- is uvicorn what it was? ---
+# --- what is no request, or is two ---
+
+AMBIGUOUS = {
+    "two lengths": b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n12",
+    "a length and chunks": b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "chunks that are not the last encoding": b"Transfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n",
+    "a length that is no number": b"Content-Length: 1x\r\n\r\n1",
+    "a negative length": b"Content-Length: -1\r\n\r\n1",
+    "a space before a colon": b"Content-Length : 1\r\n\r\n1",
+    "a line that is no field": b"X\r\n\r\n",
+}
 
 
-async def test_the_installed_uvicorn_holds_the_bounds():
+@pytest.mark.parametrize("rest", AMBIGUOUS.values(), ids=AMBIGUOUS)
+async def test_a_request_that_others_may_read_differently_is_refused_and_ends_the_connection(carrier, rest):
+    async with carrier.serving(Limits()):
+        answer = await answer_to(carrier, POST + rest + b"GET /smuggled HTTP/1.1\r\n" + HOST + b"\r\n")
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert b"connection: close" in answer.lower()
+
+
+async def test_what_is_no_request_after_one_that_is_ends_the_connection_after_its_answer(carrier):
+    async with carrier.serving(Limits()):
+        answer = await answer_to(carrier, b"GET /x HTTP/1.1\r\n" + HOST + b"\r\n\x00\x01\r\n\r\n")
+    first, second = answer.split(b"HTTP/1.1 ")[1:]
+    assert (first[:3], second[:3]) == (b"200", b"400")
+
+
+async def test_nothing_after_the_last_request_of_a_connection_is_answered(carrier):
+    request = b"GET /x HTTP/1.1\r\n" + HOST
+    async with carrier.serving(Limits()):
+        for ending in (CLOSE, b"Upgrade: h2c\r\nConnection: Upgrade\r\n"):
+            answer = await answer_to(carrier, request + ending + b"\r\n" + request + b"\r\n")
+            assert answer.count(b"HTTP/1.1 200") == 1
+            assert answer.count(b"HTTP/1.1 ") == 1
+
+
+async def test_a_client_of_http_1_0_gets_one_answer(carrier):
+    request = b"GET /x HTTP/1.0\r\nConnection: keep-alive\r\n" + HOST + b"\r\n"
+    async with carrier.serving(Limits()):
+        assert (await answer_to(carrier, request * 2)).count(b"HTTP/1.1 ") == 1
+
+
+async def test_whoever_asks_first_is_told_to_send_its_body(carrier):
+    head = POST + b"Expect: 100-continue\r\nContent-Length: 2\r\n\r\n"
+    async with carrier.serving(Limits()), carrier.connection() as (write, read):
+        await write(head)
+        assert await read() == b"HTTP/1.1 100 Continue\r\n\r\n"
+        await write(b"{}")
+        assert (await read())[9:12] == b"200"
+        await write(b"GET /x HTTP/1.1\r\n" + HOST + b"\r\n" + head)  # in the order of the requests
+        answer = b""
+        while not answer.endswith(b"100 Continue\r\n\r\n"):
+            answer += await read()
+        assert answer.startswith(b"HTTP/1.1 200")
+        await write(b"{}")
+        assert (await read())[9:12] == b"200"
+
+
+async def test_a_head_is_answered_without_a_body(carrier):
+    async with carrier.serving(Limits()):
+        answer = await answer_to(carrier, b"HEAD /x HTTP/1.1\r\n" + HOST + CLOSE + b"\r\n")
+    assert answer.startswith(b"HTTP/1.1 ")
+    assert answer.endswith(b"\r\n\r\n")
+
+
+async def test_trailers_say_nothing(carrier):
+    trailer = b"0\r\nContent-Type: text/plain\r\nX-M2M-RI: 2\r\n\r\n"
+    async with carrier.serving(Limits()), carrier.connection() as (write, read):
+        for _ in range(2):
+            await write(POST + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n" + trailer)
+            assert (await read())[9:12] == b"200"
+
+
+# --- is the parser what it was? ---
+
+
+async def test_the_installed_parser_holds_the_bounds():
     check_bounds()
 
 
@@ -208,17 +283,29 @@ PARSER = httptools.HttpRequestParser
 
 
 def past(*names: str):
-    """The parser of a uvicorn that no longer calls these of the protocol's own methods."""
+    """A parser that no longer calls these of the protocol's methods."""
 
     class Inner:
-        def __init__(self, protocol: BoundedHttpProtocol) -> None:
+        def __init__(self, protocol: HttpProtocol) -> None:
             self._protocol = protocol
 
         def __getattr__(self, name: str):
-            owner = HttpToolsProtocol if name in names else type(self._protocol)
-            return getattr(owner, name).__get__(self._protocol)
+            if name in names:
+                return lambda *_: None
+            return getattr(self._protocol, name)
 
     return lambda protocol: PARSER(Inner(protocol))
+
+
+class Lenient:
+    """A parser that takes what may be read in two ways."""
+
+    def __init__(self, protocol: HttpProtocol) -> None:
+        self._parser = PARSER(protocol)
+        self._parser.set_dangerous_leniencies(lenient_chunked_length=True)
+
+    def __getattr__(self, name: str):
+        return getattr(self._parser, name)
 
 
 async def test_a_parser_that_calls_everything_is_no_change(monkeypatch):
@@ -226,56 +313,44 @@ async def test_a_parser_that_calls_everything_is_no_change(monkeypatch):
     check_bounds()
 
 
-@pytest.mark.parametrize("name", ["on_headers_complete", "on_body", "on_message_complete"])
-async def test_a_uvicorn_that_no_longer_calls_what_a_bound_hangs_on_is_refused(monkeypatch, name):
+@pytest.mark.parametrize(
+    "name", ["on_headers_complete", "on_body", "on_message_begin", "on_message_complete"]
+)
+async def test_a_parser_that_no_longer_calls_what_a_bound_hangs_on_is_refused(monkeypatch, name):
     monkeypatch.setattr(httptools, "HttpRequestParser", past(name))
-    with pytest.raises(ConfigurationError, match=r"the installed uvicorn .* does not .*: install a version"):
+    with pytest.raises(
+        ConfigurationError, match=r"the installed httptools .* does not .*: install a version"
+    ):
         check_bounds()
 
 
-async def test_a_uvicorn_that_takes_its_octets_elsewhere_is_refused():
-    class Moved(BoundedHttpProtocol):
-        data_received = HttpToolsProtocol.data_received
-
-    with pytest.raises(ConfigurationError, match="cut off"):
-        check_bounds(Moved)
+async def test_a_parser_that_takes_a_length_beside_chunks_is_refused(monkeypatch):
+    monkeypatch.setattr(httptools, "HttpRequestParser", Lenient)
+    with pytest.raises(ConfigurationError, match="refuse a length beside chunks"):
+        check_bounds()
 
 
-async def test_a_uvicorn_without_a_queue_of_that_name_is_refused():
-    class Moved(BoundedHttpProtocol):
-        def __init__(self, *args, **settings) -> None:
-            super().__init__(*args, **settings)
-            del self.pipeline
+async def test_a_parser_that_knows_no_upgrade_is_refused(monkeypatch):
+    class Past(Lenient):
+        def __init__(self, protocol: HttpProtocol) -> None:
+            self._parser = PARSER(protocol)
 
-    with pytest.raises(ConfigurationError, match="the installed uvicorn"):
-        check_bounds(Moved)
+        def feed_data(self, data: bytes) -> None:
+            self._parser.feed_data(data.replace(b"Upgrade: w", b"Degrade: w"))
 
-
-async def test_a_uvicorn_that_hands_no_connection_over_to_websocket_is_refused():
-    class Moved(BoundedHttpProtocol):
-        def _should_upgrade_to_ws(self) -> bool:
-            return False
-
+    monkeypatch.setattr(httptools, "HttpRequestParser", Past)
     with pytest.raises(ConfigurationError, match="hand a connection over to WebSocket"):
-        check_bounds(Moved)
+        check_bounds()
 
 
-async def test_a_uvicorn_that_hands_it_over_past_us_is_refused():
-    class Moved(BoundedHttpProtocol):
-        handle_websocket_upgrade = HttpToolsProtocol.handle_websocket_upgrade
-
-    with pytest.raises(ConfigurationError, match="keep WebSocket from an answer that is due"):
-        check_bounds(Moved)
-
-
-async def test_no_port_is_opened_with_a_uvicorn_that_moved(monkeypatch, carrier):
+async def test_no_port_is_opened_with_a_parser_that_changed(monkeypatch, carrier):
     monkeypatch.setattr(httptools, "HttpRequestParser", past("on_body"))
-    with pytest.raises(ConfigurationError, match="the installed uvicorn"):
+    with pytest.raises(ConfigurationError, match="the installed httptools"):
         async with carrier.serving(Limits()):
             pytest.fail("it listens")
 
 
-async def test_no_server_starts_with_a_uvicorn_that_moved(monkeypatch, tmp_path):
+async def test_no_server_starts_with_a_parser_that_changed(monkeypatch, tmp_path):
     monkeypatch.setattr(httptools, "HttpRequestParser", past("on_headers_complete"))
-    with pytest.raises(ConfigurationError, match="the installed uvicorn"):
+    with pytest.raises(ConfigurationError, match="the installed httptools"):
         await serve([MafService(MAF, tmp_path, LOOPBACK)], ready=lambda *_: pytest.fail("it listens"))

@@ -25,7 +25,8 @@ from ..certificates.local import LocalCertificate
 from ..certificates.signing_requests import CertifiedName, chain_of, make_request, require_answers
 from ..errors import CredentialError, MessageError, PeerRefusedError, ResolverUnavailableError
 from ..frameworks.steps import Established, Initiator
-from ..net.http_client import HttpAnswer, HttpConnections
+from ..net.http_client import HttpConnections
+from ..net.http_pool import HttpAnswer
 from ..net.limits import Limits
 from ..net.link import Link
 
@@ -112,7 +113,7 @@ class EstClient:
     def _body(self, answer: HttpAnswer) -> bytes:
         who = self._connections.authority
         if answer.status == 202:
-            seconds = answer.headers.get("retry-after", "")[:_TOLD_MAX]
+            seconds = (answer.last("retry-after") or "")[:_TOLD_MAX]
             raise ResolverUnavailableError(f"{who} has not decided yet: ask again (Retry-After: {seconds!r})")
         if not 200 <= answer.status < 300:
             told = (answer.body or b"")[:_TOLD_MAX].decode("utf-8", "replace").strip()

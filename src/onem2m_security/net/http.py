@@ -1,23 +1,16 @@
 """The HTTP binding (TS-0009) on the accepting side: oneM2M primitives over HTTP over a secured connection.
 
-Beside them, what another protocol asks below a well-known URI of its own (``plain``). The application finds
-the association in the state of the request. The asking side is ``http_client``.
+Beside them, what another protocol asks below a well-known URI of its own (``plain``). How HTTP is read and
+written is ``http_server``; the asking side is ``http_client``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any, Final, cast
-
-from starlette.applications import Starlette
-from starlette.requests import ClientDisconnect
-from starlette.requests import Request as HttpRequest
-from starlette.responses import Response as HttpResponse
-from starlette.routing import Route
-from uvicorn.server import ServerState
+from typing import Final, cast
 
 from ..frameworks.steps import Established
 from ..onem2m.primitives import RefusedError, Request, Response, Rsc
@@ -31,8 +24,10 @@ from .binding import (
     write_content,
 )
 from .http_client import METHODS, path_component
-from .http_server import BoundedHttpProtocol, check_bounds, http_config
-from .limits import Limits, at_most
+from .http_messages import HttpRequest, HttpResponse
+from .http_server import HttpProtocol
+from .http_trial import check_bounds
+from .limits import Limits
 from .plain import PlainAnswer, PlainHandler, PlainRequest
 from .tcp import ProtocolFactory, SecureTransport
 from .websocket_server import upgraded
@@ -98,82 +93,83 @@ def http_protocol(
         well_known: Who answers the requests below ``/.well-known/NAME``, by that name.
 
     Raises:
-        ConfigurationError: The bounds do not hold with the uvicorn that is installed.
+        ConfigurationError: The bounds do not hold with the httptools that is installed.
     """
     check_bounds()
-
-    async def answer(http_request: HttpRequest) -> HttpResponse:
-        established: Established = http_request.state.established
-        request_id = http_request.headers.get("x-m2m-ri", "")
-        try:
-            response = await handler(await _parse(http_request, limits), established)
-        except RefusedError as refused:
-            response = refused.response
-        except ClientDisconnect:
-            return HttpResponse(status_code=400)
-        return _render(response, request_id)
-
-    methods = [*_OPERATIONS, "HEAD", "PATCH"]
-    routes = [
-        Route(f"/.well-known/{name}/{{path:path}}", _plain_route(plain, limits), methods=methods)
-        for name, plain in (well_known or {}).items()
-    ]
-    app = Starlette(routes=[*routes, Route("/{path:path}", answer, methods=methods)])
+    requests = _Requests(handler, limits, well_known or {})
     on_top = upgraded(handler, limits)
 
-    def take_over(*, app_state: Mapping[str, Any], **_: object) -> asyncio.Protocol:
-        return on_top(app_state["connection"])
-
-    config = http_config(app, limits, take_over)
-    state = ServerState()
-
     def make(connection: SecureTransport) -> asyncio.Protocol:
-        session = {"established": connection.handshake.result(), "connection": connection}
-        return _AwaitingHttp(lambda: BoundedHttpProtocol(config, state, session, limits=limits))
+        established = connection.handshake.result()
+
+        def begun() -> asyncio.Protocol:
+            return HttpProtocol(
+                lambda request: requests.answer(request, established),
+                limits,
+                connection.run,
+                lambda: on_top(connection),
+            )
+
+        return _AwaitingHttp(begun)
 
     return make
 
 
-def _plain_route(handler: PlainHandler, limits: Limits) -> Callable[[HttpRequest], Awaitable[HttpResponse]]:
-    """Answers the requests of another protocol, by what its handler says."""
+class _Requests:
+    """Answers the requests of one port: by the handler of primitives, or by that of a well-known URI."""
 
-    async def answer(http_request: HttpRequest) -> HttpResponse:
-        established: Established = http_request.state.established
+    def __init__(
+        self, handler: RequestHandler, limits: Limits, well_known: Mapping[str, PlainHandler]
+    ) -> None:
+        self._handler = handler
+        self._limits = limits
+        self._well_known = well_known
+
+    async def answer(self, request: HttpRequest, established: Established) -> HttpResponse:
         try:
-            plain = await handler(await _parse_plain(http_request, limits), established)
+            path = path_segments(request.path)
         except RefusedError as refused:
-            plain = PlainAnswer.refusal(_STATUS[refused.rsc], str(refused))
-        except ClientDisconnect:
-            return HttpResponse(status_code=400)
-        headers = {"Cache-Control": "no-store", **plain.headers}
-        media_type = plain.media_type if plain.body else None
-        return HttpResponse(plain.body or None, plain.status, headers=headers, media_type=media_type)
+            return _render(refused.response, request)
+        if path[0] == ".well-known" and (plain := self._well_known.get("".join(path[1:2]))) is not None:
+            return await self._answer_plain(plain, request, path[2:], established)
+        try:
+            response = await self._handler(self._primitive(request, path), established)
+        except RefusedError as refused:
+            response = refused.response
+        return _render(response, request)
 
-    return answer
+    def _primitive(self, request: HttpRequest, path: tuple[str, ...]) -> Request:
+        media_type, parameters = _media_type(request.first(b"content-type"))
+        primitive = request_primitive(
+            _OPERATIONS.get(request.method),
+            path,
+            request.first(b"x-m2m-origin"),
+            request.first(b"x-m2m-ri"),
+            _resource_type(parameters.get("ty")),
+        )
+        require_json_is_acceptable(is_acceptable=_takes_json(request.all_of(b"accept")))
+        content = read_content(request.body, self._limits, is_json=media_type in _JSON_TYPES)
+        return primitive if content is None else replace(primitive, content=content)
+
+    async def _answer_plain(
+        self, plain: PlainHandler, request: HttpRequest, path: tuple[str, ...], established: Established
+    ) -> HttpResponse:
+        """Answer a request of another protocol, by what its handler says."""
+        try:
+            answer = await plain(_plain_request(request, path, self._limits), established)
+        except RefusedError as refused:
+            answer = PlainAnswer.refusal(_STATUS[refused.rsc], str(refused))
+        headers = [("Cache-Control", "no-store"), *answer.headers.items()]
+        if answer.body:
+            headers.append(("Content-Type", answer.media_type))
+        return HttpResponse(answer.status, tuple(headers), answer.body)
 
 
-async def _parse_plain(http_request: HttpRequest, limits: Limits) -> PlainRequest:
-    media_type, _ = _media_type(http_request.headers.get("content-type", ""))
-    path = path_segments(http_request.scope.get("raw_path", b""))[2:]
-    body = await at_most(limits.body_octets, http_request.stream())
-    if body is None:
+def _plain_request(request: HttpRequest, path: tuple[str, ...], limits: Limits) -> PlainRequest:
+    if request.body is None:
         raise RefusedError(Rsc.CONTENTS_UNACCEPTABLE, f"the body has more than {limits.body_octets} octets")
-    return PlainRequest(http_request.method, path, media_type, body)
-
-
-async def _parse(http_request: HttpRequest, limits: Limits) -> Request:
-    headers = http_request.headers
-    media_type, parameters = _media_type(headers.get("content-type", ""))
-    request = request_primitive(
-        _OPERATIONS.get(http_request.method),
-        path_segments(http_request.scope.get("raw_path", b"")),
-        headers.get("x-m2m-origin", ""),
-        headers.get("x-m2m-ri", ""),
-        _resource_type(parameters.get("ty")),
-    )
-    require_json_is_acceptable(is_acceptable=_takes_json(headers.getlist("accept")))
-    body = await at_most(limits.body_octets, http_request.stream())
-    return replace(request, content=read_content(body, limits, is_json=media_type in _JSON_TYPES))
+    media_type, _ = _media_type(request.first(b"content-type"))
+    return PlainRequest(request.method, path, media_type, request.body)
 
 
 def _media_type(text: str) -> tuple[str, dict[str, str]]:
@@ -204,18 +200,17 @@ def _takes_json(accept: Iterable[str]) -> bool:
     )
 
 
-def _render(response: Response, request_id: str) -> HttpResponse:
+def _render(response: Response, request: HttpRequest) -> HttpResponse:
     content = write_content(response.content)
-    headers = {
-        "X-M2M-RSC": str(int(response.rsc)),
-        "X-M2M-RVI": RELEASE_VERSION,
-        "Cache-Control": "no-store",
-    }
-    if request_id:
-        headers["X-M2M-RI"] = request_id
+    headers = [
+        ("X-M2M-RSC", str(int(response.rsc))),
+        ("X-M2M-RVI", RELEASE_VERSION),
+        ("Cache-Control", "no-store"),
+    ]
+    if request_id := request.first(b"x-m2m-ri"):
+        headers.append(("X-M2M-RI", request_id))
     if response.created is not None:
-        headers["Content-Location"] = path_component(response.created)
-    media_type = "application/json" if content else None
-    return HttpResponse(
-        content or None, status_code=_STATUS[response.rsc], headers=headers, media_type=media_type
-    )
+        headers.append(("Content-Location", path_component(response.created)))
+    if content:
+        headers.append(("Content-Type", "application/json"))
+    return HttpResponse(_STATUS[response.rsc], tuple(headers), content)

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Final
 from urllib.parse import quote
-
-import httpcore
 
 from ..errors import HandshakeError, MessageError, ResolverUnavailableError
 from ..frameworks.steps import Established, Initiator
 from ..onem2m.primitives import Operation, Response
-from .address import Transport
 from .binding import RELEASE_VERSION, read_response, write_content
-from .channel import Channel, open_channel
-from .limits import Limits, at_most
+from .http_pool import HttpAnswer, HttpConnection, HttpPool
+from .limits import Limits
 from .link import Link
 from .request_client import Asked, RequestClient
+from .tcp import SecureTransport, open_transport
 
 METHODS: Final = {
     Operation.CREATE: "POST",
@@ -27,92 +23,11 @@ METHODS: Final = {
     Operation.DELETE: "DELETE",
     Operation.NOTIFY: "POST",
 }
-MAX_CONNECTIONS: Final = 8
-"""Of one client to its peer, in use or kept; more would make httpcore's pool slower, not faster."""
 
 
 def path_component(to: Iterable[str]) -> str:
     """The path component of a request-target or of a Content-Location."""
     return "/" + "/".join(quote(segment, safe="") for segment in to)
-
-
-class _Stream(httpcore.AsyncNetworkStream):
-    """A channel as httpcore wants it."""
-
-    def __init__(self, channel: Channel) -> None:
-        self._channel = channel
-
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
-        try:
-            async with asyncio.timeout(timeout):
-                return await self._channel.read(max_bytes)
-        except TimeoutError as error:
-            raise httpcore.ReadTimeout from error
-        except OSError as error:
-            raise httpcore.ReadError(str(error)) from error
-
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
-        try:
-            async with asyncio.timeout(timeout):
-                await self._channel.write(buffer)
-        except TimeoutError as error:
-            raise httpcore.WriteTimeout from error
-        except OSError as error:
-            raise httpcore.WriteError(str(error)) from error
-
-    async def aclose(self) -> None:
-        await self._channel.close()
-
-    def get_extra_info(self, info: str) -> Any:  # noqa: ANN401 - httpcore's signature
-        return self._channel.closing if info == "is_readable" else None
-
-
-class _NotConnected(httpcore.ConnectError):
-    """A handshake failed; httpcore forgets what the cause of its errors was."""
-
-    def __init__(self, handshake: HandshakeError) -> None:
-        super().__init__(str(handshake))
-        self.handshake = handshake
-
-
-class _Backend(httpcore.AsyncNetworkBackend):
-    """Opens secured connections to one peer, whatever host httpcore names."""
-
-    def __init__(self, link: Link, initiator: Initiator) -> None:
-        self._link = link
-        self._initiator = initiator
-        self.established: Established | None = None
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 - httpcore's signature
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        del host, port, timeout, local_address, socket_options
-        try:
-            channel = await open_channel(self._link, self._initiator)
-        except HandshakeError as error:
-            raise _NotConnected(error) from error
-        self.established = channel.established
-        return _Stream(channel)
-
-
-@dataclass(frozen=True, slots=True)
-class HttpAnswer:
-    """What a peer answered.
-
-    Attributes:
-        status: The HTTP status code.
-        headers: The header fields, by name in lower case; of several with one name the last.
-        body: The octets; None when there were more than ``body_octets``.
-    """
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes | None = field(repr=False)
 
 
 class HttpConnections:
@@ -123,17 +38,18 @@ class HttpConnections:
     """
 
     def __init__(self, link: Link, initiator: Initiator) -> None:
-        self._limits = link.limits or Limits()
         self.authority = (initiator.server_name and str(initiator.server_name)) or link.address.host
-        self._backend = _Backend(replace(link, transport=Transport.TLS), initiator)
-        # The pool looks through all that wait for it at every step: let them wait here.
-        self._places = asyncio.Semaphore(MAX_CONNECTIONS)
-        self._pool = httpcore.AsyncConnectionPool(
-            max_connections=MAX_CONNECTIONS,
-            max_keepalive_connections=MAX_CONNECTIONS,
-            keepalive_expiry=min(60.0, self._limits.idle_seconds / 2),
-            network_backend=self._backend,
-        )
+        self._link = link
+        self._initiator = initiator
+        self._established: Established | None = None
+        self._pool = HttpPool(self._connect, link.limits or Limits())
+
+    async def _connect(self, connection: HttpConnection) -> None:
+        def on_top(transport: SecureTransport) -> HttpConnection:
+            self._established = transport.handshake.result()
+            return connection
+
+        await open_transport(self._link, self._initiator, on_top)
 
     async def exchange(
         self, method: str, target: str, headers: Iterable[tuple[str, str]], body: bytes | None = None
@@ -149,39 +65,21 @@ class HttpConnections:
         Raises:
             ResolverUnavailableError: The peer cannot be reached, or its answer is not HTTP.
         """
-        sent = [(name.encode("ascii"), value.encode()) for name, value in headers]
-        sent.insert(0, (b"Host", self.authority.encode("ascii")))
-        if body is not None:
-            sent.append((b"Content-Length", str(len(body)).encode()))
-        host = self.authority.encode("ascii")
-        url = httpcore.URL(scheme=b"http", host=host, port=None, target=target.encode("ascii"))
-        seconds = self._limits.request_seconds
-        timeouts = {"pool": seconds, "connect": seconds, "read": seconds, "write": seconds}
         try:
-            async with (
-                asyncio.timeout(seconds),
-                self._places,
-                self._pool.stream(
-                    method, url, headers=sent, content=body, extensions={"timeout": timeouts}
-                ) as answer,
-            ):
-                whole = await at_most(self._limits.body_octets, answer.aiter_stream())
-                return HttpAnswer(answer.status, _by_name(answer.headers), whole)
-        except _NotConnected as error:
-            raise ResolverUnavailableError(f"{self.authority}: {error}") from error.handshake
-        except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, OSError) as error:
+            return await self._pool.exchange(method, target, {"Host": self.authority, **dict(headers)}, body)
+        except (HandshakeError, OSError) as error:
             raise ResolverUnavailableError(f"{self.authority}: {error or type(error).__name__}") from error
 
     @property
     def established(self) -> Established:
         """What the newest connection's handshake established."""
-        if self._backend.established is None:
+        if self._established is None:
             raise HandshakeError("no connection was made yet")
-        return self._backend.established
+        return self._established
 
     async def close(self) -> None:
         """Close the kept connections."""
-        await self._pool.aclose()
+        await self._pool.close()
 
 
 class HttpClient(RequestClient):
@@ -208,7 +106,7 @@ class HttpClient(RequestClient):
         method, target = METHODS[asked.operation], path_component(asked.to)
         answer = await self._connections.exchange(method, target, headers, body)
         try:
-            return read_response(answer.headers.get("x-m2m-rsc"), answer.body, self._limits)
+            return read_response(answer.last("x-m2m-rsc"), answer.body, self._limits)
         except MessageError as error:
             raise ResolverUnavailableError(f"{self._connections.authority}: {error}") from None
 
@@ -220,7 +118,3 @@ class HttpClient(RequestClient):
     async def close(self) -> None:
         """Close the kept connections."""
         await self._connections.close()
-
-
-def _by_name(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in headers}

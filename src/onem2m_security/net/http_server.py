@@ -1,82 +1,92 @@
-"""HTTP/1.1 on the accepting side: uvicorn's protocol class, with the bounds that it lacks.
+"""HTTP/1.1 on the accepting side: httptools parses, and one protocol class answers, bounded in every part.
 
-uvicorn collects whatever a peer sends: a head and trailers of any length, chunk extensions, pipelined
-requests, a body that nobody reads. The bounds hang on its callbacks and attributes, which are its own affair;
-so ``check_bounds`` tries them with messages that must be refused before any port is opened.
+``http_trial`` tries the bounds before any port is opened, with messages that must be refused.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Coroutine
 from typing import Any, Final, cast
 
-import uvicorn
-from starlette.types import ASGIApp, Receive, Scope, Send
-from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
-from uvicorn.server import ServerState
+import httptools
 
-from ..errors import ConfigurationError
 from ..telemetry import LOG
 from .address import Address
+from .http_bound import HeadBound
+from .http_messages import SAFE, Answer, HttpRequest, HttpResponse
 from .limits import Limits
 
 MAX_PIPELINED: Final = 16
 """Requests of one connection that wait for the answer to an earlier one; whoever sends more is cut off."""
 
-Upgraded = Callable[..., asyncio.Protocol]
-"""What uvicorn calls for WebSocket, with ``config``, ``server_state`` and ``app_state``."""
-
-_PIECE_OCTETS: Final = 1024
-"""The parser does not tell where in its input a message ended: so it gets no more than this at once."""
-
-_HEAD_TOO_LONG: Final = (
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-)
+_GO_ON: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-class BoundedHttpProtocol(HttpToolsProtocol):
+class HttpProtocol(asyncio.Protocol):
     """HTTP/1.1 on one connection, bounded in every part of a message and in time.
 
     Whatever is not body (request line, header, chunk sizes and extensions, trailers, blank lines before the
     head) counts against ``head_octets`` together. Beyond it an over-long head is answered with 431, and
-    anything else by cutting the connection. A body is handed on up to the piece that exceeds
-    ``body_octets``; the application is to refuse it, and its answer ends the connection. From its first octet
+    anything else by cutting the connection. A body is read up to the piece that exceeds ``body_octets``; then
+    the request is answered as one that is too long, and the answer ends the connection. From its first octet
     on, the first one from the beginning of the connection, a request has ``handshake_seconds``.
+
+    Requests are answered in their order; those that come together and change nothing, at the same time. What
+    comes meanwhile waits, and the peer with it.
     """
 
     def __init__(
-        self, config: Config, state: ServerState, app_state: dict[str, Any], *, limits: Limits
+        self,
+        answer: Answer,
+        limits: Limits,
+        run: Callable[[Coroutine[Any, Any, None]], object],
+        over: Callable[[], asyncio.Protocol] | None = None,
     ) -> None:
         """Serve one connection.
 
         Args:
-            config: uvicorn's, as ``http_config`` makes it.
-            state: uvicorn's, shared by all connections of a port.
-            app_state: What the application finds in the state of each request.
+            answer: Answers a request.
             limits: Bounds on sizes and time.
+            run: Begins what takes time; its owner ends it.
+            over: Makes what takes over a connection on which WebSocket is asked for; None for nothing.
         """
-        super().__init__(config, state, app_state)
-        self.logger = LOG.logger.getChild("http")
-        self.limits = limits
-        self._in_body = self._is_handed_over = False
-        self._message_begun = self._message_ended = False
-        self._head_octets = 0
-        self._body_octets = 0
-        self._piece_body_octets = 0
-        self._deadline: asyncio.TimerHandle | None = None
+        self._answer = answer
+        self._limits = limits
+        self._run = run
+        self._over = over
+        self._loop = asyncio.get_running_loop()
+        self._parser = httptools.HttpRequestParser(self)
+        self._waiting: deque[HttpRequest] = deque()
+        self._is_answering = self._is_paused = False
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._is_last = self._is_handed_over = False
+        self._last_words = b""
+        # Of the request that comes:
+        self._target, self._headers = b"", list[tuple[bytes, bytes]]()
+        self._body = bytearray()
+        self._head = HeadBound(limits.head_octets)
+        self._is_to_go_on = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_due = False
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    # --- what the transport tells ---------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection is up, and a request is due."""
-        super().connection_made(transport)
+        self._transport = cast("asyncio.Transport", transport)
         self._start_deadline()
 
     def data_received(self, data: bytes) -> None:
         """Octets of the peer, given to the parser as far as the bounds allow."""
         at = 0
-        while at < len(data) and not self.transport.is_closing():
-            octets = self._next_piece_octets()
+        while at < len(data) and not self._transport.is_closing():
+            if self._is_last:  # no further request is answered
+                self._pause()
+                return
+            octets = self._head.next_octets
             if not octets:
                 self._refuse()
                 return
@@ -86,244 +96,236 @@ class BoundedHttpProtocol(HttpToolsProtocol):
                 if at < len(data):  # it may not speak before its opening handshake is answered (RFC 6455 4.1)
                     self._cut_off("WebSocket frames before the answer")
                 return
+        if self._head.in_message:
+            self._start_deadline()
 
-    def handle_websocket_upgrade(self) -> None:
-        """Hand the connection over to WebSocket: alone, since an answer that is due would be lost in it."""
-        if self.cycle is not None and not self.cycle.response_complete:
-            self._cut_off("WebSocket before an answer")
-            return
-        super().handle_websocket_upgrade()
-        self._is_handed_over = True
+    def pause_writing(self) -> None:
+        """The peer reads slowly: nothing further is answered."""
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        """The peer reads again."""
+        self._writable.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
-        self._cancel_deadline()
-        super().connection_lost(exc)
+        del exc
+        self._stop_timer()
+        self._waiting.clear()
+        self._writable.set()
 
-    def _next_piece_octets(self) -> int:
-        """How much the parser may have now: never more of a head than is left to it."""
-        left = self.limits.head_octets - self._head_octets
-        if left <= 0:
-            return _PIECE_OCTETS if self._in_body else 0
-        return min(left, _PIECE_OCTETS)
+    def shutdown(self) -> None:
+        """The port stops: the answer that is under way is the last."""
+        self._waiting.clear()
+        self._end()
+
+    # --- octets ---------------------------------------------------------------------------------------------
 
     def _take(self, piece: bytes) -> None:
-        self._start_deadline()
-        self._message_ended, self._piece_body_octets = False, 0
-        super().data_received(piece)
-        head_octets = len(piece) - self._piece_body_octets
-        if self._head_octets + head_octets > self.limits.head_octets and not self.transport.is_closing():
+        try:
+            self._parser.feed_data(piece)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._upgrade(after=piece[upgrade.args[0] :])
+        except httptools.HttpParserError as error:
+            if not self._is_last:  # what follows the last request may be anything
+                self._tell("refused", str(error))
+                self._end(HttpResponse(400))
+        if not self._head.fed(len(piece)) and not self._transport.is_closing():
             self._refuse()
-        elif not self._message_ended:
-            self._head_octets += head_octets
-        else:  # where in the piece it ended is not known: one that began after it is charged with all
-            self._head_octets = head_octets if self._message_begun else 0
 
     def _refuse(self) -> None:
-        answering = self.cycle is not None and not self.cycle.response_complete
-        if not answering and not self._in_body:
-            self.transport.write(_HEAD_TOO_LONG)
-            self.transport.close()
+        if not self._is_answering and not self._head.in_body:
+            self._transport.write(HttpResponse(431).octets(is_last=True))
+            self._transport.close()
         self._cut_off("head or trailers too long")
 
     def _cut_off(self, reason: str) -> None:
-        if self.client is not None:
-            LOG.info("HTTP message cut off", reason=reason, peer=str(Address(*self.client)))
-        if not self.transport.is_closing():
-            self.transport.abort()
+        self._tell("cut off", reason)
+        if not self._transport.is_closing():
+            self._transport.abort()
+
+    def _tell(self, what: str, reason: str) -> None:
+        peer = self._transport.get_extra_info("peername")
+        if peer is not None:  # and not a trial
+            LOG.info(f"HTTP message {what}", reason=reason, peer=str(Address(*peer[:2])))
 
     # --- what the parser finds ------------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
         """A request begins."""
-        super().on_message_begin()
-        self._message_begun = True
-        self._start_deadline()
+        self._head.begins()
+        self._target, self._headers, self._body = b"", [], bytearray()
+
+    def on_url(self, url: bytes) -> None:
+        """A part of the request-target."""
+        self._target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header field; trailers say nothing here."""
+        if not self._head.in_body:
+            self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         """A head is complete."""
-        self._in_body = True
-        super().on_headers_complete()
-        if len(self.pipeline) > MAX_PIPELINED and not self.transport.is_closing():
-            self._cut_off("too many requests at once")
+        self._head.head_ends()
+        self._is_to_go_on = (b"expect", b"100-continue") in self._headers
+        self._go_on()
 
     def on_body(self, body: bytes) -> None:
-        """A part of a body: handed on, until it is too long and the application has seen that it is."""
-        self._piece_body_octets += len(body)
-        if self._is_body_too_long:
-            return
-        self._body_octets += len(body)
-        super().on_body(body)
-        if self._is_body_too_long and not self.cycle.response_complete:
-            self.cycle.keep_alive = False
-        elif self._is_body_too_long:
-            self.transport.close()
+        """A part of a body: kept, until it is too long."""
+        self._head.has_body(len(body))
+        self._is_to_go_on = False
+        if not self._is_last:
+            self._body += body
+            if len(self._body) > self._limits.body_octets:  # a part must not pass for the whole
+                self._accept(None, is_last=True)
 
     def on_message_complete(self) -> None:
-        """A request is complete, unless its body was too long: a part must not pass for the whole."""
-        self._message_begun, self._message_ended, self._in_body = False, True, False
-        if not self._is_body_too_long:
-            self._body_octets = 0
-            self._cancel_deadline()
-            super().on_message_complete()
+        """A request is complete."""
+        self._head.ends()
+        if not self._is_last:
+            self._stop_timer()
+            if not self._parser.should_upgrade():
+                is_last = self._parser.get_http_version() != "1.1" or not self._parser.should_keep_alive()
+                self._accept(bytes(self._body), is_last=is_last)
 
-    @property
-    def _is_body_too_long(self) -> bool:
-        return self._body_octets > self.limits.body_octets
+    def _upgrade(self, after: bytes) -> None:
+        """Hand the connection over to WebSocket; to nothing else: then the request is one like any other."""
+        if self._over is None or not _is_websocket(self._headers):
+            if not self._is_last:
+                self._accept(bytes(self._body), is_last=True)
+        elif self._is_answering:  # the answer that is due would be lost
+            self._cut_off("WebSocket before an answer")
+        elif after:
+            self._cut_off("WebSocket frames before the answer")
+        else:
+            head = [b"%b %b HTTP/1.1\r\n" % (self._parser.get_method(), self._target)]
+            head += (b"%b: %b\r\n" % header for header in self._headers)
+            protocol = self._over()
+            protocol.connection_made(self._transport)
+            protocol.data_received(b"".join((*head, b"\r\n")))
+            self._transport.set_protocol(protocol)
+            self._is_handed_over = True
+            self._stop_timer()
+
+    # --- answers --------------------------------------------------------------------------------------------
+
+    def _accept(self, body: bytes | None, *, is_last: bool) -> None:
+        """Answer a request, in its turn."""
+        try:
+            url = httptools.parse_url(self._target)
+        except httptools.HttpParserInvalidURLError:
+            self._end(HttpResponse(400))
+            return
+        self._is_last = is_last
+        method = self._parser.get_method().decode("ascii")
+        self._waiting.append(
+            HttpRequest(method, url.path or b"", url.query or b"", tuple(self._headers), body)
+        )
+        if not self._is_answering:
+            self._is_answering = True
+            self._run(self._answer_all())
+        elif len(self._waiting) > MAX_PIPELINED:
+            self._cut_off("too many requests at once")
+        else:
+            self._pause()
+
+    async def _answer_all(self) -> None:
+        """Answer what waits; then go on reading, or close."""
+        while self._waiting:
+            requests = self._next_ones()
+            responses = (
+                await asyncio.gather(*map(self._answered, requests))
+                if len(requests) > 1
+                else [await self._answered(requests[0])]
+            )
+            if self._transport.is_closing():
+                return
+            is_last = self._is_last and not self._waiting and not self._last_words
+            self._transport.write(_joined(requests, responses, is_last=is_last))
+            if not is_last:
+                await self._writable.wait()
+        self._is_answering = False
+        if self._is_last:
+            self._close()
+            return
+        if self._is_paused:
+            self._is_paused = False
+            self._transport.resume_reading()
+        self._go_on()
+        if not self._is_due and not self._transport.is_closing():
+            self._timer = self._loop.call_later(self._limits.idle_seconds, self._transport.close)
+
+    def _next_ones(self) -> list[HttpRequest]:
+        """The next request, with those behind it if all of them change nothing (RFC 9112 clause 9.3.2)."""
+        requests = [self._waiting.popleft()]
+        while self._waiting and requests[-1].method in SAFE and self._waiting[0].method in SAFE:
+            requests.append(self._waiting.popleft())
+        return requests
+
+    async def _answered(self, request: HttpRequest) -> HttpResponse:
+        try:
+            return await self._answer(request)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the peer is told, and nothing of it
+            LOG.error("request failed", error=repr(error))
+            self._is_last = True
+            self._waiting.clear()
+            return HttpResponse(500)
+
+    def _end(self, response: HttpResponse | None = None) -> None:
+        """Say this, if anything, when what waits is answered, and close."""
+        self._is_last = True
+        if response is not None:
+            self._last_words = response.octets(is_last=True)
+        if not self._is_answering:
+            self._close()
+
+    def _close(self) -> None:
+        self._transport.write(self._last_words)
+        self._transport.close()
+
+    def _go_on(self) -> None:
+        """Let whoever asks before it sends a body send it (RFC 9110 clause 10.1.1)."""
+        if self._is_to_go_on and not self._is_answering and not self._is_last:
+            self._is_to_go_on = False
+            self._transport.write(_GO_ON)
+
+    def _pause(self) -> None:
+        if not self._is_paused:
+            self._is_paused = True
+            self._transport.pause_reading()
 
     # --- time -----------------------------------------------------------------------------------------------
 
     def _start_deadline(self) -> None:
-        if self._deadline is None:
-            seconds = self.limits.handshake_seconds
-            self._deadline = self.loop.call_later(seconds, self._cut_off, "not complete in time")
+        if not self._is_due:
+            self._stop_timer()
+            self._is_due = True
+            seconds = self._limits.handshake_seconds
+            self._timer = self._loop.call_later(seconds, self._cut_off, "not complete in time")
 
-    def _cancel_deadline(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
-
-
-def http_config(app: ASGIApp, limits: Limits, upgraded: Upgraded | None = None) -> Config:
-    """Configure uvicorn for an application on a port of ours.
-
-    Args:
-        app: Answers requests.
-        limits: Bounds on sizes and time.
-        upgraded: Makes what takes over a connection on which WebSocket is asked for; None for nothing.
-    """
-    config = Config(
-        app,
-        ws="none",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        lifespan="off",
-        proxy_headers=False,
-        timeout_keep_alive=max(1, int(limits.idle_seconds)),
-    )
-    config.load()
-    config.ws_protocol_class = cast("type[asyncio.Protocol] | None", upgraded)
-    return config
+    def _stop_timer(self) -> None:
+        self._is_due = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
 
-# --- are the bounds still held? -----------------------------------------------------------------------------
+def _joined(requests: list[HttpRequest], responses: list[HttpResponse], *, is_last: bool) -> bytes:
+    """The responses in their order; the connection may end with the last of them."""
+    *before, last = zip(requests, responses, strict=True)
+    answers = [response.octets(has_body=request.method != "HEAD") for request, response in before]
+    answers.append(last[1].octets(is_last=is_last, has_body=last[0].method != "HEAD"))
+    return b"".join(answers)
 
 
-class _Memory(asyncio.Transport):
-    """A connection without a peer: it only remembers that it was ended."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._ended = False
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Nobody reads it."""
-
-    def pause_reading(self) -> None:
-        """Nothing is read."""
-
-    def resume_reading(self) -> None:
-        """Nothing is read."""
-
-    def is_closing(self) -> bool:
-        return self._ended
-
-    def close(self) -> None:
-        self._ended = True
-
-    def abort(self) -> None:
-        self._ended = True
-
-    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        """Nothing comes for it."""
-
-
-class _Takes(asyncio.Protocol):
-    """In the place of WebSocket: keeps what it is given."""
-
-    def __init__(self) -> None:
-        self.given = b""
-
-    def data_received(self, data: bytes) -> None:
-        self.given += data
-
-
-_TRIED: Final = Limits(head_octets=2048, body_octets=2048)
-_ENDLESS_OCTETS: Final = 4 * _TRIED.head_octets
-_CHUNKED: Final = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
-_WHOLE: Final = b"POST / HTTP/1.1\r\nContent-Length: 2048\r\n\r\n" + bytes(2048)
-_OPENING: Final = b"GET / HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
-_MUST_BE_CUT_OFF: Final = {
-    "a head without end": b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * (_ENDLESS_OCTETS // 6),
-    "a header without end": b"GET / HTTP/1.1\r\nX: " + b"y" * _ENDLESS_OCTETS,
-    "a request line without end": b"GET /" + b"y" * _ENDLESS_OCTETS,
-    "blank lines without end": b"\r\n" * (_ENDLESS_OCTETS // 2),
-    "trailers without end": _CHUNKED + b"0\r\n" + b"X: y\r\n" * (_ENDLESS_OCTETS // 6),
-    "chunk extensions without end": _CHUNKED + b"1;x=y\r\nz\r\n" * (_ENDLESS_OCTETS // 8),
-    "requests without end": b"GET / HTTP/1.1\r\n\r\n" * (2 * MAX_PIPELINED),
-}
-
-
-def check_bounds(protocol: type[BoundedHttpProtocol] = BoundedHttpProtocol) -> None:
-    """Make sure, in a running event loop, that the bounds hold with the uvicorn that is installed.
-
-    Raises:
-        ConfigurationError: One of them does not, or refuses what it must not.
-    """
-
-    async def nothing(scope: Scope, receive: Receive, send: Send) -> None:
-        """No request is answered: the tasks that would are cancelled before they begin."""
-
-    config = http_config(nothing, _TRIED)
-    try:
-        for what, octets in _MUST_BE_CUT_OFF.items():
-            is_over, _ = _try(protocol, config, octets)
-            if not is_over:
-                raise _moved(f"cut off {what}")
-        _, long = _try(protocol, config, _WHOLE.replace(b"2048", b"8192", 1) + bytes(6144))
-        if len(long.body) > _TRIED.body_octets + _PIECE_OCTETS or long.keep_alive:
-            raise _moved("refuse a body that is too long")
-        is_over, last = _try(protocol, config, _WHOLE * 4)
-        if is_over or len(last.body) != 2048 or not last.keep_alive:
-            raise _moved("take four short requests in turn")
-        _try_to_hand_over(protocol, nothing)
-    except (AttributeError, TypeError) as error:
-        raise _moved(f"have the parts that bounds are built on ({error})") from error
-
-
-def _try_to_hand_over(protocol: type[BoundedHttpProtocol], app: ASGIApp) -> None:
-    taken: list[_Takes] = []
-
-    def take(**_: object) -> _Takes:
-        taken.append(_Takes())
-        return taken[-1]
-
-    config = http_config(app, _TRIED, take)
-    is_over, _ = _try(protocol, config, _OPENING)
-    if is_over or [one.given.partition(b"\r\n")[0] for one in taken] != [b"GET / HTTP/1.1"]:
-        raise _moved("hand a connection over to WebSocket")
-    is_over, _ = _try(protocol, config, b"GET / HTTP/1.1\r\n\r\n" + _OPENING)
-    if not is_over or len(taken) != 1:
-        raise _moved("keep WebSocket from an answer that is due")
-
-
-def _try(
-    protocol: type[BoundedHttpProtocol], config: Config, octets: bytes
-) -> tuple[bool, RequestResponseCycle]:
-    """Is a connection over, once these octets came? And the last request on it."""
-    tried = protocol(config, ServerState(), {}, limits=_TRIED)
-    tried.connection_made(_Memory())
-    tried.data_received(octets)
-    is_over = tried.transport.is_closing()
-    for task in tried.tasks:
-        task.cancel()
-    tried.connection_lost(None)
-    return is_over, tried.cycle
-
-
-def _moved(what: str) -> ConfigurationError:
-    return ConfigurationError(
-        f"the installed uvicorn {uvicorn.__version__} does not {what}: "
-        "install a version within the bounds of this package's dependencies"
-    )
+def _is_websocket(headers: list[tuple[bytes, bytes]]) -> bool:
+    tokens = {
+        token.strip().lower()
+        for name, value in headers
+        if name == b"connection"
+        for token in value.split(b",")
+    }
+    return b"upgrade" in tokens and b"websocket" in {
+        value.lower() for name, value in headers if name == b"upgrade"
+    }

@@ -9,7 +9,6 @@ from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
 from ..errors import ConfigurationError, HandshakeError, PeerRefusedError, ResolverUnavailableError
-from ..extras import require
 from ..frameworks.steps import Authorities, Established, How, Initiator, Renewing, initiator_of
 from ..onem2m.primitives import Response, Rsc
 from ..tasks import GRACE_SECONDS, together
@@ -17,6 +16,7 @@ from .address import Address, Binding, Transport
 from .binding import RequestHandler
 from .channel import ChannelHandler, channel_protocol, datagram_channels
 from .coap import CoapClient, CoapServer
+from .http import http_protocol
 from .http_client import HttpClient
 from .limits import Limits
 from .link import Link
@@ -80,14 +80,11 @@ async def request_port(
     the requests below a well-known URI, by its name.
 
     Raises:
-        ConfigurationError: HTTP is served with the extra ``server`` only, by the uvicorn that it names.
+        ConfigurationError: The bounds on HTTP do not hold with the httptools that is installed.
     """
     open_sessions = OpenSessions(authorities, limits.quotas)
     handler = open_sessions.guard(handler)
     if transport is Transport.TLS:
-        require("server")
-        from .http import http_protocol  # noqa: PLC0415 - a device has no web server
-
         plain = {name: open_sessions.guard(one) for name, one in (well_known or {}).items()}
         protocol = http_protocol(handler, limits, plain)
         return Listener(authorities, protocol, limits, open_sessions=open_sessions)

@@ -1,23 +1,20 @@
-"""Ub over plain HTTP at the BSF, where uvicorn's protocol class serves. The asking side is ``ub_client``."""
+"""Ub over plain HTTP at the BSF. The asking side is ``ub_client``."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Any
-
-from starlette.requests import ClientDisconnect
-from starlette.requests import Request as HttpRequest
-from starlette.responses import Response as HttpResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
-from uvicorn.server import ServerState
+from functools import partial
 
 from ..gba.ub_messages import UbRequest, UbResponse
 from ..quotas import OverQuota
+from ..telemetry import LOG
 from .address import Address
-from .http_server import BoundedHttpProtocol, check_bounds, http_config
-from .limits import Limits, at_most, network_of
+from .http_messages import HttpRequest, HttpResponse
+from .http_server import HttpProtocol
+from .http_trial import check_bounds
+from .limits import Limits, network_of
 from .stream import StreamPort, StreamTransport
 from .ub_client import UB_BODY_MAX_OCTETS
 
@@ -60,19 +57,6 @@ class _Crowd:
             del self._present[network]
 
 
-class _UbProtocol(BoundedHttpProtocol):
-    """A UE's connection; it counts as half-open until its first request is complete."""
-
-    def __init__(self, *args: Any, limits: Limits, port: UbListener) -> None:  # noqa: ANN401 - handed through
-        super().__init__(*args, limits=limits)
-        self._port = port
-
-    def on_message_complete(self) -> None:
-        super().on_message_complete()
-        if not self.transport.is_closing():
-            self._port.half_open.leave(self.transport)
-
-
 class UbListener(StreamPort):
     """The TCP port where a BSF meets UEs."""
 
@@ -92,15 +76,14 @@ class UbListener(StreamPort):
             )
         )
         self._crowd = _Crowd(self._limits.connections_per_address)
-        self._state = ServerState()
-        self._config = http_config(_application(handler, self._limits), self._limits)
+        self._handler = handler
 
     async def start(self, address: Address) -> Address:
         """Listen; returns the address in use (for port 0 with the port that was chosen).
 
         Raises:
             ConfigurationError: The address cannot be listened on, or the bounds of HTTP do not hold with the
-                uvicorn that is installed.
+                httptools that is installed.
         """
         check_bounds()
         return await super().start(address)
@@ -108,7 +91,11 @@ class UbListener(StreamPort):
     def accept(self) -> StreamTransport:
         """A transport for the next UE."""
         transport = StreamTransport(self._limits, self)
-        transport.set_protocol(_UbProtocol(self._config, self._state, {}, limits=self._limits, port=self))
+        transport.set_protocol(
+            HttpProtocol(
+                partial(self._answer, transport), self._limits, lambda work: self.tasks.start(work, _failed)
+            )
+        )
         return transport
 
     def entered(self, connection: StreamTransport) -> bool:
@@ -127,27 +114,25 @@ class UbListener(StreamPort):
         super().left(connection)
         self._crowd.leave(connection)
 
+    async def _answer(self, connection: StreamTransport, request: HttpRequest) -> HttpResponse:
+        """Answer a UE, which counts as half-open until its first request is complete."""
+        if request.body is not None:
+            self.half_open.leave(connection)
+        authorizations = request.all_of(b"authorization")
+        if request.body is None or len(authorizations) > 1:
+            return HttpResponse(413 if request.body is None else 400)
+        uri = b"?".join((request.path, request.query)) if request.query else request.path
+        answered = await self._handler(
+            UbRequest(
+                request.method,
+                uri.decode("latin-1"),
+                authorizations[0] if authorizations else None,
+                request.body,
+                network_of(connection.address.host),
+            )
+        )
+        return HttpResponse(answered.status, tuple(answered.headers), answered.body)
 
-def _application(handler: UbHandler, limits: Limits) -> ASGIApp:
-    async def application(scope: Scope, receive: Receive, send: Send) -> None:
-        request = HttpRequest(scope, receive)
-        try:
-            body = await at_most(limits.body_octets, request.stream())
-        except ClientDisconnect:
-            return
-        authorizations = request.headers.getlist("authorization")
-        if body is None or len(authorizations) > 1:
-            await HttpResponse(status_code=413 if body is None else 400)(scope, receive, send)
-            return
-        query = scope["query_string"].decode("latin-1")
-        path = scope["raw_path"].decode("latin-1")
-        uri = f"{path}?{query}" if query else path
-        network = network_of(request.client.host if request.client else "")
-        asked = UbRequest(request.method, uri, authorizations[0] if authorizations else None, body, network)
-        answered = await handler(asked)
-        response = HttpResponse(answered.body, answered.status)
-        for name, value in answered.headers:
-            response.headers.append(name, value)
-        await response(scope, receive, send)
 
-    return application
+def _failed(error: BaseException) -> None:
+    LOG.error("a connection of a UE failed", error=repr(error))

@@ -131,7 +131,7 @@ class MefGbaService(MefService):
 
     def ports(self, function: Mef, limits: Limits) -> Iterator[FurtherPort]:
         """Ub."""
-        from ..net.ub import UbListener  # noqa: PLC0415 - a device has no web server
+        from ..net.ub import UbListener  # noqa: PLC0415 - a BSF alone has one
 
         if isinstance(function, MefGba):
             listener = UbListener(function.bsf.ub.handle, limits=limits)

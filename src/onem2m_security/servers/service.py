@@ -252,7 +252,7 @@ class BsfService(Service[Bsf]):
 
     def ports(self, function: Bsf, limits: Limits) -> Iterator[FurtherPort]:
         """Ub, and Diameter if it is wanted."""
-        from ..net.ub import UbListener  # noqa: PLC0415 - a device has no web server
+        from ..net.ub import UbListener  # noqa: PLC0415 - a BSF alone has one
 
         yield FurtherPort(
             f"{self.name}, Ub,", (), UbListener(function.ub.handle, limits=limits), self.listen_ub
