@@ -12,15 +12,14 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Final, Self
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from ..clock import CLOCK, Clock
 from ..credentials import Secret
 from ..errors import ConfigurationError, RecordCorruptedError, RecordExistsError
-from ..identifiers import EntityId, Fqdn, KeyIdentifier
-from ..texts import shown
+from ..identifiers import EntityId, KeyIdentifier
 from . import queries
 from .bootstrappings import Bootstrappings
 from .columns import microseconds
@@ -30,8 +29,8 @@ from .enrolment import OwnEnrolment, adopt
 from .keeper import KEY_RING_FILE, UNUSED_RING_FILE, RingKeeper
 from .key_jobs import Addition, KeyJobs, Revision
 from .keys import KEYS
-from .records import ClientRegistration, KeyKind, KeyRecord, canonical_key_id, is_registration_id
-from .registrations import REGISTRATIONS
+from .records import KeyKind, KeyRecord, canonical_key_id
+from .registrations import RegisteredClients
 from .sealed import SEALED
 from .subscribers import Subscribers
 from .trust import Trust
@@ -41,7 +40,7 @@ BUSY_TIMEOUT: Final = 5.0
 _BATCH = 1000
 
 
-class Store:
+class Store(RegisteredClients):
     """Keys and client registrations. Made by ``Store.open``; an asynchronous context manager.
 
     Every method raises StoreUnavailableError when the database is locked for longer than the busy timeout,
@@ -58,9 +57,8 @@ class Store:
     """
 
     def __init__(self, keeper: RingKeeper, worker: Worker) -> None:
-        self._keeper = keeper
+        super().__init__(keeper, worker)
         self._keys = KeyJobs(keeper)
-        self._worker = worker
         self.subscribers = Subscribers(keeper, worker)
         self.bootstrappings = Bootstrappings(keeper, worker)
         self.enrolment = OwnEnrolment(keeper, self._keys, worker)
@@ -288,80 +286,6 @@ class Store:
         delete = partial(queries.delete_oldest, kind=kind.value, source=source.text, keep=keep)
         return await self._worker.write(delete)
 
-    # --- client registrations -------------------------------------------------------------------------------
-
-    async def add_registration(
-        self, registration: ClientRegistration, *, now: datetime | None = None
-    ) -> None:
-        """Store a client registration; it is on the disk when this returns. An expired one gives way to it.
-
-        Raises:
-            RecordExistsError: The registration_id is taken, or the client is registered for this stakeholder.
-        """
-        moment = microseconds(now or self._worker.clock.now())
-
-        def insert(connection: Connection) -> None:
-            row = REGISTRATIONS.row(registration, self._keeper.ring, self._keeper.kek_id(connection))
-            if not queries.insert_registration(connection, row, moment):
-                raise RecordExistsError(
-                    f"{shown(registration.client)} is registered for {registration.admin_fqdn} already, or "
-                    f"{shown(registration.registration_id)} is taken: update or remove that registration"
-                )
-
-        await self._worker.write(insert)
-
-    async def find_registration(
-        self, registration_id: str, *, now: datetime | None = None
-    ) -> ClientRegistration | None:
-        """The registration of this ClientRegID, unless it is expired; a text of another form names none.
-
-        Raises:
-            RecordCorruptedError: The record does not open.
-        """
-        if not is_registration_id(registration_id):
-            return None
-        moment = microseconds(now or self._worker.clock.now())
-        return await self._worker.read(
-            lambda connection: self._registration(queries.registration(connection, registration_id, moment))
-        )
-
-    async def find_registration_of(
-        self, client: EntityId, admin_fqdn: Fqdn, *, now: datetime | None = None
-    ) -> ClientRegistration | None:
-        """The registration of this client for this administrating stakeholder, unless it is expired.
-
-        Raises:
-            RecordCorruptedError: The record does not open.
-        """
-        moment = microseconds(now or self._worker.clock.now())
-        return await self._worker.read(
-            lambda connection: self._registration(
-                queries.registration_of(connection, client.text, str(admin_fqdn), moment)
-            )
-        )
-
-    async def count_registrations(self, client: EntityId) -> int:
-        """How many registrations of this client have not ended."""
-        now = microseconds(self._worker.clock.now())
-        return await self._worker.read(partial(queries.count_registrations, client=client.text, now=now))
-
-    async def update_registration(self, registration: ClientRegistration) -> bool:
-        """Overwrite the registration of the same registration_id; False if there is none.
-
-        Raises:
-            RecordExistsError: It would be the second one of its client for its stakeholder.
-        """
-        return await self._worker.write(
-            lambda connection: queries.update_registration(
-                connection,
-                REGISTRATIONS.row(registration, self._keeper.ring, self._keeper.kek_id(connection)),
-            )
-        )
-
-    async def remove_registration(self, registration_id: str) -> bool:
-        """Remove a registration; whether it was there."""
-        return await self._worker.write(partial(queries.delete_registration, registration_id=registration_id))
-
     # --- the key ring ---------------------------------------------------------------------------------------
 
     async def rekey(self) -> int:
@@ -377,9 +301,6 @@ class Store:
         count = await self._worker.write(self._keeper.reseal_all)
         await self._worker.write(self._keeper.retire_keks)
         return count
-
-    def _registration(self, row: Row[Any] | None) -> ClientRegistration | None:
-        return None if row is None else REGISTRATIONS.open(row, self._keeper.ring)
 
     async def _pages_of(
         self, kind: KeyKind, source: EntityId
