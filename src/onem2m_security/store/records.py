@@ -54,6 +54,12 @@ class KeyKind(enum.Enum):
     """Key between a NAF and the BSF, for the reference point Zn (TS 33.220 clause 4.4.6)."""
 
 
+class Later(enum.Enum):
+    """In the place of an answer that has to be awaited."""
+
+    LATER = "ask again, and await it"
+
+
 PARENT_KIND: Final = {KeyKind.KC: KeyKind.KM, KeyKind.KE: KeyKind.KPM, KeyKind.OUTPUT: KeyKind.KPM}
 """What a key comes from, where its parent may be kept in the same store."""
 

@@ -18,17 +18,25 @@ from sqlalchemy import Connection
 
 from ..clock import CLOCK, Clock
 from ..credentials import Secret
-from ..errors import ConfigurationError, RecordCorruptedError, RecordExistsError
+from ..errors import (
+    ConfigurationError,
+    RecordCorruptedError,
+    RecordExistsError,
+)
 from ..identifiers import EntityId, KeyIdentifier
 from . import queries
 from .bootstrappings import Bootstrappings
 from .columns import microseconds
 from .commands import MefCommands
-from .database import DATABASE_FILE, engine_for, prepare_directory
+from .database import DATABASE_FILE, engine_for, prepare_directory, writable_file
 from .enrolment import OwnEnrolment, adopt
+from .handshake_keys import HandshakeKeys
+from .hot import HotKeys
+from .hot_connection import Place
 from .keeper import KEY_RING_FILE, UNUSED_RING_FILE, RingKeeper
-from .key_jobs import Addition, KeyJobs, Revision
+from .key_jobs import Addition, Revision
 from .keys import KEYS
+from .log import WriteAheadLog
 from .records import KeyKind, KeyRecord, canonical_key_id
 from .registrations import RegisteredClients
 from .sealed import SEALED
@@ -40,7 +48,7 @@ BUSY_TIMEOUT: Final = 5.0
 _BATCH = 1000
 
 
-class Store(RegisteredClients):
+class Store(HandshakeKeys, RegisteredClients):
     """Keys and client registrations. Made by ``Store.open``; an asynchronous context manager.
 
     Every method raises StoreUnavailableError when the database is locked for longer than the busy timeout,
@@ -56,9 +64,8 @@ class Store(RegisteredClients):
         trust: Revocation: what was removed on purpose, and the number by which others hear of it.
     """
 
-    def __init__(self, keeper: RingKeeper, worker: Worker) -> None:
-        super().__init__(keeper, worker)
-        self._keys = KeyJobs(keeper)
+    def __init__(self, keeper: RingKeeper, worker: Worker, hot: Callable[..., HotKeys] | None = None) -> None:
+        super().__init__(keeper, worker, hot)
         self.subscribers = Subscribers(keeper, worker)
         self.bootstrappings = Bootstrappings(keeper, worker)
         self.enrolment = OwnEnrolment(keeper, self._keys, worker)
@@ -95,7 +102,11 @@ class Store(RegisteredClients):
             raise ConfigurationError(f"there is no store in {data}: is this the right directory?")
         prepare_directory(data, make=not existing)
         engine = engine_for(data, url, busy_timeout, existing=existing)
-        store = cls(RingKeeper(data, SEALED, adopt), Worker(engine, busy_timeout, clock=clock))
+        keeper = RingKeeper(data, SEALED, adopt)
+        database = writable_file(engine)
+        log = None if database is None else WriteAheadLog(database)
+        hot = None if database is None or log is None else partial(HotKeys, Place(database, keeper.path), log)
+        store = cls(keeper, Worker(engine, busy_timeout, clock=clock, log=log), hot)
         try:
             # Opening an existing store takes no lock, and so succeeds while another process writes.
             if not await store._worker.read(store._keeper.is_ready):
@@ -113,6 +124,8 @@ class Store(RegisteredClients):
 
     async def close(self) -> None:
         """Finish what is under way and close the database. More calls change nothing."""
+        if self._hot is not None:
+            await self._hot.close()
         await self._worker.close()
 
     async def __aenter__(self) -> Self:
@@ -148,8 +161,10 @@ class Store(RegisteredClients):
             RecordCorruptedError: The record of the parent does not open.
         """
         addition = Addition(record, replace, parent_key, others)
-        add = self._keys.add_all if parent_key is None else self._keys.add_derived
-        await self._worker.submit(add if others is None else self._keys.supersede, addition, write=True)
+        if record.kind is KeyKind.KC and not replace and others is None:
+            await self._added_soon(record, parent_key)
+        else:
+            await self._submit(addition)
 
     async def update(self, old: KeyRecord, new: KeyRecord) -> bool:
         """Put new in the place of old, if old is still there as it was; whether it was.
@@ -183,24 +198,6 @@ class Store(RegisteredClients):
                 await self._worker.submit(self._keys.add_batches, additions, write=True)  # names the record
             count += len(batch)
         return count
-
-    async def find(
-        self, kind: KeyKind, key_id: KeyIdentifier, *, now: datetime | None = None
-    ) -> KeyRecord | None:
-        """The key of this kind under this key_id or, failing that, under this alias; never an expired one.
-
-        Of several keys under one alias it is the one issued last.
-
-        Args:
-            kind: What the key is.
-            key_id: Its identifier, in canonical form; a KmId in any case.
-            now: The moment that decides what is expired (UTC); None for the present.
-
-        Raises:
-            RecordCorruptedError: The record does not open.
-        """
-        text = str(canonical_key_id(kind, key_id))
-        return await self._worker.submit(self._keys.find_all, (kind, text, now or self._worker.clock.now()))
 
     async def records(
         self,
@@ -268,18 +265,6 @@ class Store(RegisteredClients):
         while removed := await self._worker.write(purge):
             total += removed
         return total
-
-    async def count_keys(self, kind: KeyKind, source: EntityId, *, by_request: bool) -> int:
-        """How many keys of a kind that authenticate this entity have not ended.
-
-        Args:
-            kind: What the keys are.
-            source: The entity.
-            by_request: Those with an administrating stakeholder; or those without, which come about by
-                themselves.
-        """
-        asked = (kind, source.text, by_request, self._worker.clock.now())
-        return await self._worker.submit(self._keys.count_all, asked)
 
     async def keep_newest(self, kind: KeyKind, source: EntityId, keep: int) -> int:
         """Remove the oldest keys without an administrating stakeholder, but for so many; how many went."""
