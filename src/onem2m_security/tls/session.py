@@ -83,7 +83,7 @@ class Session(Generic[Owner_co]):
         self._framing = framing or StreamFraming()
         self._reader = PskIdentityReader.over(datagram=self._framing.datagram)
         context = self.endpoint.context(datagram=self._framing.datagram)
-        self._engine = context.engine(self, server_name=server_name)
+        self._engine = context.engine(server_name=server_name)
         self._framing.configure(self._engine)
         if not self.endpoint.server:
             self._handshake()
@@ -335,7 +335,7 @@ class Session(Generic[Owner_co]):
 
     def _handshake(self) -> list[Event]:
         try:
-            is_complete = self._engine.handshake()
+            is_complete = self._engine.handshake(self)
         except EngineError as error:
             self._drain()
             return [self._end(self._handshake_error(error))]
@@ -374,7 +374,7 @@ class Session(Generic[Owner_co]):
         return events
 
     def _drain(self) -> None:
-        for octets in self._engine.drain():
+        if octets := self._engine.drain():
             self._reader.wrote(octets, datagram=self._framing.datagram)
             self._framing.write(octets)
 
