@@ -27,6 +27,7 @@ from .connection import SecureConnection
 from .limits import HalfOpen, Limits
 from .open_sessions import OpenSessions
 from .standing import OwnSession
+from .wheel import Wheel
 
 _COOKIE_SECRET_SECONDS: Final = 60.0
 _RECEIVE_BUFFER_OCTETS: Final = 4 << 20
@@ -189,6 +190,7 @@ class DatagramListener(Stopped, asyncio.DatagramProtocol):
         half_open: The unfinished handshakes.
         open_sessions: The established sessions.
         tasks: What runs for the peers.
+        wheel: The deadlines of handshakes and sessions.
     """
 
     def __init__(
@@ -202,6 +204,7 @@ class DatagramListener(Stopped, asyncio.DatagramProtocol):
         self.authorities = authorities
         self.half_open = HalfOpen(limits)
         self.tasks = Tasks()
+        self.wheel = Wheel()
         self.open_sessions = open_sessions or OpenSessions(authorities, limits.quotas)
         self._make_application = make_application
         self._limits = limits

@@ -313,11 +313,11 @@ class Session(Generic[Owner_co]):
     def _proceed(self) -> list[Event]:
         """Feed the engine, until the handshake waits for somebody.
 
-        While the client's identity is looked for, that goes record by record; otherwise all at once.
+        While the client's identity may come, that goes record by record; otherwise all at once.
         """
         events: list[Event] = []
         while self.state is State.HANDSHAKE:
-            watching = self.endpoint.server and self._answer is None
+            watching = self.endpoint.server and self._answer is None and not self._reader.finished
             unit = self._framing.take() if watching else self._framing.take_available()
             if unit is None:
                 break
