@@ -17,6 +17,7 @@ from ..errors import ConfigurationError
 from ..tasks import GRACE_SECONDS, Stopped, Tasks
 from .address import Address
 from .limits import HalfOpen, Limits
+from .listening import Closable, listen
 from .wheel import Wheel
 
 DISCARDED_OCTETS: Final = 1 << 18
@@ -261,7 +262,7 @@ class StreamPort(Stopped):
         self.wheel = Wheel()
         self._limits = limits
         self._connections: set[StreamTransport] = set()
-        self._server: asyncio.Server | None = None
+        self._server: Closable | None = None
         self._empty = asyncio.Event()
         self._empty.set()
 
@@ -275,15 +276,11 @@ class StreamPort(Stopped):
         Raises:
             ConfigurationError: The address cannot be listened on.
         """
-        loop = asyncio.get_running_loop()
         try:
-            self._server = await loop.create_server(
-                self.accept, address.host, address.port, backlog=self._limits.backlog
-            )
+            self._server, bound = await listen(self.accept, address, self._limits.backlog)
         except OSError as error:
             raise ConfigurationError(f"cannot listen on {address}: {error.strerror or error}") from error
-        name = self._server.sockets[0].getsockname()
-        return Address(name[0], name[1])
+        return bound
 
     def entered(self, connection: StreamTransport) -> bool:
         """A peer connected; whether there is a place for it. Those that have no session make room."""

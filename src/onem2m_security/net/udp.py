@@ -25,6 +25,7 @@ from ..tls.records import DATAGRAM_MAX_OCTETS, ClientHello, client_hello
 from .address import Address
 from .connection import SecureConnection
 from .limits import HalfOpen, Limits
+from .listening import receive_datagrams
 from .open_sessions import OpenSessions
 from .standing import OwnSession
 from .wheel import Wheel
@@ -221,11 +222,8 @@ class DatagramListener(Stopped, asyncio.DatagramProtocol):
         Raises:
             ConfigurationError: The address cannot be listened on.
         """
-        loop = asyncio.get_running_loop()
         try:
-            transport, _ = await loop.create_datagram_endpoint(
-                lambda: self, local_addr=(address.host, address.port)
-            )
+            transport = await receive_datagrams(self, address)
         except OSError as error:
             raise ConfigurationError(
                 f"cannot listen on {address} (UDP): {error.strerror or error}"
