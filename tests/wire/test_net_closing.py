@@ -33,6 +33,8 @@ from onem2m_security.tls.endpoint import Endpoint
 from onem2m_security.tls.events import DataReceived, HandshakeCompleted, SessionEnded
 from onem2m_security.tls.session import Session
 
+pytestmark = pytest.mark.usefixtures("either_way")
+
 KPSA = saef_psk.credential(KeyIdentifier.parse("kpsa@m.example"), key_of("kpsa"), peer=ID_A)
 INITIATOR = initiate(ID_A, ID_B, KPSA)
 GARBAGE = b"\x16\x03\x03\x00\x04\x02\x00\x00\x00"

@@ -21,6 +21,8 @@ from onem2m_security.net.link import Link
 from onem2m_security.net.ports import channel_port
 from onem2m_security.tls.endpoint import Endpoint
 
+pytestmark = pytest.mark.usefixtures("either_way")
+
 KPSA = credential(KeyIdentifier.parse("k@b.example.com"), key_of("k"), peer=ID_A)
 
 

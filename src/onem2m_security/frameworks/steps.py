@@ -345,10 +345,13 @@ class Authorities:
         everyone = [*by_name.values(), *([default] if default else [])]
         self._first = default or everyone[0]
         self.acceptors = tuple(dict.fromkeys(everyone))
+        self._is_one = self.acceptors == (default,)
         check_port([acceptor.endpoint for acceptor in self.acceptors])
 
     def session(self, framing: Framing | None = None) -> Session[Acceptor]:
         """A server session for a new client, over TLS or the given framing; it chooses the owner."""
+        if self._is_one:  # whatever a client names, it gets the only one
+            return Session(self._first, framing=framing)
         return Session(
             self._first, select=self._select, select_by_identity=self._select_by_identity, framing=framing
         )

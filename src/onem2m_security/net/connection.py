@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import abc
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
@@ -28,6 +29,7 @@ from .address import Address
 from .handshake import Begin, Command, Commit, Deliver, Fail, Handshake, Resolve, Shut
 from .limits import HalfOpen, Limits
 from .standing import OwnSession, Sessions, Standing
+from .wheel import Deadline, Wheel
 
 
 class Port(Protocol):
@@ -35,6 +37,7 @@ class Port(Protocol):
 
     half_open: HalfOpen
     tasks: Tasks
+    wheel: Wheel
 
     @property
     def open_sessions(self) -> Sessions:
@@ -62,13 +65,14 @@ class SecureConnection(Standing):
             limits: Bounds on time.
             port: On the accepting side: where the client came in.
         """
-        super().__init__(session, limits, None if port is None else port.open_sessions)
+        sessions, wheel = (None, None) if port is None else (port.open_sessions, port.wheel)
+        super().__init__(session, limits, sessions, wheel)
         self.handshake: asyncio.Future[Established] = self.loop.create_future()
         self._port = port
         self._tasks = Tasks() if port is None else port.tasks
         self._rules = Handshake(session, limits.handshake_seconds)
         self._task: asyncio.Task[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._deadline: Deadline | None = None
 
     # --- what TCP and UDP supply --------------------------------------------------------------------------
 
@@ -88,12 +92,16 @@ class SecureConnection(Standing):
 
     def begin(self) -> None:
         """The handshake begins."""
-        self._timer = self.loop.call_later(self.limits.handshake_seconds, self._handshake_expired)
+        self._deadline = self.wheel.call_later(self.limits.handshake_seconds, self._handshake_expired)
         self.flush()
 
     def handle(self, events: list[Event]) -> None:
         """Act on what the session tells, and send what it has to send."""
-        self._do(self._rules.happened(events))
+        self._act(self._rules.happened(events))
+
+    def _act(self, commands: list[Command]) -> None:
+        self._do(commands)
+        self.flush()
 
     def _do(self, commands: list[Command]) -> None:
         for command in commands:
@@ -113,7 +121,6 @@ class SecureConnection(Standing):
                 case Shut():
                     self.flush()
                     self.shut()
-        self.flush()
 
     def run(self, work: Coroutine[Any, Any, None]) -> None:
         """Do this for the application; the port owns it, and a failure is reported with the peer's name."""
@@ -132,7 +139,7 @@ class SecureConnection(Standing):
 
     def drop_half_open(self) -> None:
         """End an unfinished handshake, to make room for another."""
-        self._do(self._rules.refused())
+        self._act(self._rules.refused())
 
     # --- the handshake -------------------------------------------------------------------------------------
 
@@ -153,7 +160,7 @@ class SecureConnection(Standing):
         self._resolved(identity, await acceptor.resolver.resolve(identity, suite))
 
     def _resolved(self, identity: bytes, key: ResolvedKey | None) -> None:
-        self._do(self._rules.resolved(key))
+        self._act(self._rules.resolved(key))
         if key is None:  # said after the answer, which must not take longer than for a wrong key
             LOG.info("unknown identity", identity=shown(identity), peer=self.peer_address)
 
@@ -183,7 +190,7 @@ class SecureConnection(Standing):
         """What is exported is durable, or could not be made so."""
         self.hold_reading(hold=False)
         if error is None:
-            self._do(self._rules.committed())
+            self._act(self._rules.committed())
         elif not self._rules.is_over:
             self._refuse("the handshake could not be made durable", error)
 
@@ -203,7 +210,7 @@ class SecureConnection(Standing):
             LOG.warning(what, error=str(error), unavailable=unavailable, peer=self.peer_address, **details)
         else:
             LOG.error("handshake step failed", error=repr(error), peer=self.peer_address)
-        self._do(self._rules.refused())
+        self._act(self._rules.refused())
 
     def _established(self, established: Established) -> None:
         self._handshake_over()
@@ -226,11 +233,11 @@ class SecureConnection(Standing):
     def _handshake_expired(self) -> None:
         if self._task is not None:
             self._task.cancel()
-        self._do(self._rules.expired())
+        self._act(self._rules.expired())
 
     def _handshake_over(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        if self._deadline is not None:
+            self._deadline.cancel()
         if self._port is not None:
             self._port.half_open.leave(self)
 
@@ -239,8 +246,11 @@ class SecureConnection(Standing):
         if association is not None:
             framework = association.framework.value
             HANDSHAKES.labels(local, framework, "established").inc()
-            proof = association.peer_proof.value
-            LOG.info("associated", peer=str(association.peer), proof=proof, local=local, framework=framework)
+            if LOG.isEnabledFor(logging.INFO):
+                proof = association.peer_proof.value
+                LOG.info(
+                    "associated", peer=str(association.peer), proof=proof, local=local, framework=framework
+                )
         elif failure is not None:
             HANDSHAKES.labels(local, "", failure.outcome).inc()
             LOG.info(

@@ -83,7 +83,7 @@ class Session(Generic[Owner_co]):
         self._framing = framing or StreamFraming()
         self._reader = PskIdentityReader.over(datagram=self._framing.datagram)
         context = self.endpoint.context(datagram=self._framing.datagram)
-        self._engine = context.engine(self, server_name=server_name)
+        self._engine = context.engine(server_name=server_name)
         self._framing.configure(self._engine)
         if not self.endpoint.server:
             self._handshake()
@@ -313,11 +313,11 @@ class Session(Generic[Owner_co]):
     def _proceed(self) -> list[Event]:
         """Feed the engine, until the handshake waits for somebody.
 
-        While the client's identity is looked for, that goes record by record; otherwise all at once.
+        While the client's identity may come, that goes record by record; otherwise all at once.
         """
         events: list[Event] = []
         while self.state is State.HANDSHAKE:
-            watching = self.endpoint.server and self._answer is None
+            watching = self.endpoint.server and self._answer is None and not self._reader.finished
             unit = self._framing.take() if watching else self._framing.take_available()
             if unit is None:
                 break
@@ -335,7 +335,7 @@ class Session(Generic[Owner_co]):
 
     def _handshake(self) -> list[Event]:
         try:
-            is_complete = self._engine.handshake()
+            is_complete = self._engine.handshake(self)
         except EngineError as error:
             self._drain()
             return [self._end(self._handshake_error(error))]
@@ -374,7 +374,7 @@ class Session(Generic[Owner_co]):
         return events
 
     def _drain(self) -> None:
-        for octets in self._engine.drain():
+        if octets := self._engine.drain():
             self._reader.wrote(octets, datagram=self._framing.datagram)
             self._framing.write(octets)
 
