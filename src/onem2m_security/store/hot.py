@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from ..errors import RecordCorruptedError, StoreError, StoreUnavailableError
 from .columns import microseconds
@@ -51,7 +51,7 @@ _BEFORE_ALL: Final = -(2**62)
 
 _NAMES: Final = tuple(key_records.c.keys())
 _COLUMNS: Final = ", ".join(_NAMES)
-_KEY_ID, _ISSUED, _SOURCE = (_NAMES.index(name) for name in ("key_id", "issued", "source"))
+_KEY_ID, _ISSUED = _NAMES.index("key_id"), _NAMES.index("issued")
 _FIND: Final = (
     f"SELECT {_COLUMNS} FROM key_records WHERE kind = ? AND key_id = ? "  # noqa: S608 - names of our schema
     f"UNION ALL SELECT {_COLUMNS} FROM key_records "
@@ -121,11 +121,21 @@ class HotKeys:
         except NOT_DONE as error:
             self._connection.failed(error)
             return Later.LATER
+        if answer.kept is not None and not answer.kept.record.expired(now):
+            try:
+                opened = answer.kept.open(self._connection.ring)
+            except RecordCorruptedError:  # the KEK of then is gone from the ring
+                self._remembered.drop((kind.value, text))
+                return self.find(kind, text, now)
+            return opened if answer.rows else None
+        if not answer.rows and kind in _REMEMBERED_KINDS:
+            answer.kept = self._remembered.opened(*self._lookups.decoy())
+            return None
         found = self._lookups.first_live(answer.rows, now)
         if isinstance(found, RecordCorruptedError):
             raise found
-        if found is not None and not answer.proof and str(found.key_id) == answer.rows[0][_KEY_ID]:
-            self._remembered.prove(answer, found.key)
+        if found is not None and answer.kept is None and str(found.key_id) == answer.rows[0][_KEY_ID]:
+            answer.kept = self._remembered.opened(answer.rows[0], found)
         return found
 
     def count(self, kind: KeyKind, source: str, now: datetime, *, by_request: bool) -> int | Later:
@@ -224,11 +234,11 @@ class HotKeys:
         [(kek_id,)] = connection.execute("SELECT kek_id FROM sealing_state").fetchall()
         if not isinstance(kek_id, bytes):
             raise sqlite3.DataError("the database does not say what it is sealed with")
-        rows: list[tuple[Any, ...]] = []
+        rows: list[tuple[object, ...]] = []
         left: list[_Waiting] = []
         for one in group:
             if self._stands(connection, one.addition):
-                rows.append(tuple(KEYS.row(one.addition.record, self._connection.ring, kek_id).values()))
+                rows.append(KEYS.values(one.addition.record, self._connection.ring, kek_id))
             else:
                 left.append(one)
         connection.executemany(_INSERT, rows)
@@ -243,13 +253,12 @@ class HotKeys:
         answer = self._answer(connection, kind, text, record.issued)
         if not answer.rows or answer.rows[0][_KEY_ID] != text:
             return False
-        if not answer.proof:
+        if answer.kept is None:
             parent = self._lookups.opened(answer.rows[0])
             if not isinstance(parent, KeyRecord):
                 return False
-            self._remembered.prove(answer, parent.key)
-        source = None if record.source is None else str(record.source)
-        return bool(answer.rows[0][_SOURCE] == source) and self._remembered.is_proven(answer, key)
+            answer.kept = self._remembered.opened(answer.rows[0], parent)
+        return answer.kept.record.source == record.source and self._remembered.is_of(answer.kept, key)
 
     def _synced(self, group: Sequence[_Waiting], error: StoreUnavailableError | None) -> None:
         self._busy = False

@@ -48,14 +48,16 @@ class Lookups:
             if not isinstance(found, KeyRecord) or not found.expired(now):
                 return found
         if not is_known:
-            self._open_decoy()
+            self.decoy()
         return None
 
-    def _open_decoy(self) -> None:
-        """Open a seal for nothing; the row is made anew when its KEK is gone from the ring."""
-        if self._decoy is None or not isinstance(self.opened(self._decoy), KeyRecord):
-            ring = self._keeper.ring
-            self._decoy = tuple(KEYS.row(_a_decoy(), ring, ring.kek_ids[-1]).values())
+    def decoy(self) -> tuple[Row, KeyRecord]:
+        """A row of nobody, opened for nothing; it is made anew when its KEK is gone from the ring."""
+        opened = None if self._decoy is None else self.opened(self._decoy)
+        if self._decoy is None or not isinstance(opened, KeyRecord):
+            opened, ring = _a_decoy(), self._keeper.ring
+            self._decoy = KEYS.values(opened, ring, ring.kek_ids[-1])
+        return self._decoy, opened
 
 
 def _a_decoy() -> KeyRecord:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import enum
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final, Self
@@ -121,6 +121,14 @@ class KeyRecord:
         if self.parent is not None and self.kind in PARENT_KIND:
             object.__setattr__(self, "parent", canonical_key_id(PARENT_KIND[self.kind], self.parent))
 
+    def with_key(self, key: Secret) -> KeyRecord:
+        """The same with another key. What was checked when this was made is not checked again."""
+        new = object.__new__(KeyRecord)
+        for name in _FIELDS:
+            object.__setattr__(new, name, getattr(self, name))
+        object.__setattr__(new, "key", key)
+        return new
+
     def is_credential(self, key: Secret, source: EntityId | None) -> bool:
         """Whether it is this key of this entity: the same identifier with another is another credential."""
         return self.key == key and self.source == source
@@ -128,6 +136,9 @@ class KeyRecord:
     def expired(self, now: datetime) -> bool:
         """Whether the key is at or past its end at this moment (UTC)."""
         return self.expires is not None and self.expires <= now
+
+
+_FIELDS: Final = tuple(field.name for field in fields(KeyRecord))
 
 
 def is_registration_id(text: str) -> bool:

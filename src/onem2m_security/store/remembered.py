@@ -1,8 +1,8 @@
-"""What was last read of credentials: rows as they are in the database, sealed, and bounded in number.
+"""What was last read of credentials: all but the key, which stays sealed, and bounded in number.
 
-Nothing here knows whether they still hold: ``hot`` forgets them all when a credential was changed. Names that
-lead nowhere are remembered too, so that an unknown one costs what a known one does, but apart: strangers make
-up as many as they like, and those must not drive out what clients need.
+Nothing here knows whether it still holds: ``hot_connection`` has all forgotten when a credential was changed.
+Names that lead nowhere are remembered too, so that an unknown one costs what a known one does, but apart:
+strangers make up as many as they like, and those must not drive out what clients need.
 """
 
 from __future__ import annotations
@@ -16,29 +16,62 @@ from hashlib import blake2b
 from typing import Any, Final
 
 from ..credentials import Secret
+from .keys import KEYS
+from .records import KeyRecord
+from .sealing import KeyRing
 
 KNOWN_MAX: Final = 50_000
-"""Names of credentials that are remembered: about 1 kB each."""
+"""Names of credentials that are remembered: about 2 kB each."""
 
 UNKNOWN_MAX: Final = 5_000
 
 _PROOF_OCTETS: Final = 16
+_SEALED_AWAY: Final = Secret(bytes(1))
 
 Name = tuple[str, str]
 """What the key is, and its key_id or alias."""
 
 
-@dataclass(slots=True, eq=False)
-class Answer:
-    """The rows under a name.
+@dataclass(frozen=True, slots=True, eq=False)
+class Kept:
+    """A key that was opened once.
 
     Attributes:
-        rows: The one with this key_id first, if there is one, then those with this alias.
-        proof: A tag of the key that the first row opened to; empty while nobody has opened it.
+        record: All that is known of it but the key.
+        proof: A tag of the key.
+    """
+
+    record: KeyRecord
+    proof: bytes = field(repr=False)
+    _sealed: bytes = field(repr=False)
+    _associated: bytes = field(repr=False)
+
+    @classmethod
+    def of(cls, row: Sequence[Any], record: KeyRecord, proof: bytes) -> Kept:
+        """What is kept of a row that opened to this record."""
+        return cls(record.with_key(_SEALED_AWAY), proof, row[-1], KEYS.associated(row[:-1]))
+
+    def open(self, ring: KeyRing) -> KeyRecord:
+        """The record with its key.
+
+        Raises:
+            RecordCorruptedError: It is sealed under a KEK that the ring does not hold any more.
+        """
+        return self.record.with_key(Secret(ring.open(self._sealed, self._associated)))
+
+
+@dataclass(slots=True, eq=False)
+class Answer:
+    """What is under a name.
+
+    Attributes:
+        rows: The row with this key_id first, if there is one, then those with this alias.
+        kept: The first of them, once it was opened; in its place, of an unknown name, what is opened for
+            nothing.
     """
 
     rows: Sequence[Sequence[Any]] = field(repr=False)
-    proof: bytes = field(default=b"", repr=False)
+    kept: Kept | None = None
 
 
 class Remembered:
@@ -65,19 +98,24 @@ class Remembered:
         if len(answers) > most:
             answers.popitem(last=False)
 
+    def drop(self, name: Name) -> None:
+        """Read this name anew."""
+        self._known.pop(name, None)
+        self._unknown.pop(name, None)
+
     def forget(self) -> None:
         """Read everything anew."""
         self._known.clear()
         self._unknown.clear()
 
-    def prove(self, answer: Answer, key: Secret) -> None:
-        """Remember that the first row was opened, and that this was the key in it."""
-        answer.proof = self._tag(key)
+    def opened(self, row: Sequence[Any], record: KeyRecord) -> Kept:
+        """What is kept of a row that opened to this record."""
+        return Kept.of(row, record, self.tag(record.key))
 
-    def is_proven(self, answer: Answer, key: Secret) -> bool:
-        """Whether the first row is known to hold this key."""
-        return bool(answer.proof) and hmac.compare_digest(answer.proof, self._tag(key))
+    def is_of(self, kept: Kept, key: Secret) -> bool:
+        """Whether this is the key of what is kept."""
+        return hmac.compare_digest(kept.proof, self.tag(key))
 
-    def _tag(self, key: Secret) -> bytes:
+    def tag(self, key: Secret) -> bytes:
         """Under a key of this process: the tag alone tells nothing of a key that could be guessed."""
         return blake2b(key.reveal(), key=self._tag_key, digest_size=_PROOF_OCTETS).digest()
