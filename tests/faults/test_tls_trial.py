@@ -111,7 +111,7 @@ def test_the_library_for_raw_public_keys_that_is_installed_passes():
     [
         ("gnutls_psk_set_server_credentials_function2", None, "complete a handshake with a pre-shared key"),
         ("gnutls_session_set_verify_function", None, "complete a handshake with certificates"),
-        ("gnutls_handshake_set_hook_function", None, "have the parts that the engine is built on"),
+        ("gnutls_handshake_set_hook_function", None, "complete a handshake with certificates"),
         ("gnutls_session_ext_master_secret_status", 0, "tell of Extended Master Secret"),
     ],
 )

@@ -97,13 +97,11 @@ class SecureConnection(Standing):
 
     def handle(self, events: list[Event]) -> None:
         """Act on what the session tells, and send what it has to send."""
-        self._act(self._rules.happened(events))
-
-    def _act(self, commands: list[Command]) -> None:
-        self._do(commands)
+        self._do(self._rules.happened(events))
         self.flush()
 
     def _do(self, commands: list[Command]) -> None:
+        """Whatever begins the application or ends the connection sends; of the rest ``flush`` takes care."""
         for command in commands:
             match command:
                 case Resolve(acceptor, identity, suite):
@@ -139,7 +137,7 @@ class SecureConnection(Standing):
 
     def drop_half_open(self) -> None:
         """End an unfinished handshake, to make room for another."""
-        self._act(self._rules.refused())
+        self._do(self._rules.refused())
 
     # --- the handshake -------------------------------------------------------------------------------------
 
@@ -158,9 +156,10 @@ class SecureConnection(Standing):
 
     async def _resolve_later(self, acceptor: Acceptor, identity: bytes, suite: Suite) -> None:
         self._resolved(identity, await acceptor.resolver.resolve(identity, suite))
+        self.flush()
 
     def _resolved(self, identity: bytes, key: ResolvedKey | None) -> None:
-        self._act(self._rules.resolved(key))
+        self._do(self._rules.resolved(key))
         if key is None:  # said after the answer, which must not take longer than for a wrong key
             LOG.info("unknown identity", identity=shown(identity), peer=self.peer_address)
 
@@ -190,7 +189,7 @@ class SecureConnection(Standing):
         """What is exported is durable, or could not be made so."""
         self.hold_reading(hold=False)
         if error is None:
-            self._act(self._rules.committed())
+            self._do(self._rules.committed())
         elif not self._rules.is_over:
             self._refuse("the handshake could not be made durable", error)
 
@@ -210,7 +209,7 @@ class SecureConnection(Standing):
             LOG.warning(what, error=str(error), unavailable=unavailable, peer=self.peer_address, **details)
         else:
             LOG.error("handshake step failed", error=repr(error), peer=self.peer_address)
-        self._act(self._rules.refused())
+        self._do(self._rules.refused())
 
     def _established(self, established: Established) -> None:
         self._handshake_over()
@@ -233,7 +232,7 @@ class SecureConnection(Standing):
     def _handshake_expired(self) -> None:
         if self._task is not None:
             self._task.cancel()
-        self._act(self._rules.expired())
+        self._do(self._rules.expired())
 
     def _handshake_over(self) -> None:
         if self._deadline is not None:

@@ -201,15 +201,18 @@ class StreamTransport(asyncio.Protocol, asyncio.Transport):
             return
         self._closing = True
         self.loop.call_soon(self._leave_upper)
-        if self._lower is None or self._lower.is_closing():
+        lower = self._lower
+        if lower is None or lower.is_closing():
             return
-        self._be_patient(self.limits.close_seconds)
-        if self._stream_port is not None:
-            self._stream_port.ending(self)
-        if self.has_last_words:
-            self._half_close(self._lower)
+        has_last_words = self.has_last_words
+        if has_last_words or lower.get_write_buffer_size():
+            self._be_patient(self.limits.close_seconds)
+            if self._stream_port is not None:
+                self._stream_port.ending(self)
+        if has_last_words:
+            self._half_close(lower)
         else:
-            self._lower.close()
+            lower.close()
 
     def _leave_upper(self) -> None:
         """The application hears of the end at once: neither it nor its peer gets anything more."""

@@ -102,7 +102,13 @@ def _try_keys(framing: type[Framing], own: _Credential | None) -> None:
 def _try_certificates(framing: type[Framing], own: _Credential) -> None:
     def run(client: Verifier, server: Verifier) -> _Run:
         def end(verifier: Verifier, *, server: bool) -> Session[Endpoint]:
-            endpoint = Endpoint(server=server, psk=False, certificate=own, verifier=verifier)
+            endpoint = Endpoint(
+                server=server,
+                psk=False,
+                certificate=own,
+                verifier=verifier,
+                requires_extended_master_secret=True,
+            )
             return Session(endpoint, framing=framing())
 
         return _Run(end(client, server=False), end(server, server=True))
