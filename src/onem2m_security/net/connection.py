@@ -67,6 +67,7 @@ class SecureConnection(Standing):
         """
         sessions, wheel = (None, None) if port is None else (port.open_sessions, port.wheel)
         super().__init__(session, limits, sessions, wheel)
+        self._unknown: bytes | None = None
         self.handshake: asyncio.Future[Established] = self.loop.create_future()
         self._port = port
         self._tasks = Tasks() if port is None else port.tasks
@@ -130,6 +131,11 @@ class SecureConnection(Standing):
 
     def finish(self) -> None:
         """Nothing carries the connection any more."""
+        if self._unknown is not None:
+            # Said at the end, and not before: the answer must not take longer than for a wrong key, and who
+            # is on the same core as we are gets it only when we have nothing to do.
+            LOG.info("unknown identity", identity=shown(self._unknown), peer=self.peer_address)
+            self._unknown = None
         self._handshake_over()
         self.leave()
         if self._task is not None:
@@ -160,8 +166,8 @@ class SecureConnection(Standing):
 
     def _resolved(self, identity: bytes, key: ResolvedKey | None) -> None:
         self._do(self._rules.resolved(key))
-        if key is None:  # said after the answer, which must not take longer than for a wrong key
-            LOG.info("unknown identity", identity=shown(identity), peer=self.peer_address)
+        if key is None:
+            self._unknown = identity
 
     def _not_resolved(self, identity: bytes, error: BaseException) -> None:
         self._refuse("the key for an identity could not be found", error, identity=shown(identity))

@@ -13,7 +13,7 @@ points and waits for its owner:
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 from ..alerts import SILENCE, Alert
 from ..credentials import Secret
@@ -27,6 +27,9 @@ from .judgement import Judgement
 from .psk_identity import PskIdentityReader
 from .states import TRANSITIONS, Cause, State
 from .suites import Suite
+
+_NOBODYS_KEY: Final = Secret.generate()
+"""The answer to unknown identities, of this process: to draw one for each takes time that others do not."""
 
 
 class Party(Protocol):
@@ -144,7 +147,7 @@ class Session(Judgement, Generic[Owner_co]):
         if self._answer is None or not self._may(Cause.ANSWERED):
             return []
         if key is None and self.endpoint.hide_unknown_identities:
-            key = Secret.generate()
+            key = _NOBODYS_KEY
         self._answer = (self._answer[0], key)
         self._framing.begin_last_flight()
         self._move(Cause.ANSWERED)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import sys
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
@@ -13,9 +14,11 @@ from sqlalchemy import Engine, event
 from maf_support import MAF, A
 from mef_support import DEVICE, MEF
 from onem2m_security.identifiers import EntityId, Fqdn, KeyIdentifier
+from onem2m_security.net.address import Address
 from onem2m_security.servers.bsf import Bsf
 from onem2m_security.servers.maf import Maf
 from onem2m_security.servers.mef import Mef
+from onem2m_security.servers.service import MafService
 from onem2m_security.store import KeyKind, KeyRing, Store, hot_connection
 from onem2m_security.store.records import Later
 from onem2m_security.tls.suites import BY_OPENSSL_NAME
@@ -150,3 +153,30 @@ async def test_clients_that_are_counted_together_are_counted_each_for_itself(sto
         *(store.count_keys(KeyKind.ZN, source, by_request=by_request) for source, by_request in asked)
     )
     assert counts == [2, 1, 0, 1, 0, 2]
+
+
+def calls_of(function, identity: KeyIdentifier) -> int:
+    """How many calls it takes to resolve an identity."""
+    count = 0
+
+    def called(_frame, event, _argument):
+        nonlocal count
+        count += event in {"call", "c_call"}
+
+    sys.setprofile(called)
+    try:
+        function.resolve_now(str(identity).encode(), SUITE)
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+async def test_a_maf_takes_as_many_calls_for_an_unknown_identity_as_for_a_known_one(store, tmp_path):
+    """As ``m2msec`` runs it: who is asked for an unknown identity alone can be seen in the time it takes."""
+    service = MafService(MAF, tmp_path, Address("127.0.0.1", 0))
+    maf = service.build(store)
+    for key_id in (A.km_id, UNKNOWN):
+        for _ in range(2):
+            maf.resolve_now(str(key_id).encode(), SUITE)
+    known, unknown = calls_of(maf, A.km_id), calls_of(maf, UNKNOWN)
+    assert abs(known - unknown) <= 15, (known, unknown)
