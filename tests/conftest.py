@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import select
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from hypothesis import HealthCheck, settings
 
 import new_stores
 from maf_support import RunningMaf, running_maf, the_main_job
+from onem2m_security.net import poller
 from onem2m_security.telemetry import LOG
 from places import TESTS
 from programs import Programs
@@ -79,6 +81,12 @@ def _logging_as_it_was() -> Iterator[None]:
     for handler in set(root.handlers) - set(handlers):
         root.removeHandler(handler)
     ours.setLevel(level)
+
+
+@pytest.fixture(params=[True, False], ids=["by-the-poller", "by-the-event-loop"])
+def either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ports have their sockets with the poller, then with the event loop."""
+    monkeypatch.setattr(poller, "is_used", request.param and hasattr(select, "epoll"))
 
 
 @pytest.fixture

@@ -111,4 +111,4 @@ def test_whoever_develops_or_tries_it_has_all_of_it():
 
 def test_modules_are_looked_up_by_what_brought_them():
     assert owners()["OpenSSL"] == {"pyopenssl"}
-    assert libraries(f"{PACKAGE}.tls.openssl") == {"OpenSSL", "cryptography"}
+    assert libraries(f"{PACKAGE}.tls.openssl_library") == {"OpenSSL", "cryptography"}

@@ -32,7 +32,9 @@ async def test_an_older_store_goes_through_the_migrations(tmp_path, monkeypatch)
         connection.executescript(
             "UPDATE alembic_version SET version_num = '0002';"
             "DROP TABLE tombstones; DROP TABLE trust_state; DROP TABLE enrolment;"
-            "DROP TABLE mef_commands; DROP TABLE last_command"
+            "DROP TABLE mef_commands; DROP TABLE last_command; DROP TABLE credential_state;"
+            "DROP TRIGGER credentials_insert; DROP TRIGGER credentials_update;"
+            "DROP TRIGGER credentials_delete"
         )
     migrated, real = [], new_stores.the_migrations
 

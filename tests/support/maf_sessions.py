@@ -52,7 +52,7 @@ async def shake_hands(
     if not any(isinstance(event, HandshakeCompleted) for event in events):
         return None
     here = maf.acceptor.establish(b, resolved)
-    await maf.acceptor.established(here)
+    await maf.established(here)
     b.release()
     a.receive(b.data_to_send())
     return MafSession(maf, initiator.establish(a), here)

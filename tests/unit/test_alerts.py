@@ -10,7 +10,7 @@ import pytest
 
 from onem2m_security.alerts import SILENCE, Alert
 from onem2m_security.errors import HandshakeError
-from onem2m_security.tls.openssl import engine_error
+from onem2m_security.tls.openssl_library import engine_error
 
 
 def name(description):

@@ -40,8 +40,8 @@ FLOORS = (
 FLOOR_OF = {name: height for height, names in enumerate(FLOORS) for name in names}
 
 ONLY_IN = {
-    "OpenSSL": {"tls.openssl", "certificates.path"},
-    "cryptography.hazmat.bindings": {"tls.openssl"},
+    "OpenSSL": {"tls.openssl_library", "tls.openssl_terms", "certificates.path"},
+    "cryptography.hazmat.bindings": {"tls.openssl_library"},
     "cffi": {"tls.gnutls_library"},
     "sqlalchemy": {"store"},
     "alembic": {"store"},
@@ -143,7 +143,8 @@ def test_a_library_stays_in_its_place(library):
 
 def test_an_engine_is_known_to_what_chooses_it_and_to_nobody_else():
     """What a session, a framing and every floor above need of a TLS library is in tls/engine.py."""
-    own = {"tls.openssl", "tls.gnutls", "tls.gnutls_library", "tls.gnutls_terms"}
+    ours = {"", "_library", "_terms", "_callbacks"}
+    own = {f"tls.openssl{part}" for part in ours} | {"tls.gnutls", "tls.gnutls_library", "tls.gnutls_terms"}
     engines = {f"{PACKAGE}.{module}" for module in own}
     users = {module.partition(".")[2] for module in MODULES if own_imports(module) & engines}
     assert users - own == {"tls.endpoint", "tls.trial"}

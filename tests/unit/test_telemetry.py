@@ -11,11 +11,12 @@ from logging.handlers import QueueHandler, QueueListener
 from queue import SimpleQueue
 
 import pytest
+from prometheus_client import REGISTRY, generate_latest
 
 from onem2m_security import telemetry
 from onem2m_security.cli.common import log_to_stderr
 from onem2m_security.credentials import Secret
-from onem2m_security.telemetry import LOG
+from onem2m_security.telemetry import HALF_OPEN, HANDSHAKES, LOG, OVER_QUOTA
 
 HOSTILE = "x'\n2026-01-01 level='info' event='associated' peer='/admin'\x1b[2J\u202e\x00"
 
@@ -138,3 +139,25 @@ def test_the_commands_write_what_libraries_below_say_in_the_same_form_and_escape
     told = capsys.readouterr().err
     assert told.endswith(f" event={'odd: ' + HOSTILE!r} logger='some.library'\n")
     assert told.count("\n") == 1
+
+
+def test_what_is_counted_is_read_from_the_registry_as_it_is_then():
+    labels = {"local": "/in-cse", "framework": "a framework of the test", "result": "established"}
+    count = HANDSHAKES.labels(*labels.values())
+    assert REGISTRY.get_sample_value("onem2m_handshakes_total", labels) == 0
+    count.inc()
+    HANDSHAKES.labels(*labels.values()).inc()
+    assert REGISTRY.get_sample_value("onem2m_handshakes_total", labels) == 2
+    before = REGISTRY.get_sample_value("onem2m_handshakes_half_open")
+    HALF_OPEN.inc()
+    assert REGISTRY.get_sample_value("onem2m_handshakes_half_open") == before + 1
+    HALF_OPEN.dec()
+    assert REGISTRY.get_sample_value("onem2m_handshakes_half_open") == before
+
+
+def test_each_name_is_told_with_its_kind_and_its_labels():
+    told = generate_latest().decode()
+    assert "# TYPE onem2m_handshakes_total counter" in told
+    assert "# TYPE onem2m_handshakes_half_open gauge" in told
+    OVER_QUOTA.labels('with "quotes"').inc()
+    assert 'onem2m_over_quota_total{quota="with \\"quotes\\""} 1.0' in generate_latest().decode()

@@ -33,6 +33,8 @@ from onem2m_security.tls.endpoint import Endpoint
 from onem2m_security.tls.events import DataReceived, HandshakeCompleted, SessionEnded
 from onem2m_security.tls.session import Session
 
+pytestmark = pytest.mark.usefixtures("either_way")
+
 KPSA = saef_psk.credential(KeyIdentifier.parse("kpsa@m.example"), key_of("kpsa"), peer=ID_A)
 INITIATOR = initiate(ID_A, ID_B, KPSA)
 GARBAGE = b"\x16\x03\x03\x00\x04\x02\x00\x00\x00"
@@ -184,7 +186,7 @@ async def test_close_notify_arrives_although_the_client_goes_on_sending():
         assert session.receive(await client.received()) == [DataReceived(b"bye"), SessionEnded(None)]
 
 
-async def test_the_end_of_a_session_is_heard_of_although_tcp_stays_open():
+async def test_the_end_of_a_session_is_heard_of_and_nobody_waits_for_the_peer_to_close_tcp():
     heard = asyncio.Event()
 
     async def listen(channel: Channel) -> None:
@@ -200,7 +202,8 @@ async def test_the_end_of_a_session_is_heard_of_although_tcp_stays_open():
         session.close()
         await client.send(session.data_to_send())
         await asyncio.wait_for(heard.wait(), 20)
-        assert listener.connections == 1
+        await eventually(lambda: listener.connections == 0)
+        assert await client.received() == b""
 
 
 # --- nobody is waited for for ever ---

@@ -31,6 +31,8 @@ from onem2m_security.net.link import Link
 from onem2m_security.net.tcp import Listener
 from onem2m_security.tls.endpoint import Endpoint
 
+pytestmark = pytest.mark.usefixtures("either_way")
+
 KPSA = saef_psk.credential(KeyIdentifier.parse("kpsa@m.example"), key_of("kpsa"), peer=ID_A)
 
 

@@ -55,7 +55,7 @@ both_transports = pytest.mark.parametrize("transport", list(Transport))
 
 
 def refused(quota: str) -> float:
-    return OVER_QUOTA.labels(quota)._value.get()
+    return OVER_QUOTA.labels(quota).value
 
 
 async def echo(channel) -> None:

@@ -133,16 +133,17 @@ async def test_a_session_whose_lookup_was_before_the_removal_ends_all_the_same(t
     """The handshake resolves Km, Km is removed, the port looks and finds nobody, the handshake completes."""
     async with running_maf(tmp_path) as maf:
         sessions = maf.listener.open_sessions
-        established, removed = maf.maf.acceptor.established, asyncio.Event()
+        acceptor, removed = maf.maf.acceptor, asyncio.Event()
+        established, commit = acceptor.established, acceptor.commit
 
         async def slowly(what):
             await maf.store.trust.revoke(KeyKind.KM, A.km_id)
             await sessions.look()
             removed.set()
 
-        maf.maf.acceptor.established = slowly
+        acceptor.established, acceptor.commit = slowly, lambda *_: False
         async with await open_channel(Link(maf.address), A.initiator()) as channel:
-            maf.maf.acceptor.established = established
+            acceptor.established, acceptor.commit = established, commit
             assert removed.is_set()
             assert await ended(channel)
 
@@ -151,9 +152,13 @@ async def test_while_the_store_cannot_be_read_requests_are_refused_and_the_sessi
     monkeypatch, tmp_path
 ):
     from onem2m_security.errors import StoreUnavailableError
+    from onem2m_security.store.records import Later
 
     async def unreadable(*arguments, **more):
         raise StoreUnavailableError("the disk is away")
+
+    def later(*arguments, **more):
+        return Later.LATER
 
     async with running_maf(tmp_path) as maf:
         client = request_client(Link(maf.address), A.initiator())
@@ -161,6 +166,7 @@ async def test_while_the_store_cannot_be_read_requests_are_refused_and_the_sessi
             assert (await client.request(Operation.RETRIEVE, SOMETHING)).rsc is Rsc.NOT_FOUND
             session = client.established.session
             with monkeypatch.context() as away:
+                away.setattr(maf.store, "find_now", later)
                 away.setattr(maf.store, "find", unreadable)
                 away.setattr(maf.maf.acceptor, "revision", unreadable)
                 refused = await client.request(Operation.RETRIEVE, SOMETHING)
@@ -179,21 +185,21 @@ async def test_open_sessions_cost_no_lookup_while_nothing_is_revoked(tmp_path):
         await open_channel(Link(maf.address), A.initiator()),
         await open_channel(Link(maf.address), B.initiator()),
     ):
-        sessions, find, looked_up = maf.listener.open_sessions, maf.store.find, []
+        sessions, find, looked_up = maf.listener.open_sessions, maf.store.find_now, []
 
-        async def counted(kind, key_id, **more):
+        def counted(kind, key_id, **more):
             looked_up.append(key_id)
-            return await find(kind, key_id, **more)
+            return find(kind, key_id, **more)
 
         await sessions.look()
-        maf.store.find = counted
+        maf.store.find_now = counted
         for _ in range(5):
             await sessions.look()
         assert looked_up == []
         await maf.store.trust.revoke(KeyKind.KM, C.km_id)
         await sessions.look()
         assert sorted(looked_up, key=str) == [A.km_id, B.km_id]
-        del maf.store.find
+        del maf.store.find_now
 
 
 # --- at the MEF and the BSF ---

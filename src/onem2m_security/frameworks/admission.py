@@ -20,7 +20,7 @@ from ..identifiers import EntityId, Fqdn
 from ..tls.engine import CertificateType
 from ..tls.suites import Suite
 from .resolvers import Asking
-from .steps import Resolver
+from .steps import Pending, Resolver, resolve_now
 
 Word = Fqdn | AssociationConfiguration
 """Who says it: a MAF, MEF or BSF by its FQDN, or the configuration that a certificate matched."""
@@ -73,7 +73,14 @@ class AdmittedKeys:
 
     async def resolve(self, identity: bytes, suite: Suite) -> ResolvedKey | None:
         """The key; None for one of a peer about whom its source is not believed."""
-        found = await self._resolver.resolve(identity, suite)
+        return self._admitted(await self._resolver.resolve(identity, suite))
+
+    def resolve_now(self, identity: bytes, suite: Suite) -> ResolvedKey | Pending | None:
+        """The same, if the other knows it at once."""
+        found = resolve_now(self._resolver, identity, suite)
+        return found if isinstance(found, Pending) else self._admitted(found)
+
+    def _admitted(self, found: ResolvedKey | None) -> ResolvedKey | None:
         if found is None or not self._admission.admits(found.key_id.fqdn, found.peer):
             return None
         return found

@@ -13,7 +13,8 @@ from ..credentials import ResolvedKey
 from ..errors import CertificateRejectedError
 from ..tls.endpoint import PeerIdentity
 from ..tls.session import Party, Session
-from .steps import Acceptor, Established
+from ..tls.suites import Suite
+from .steps import Acceptor, Established, Pending, resolve_now
 
 _CANNOT_TELL = Alert.certificate_unknown
 """The alert for a certificate of which, for want of a valid list, nobody can say whether it is revoked."""
@@ -33,12 +34,17 @@ async def renewed(acceptor: Acceptor, established: Established) -> Established |
     session, was = established.session, established.credential
     if isinstance(was, ResolvedKey):
         identity = session.psk_identity
-        key = None if identity is None else await acceptor.resolver.resolve(identity, session.suite)
+        key = None if identity is None else await _resolved(acceptor, identity, session.suite)
         return acceptor.establish(session, key) if key is not None and _is_same_key(key, was) else None
     if not verify_again(session):
         return None
     now = acceptor.establish(session, None)
     return now if _is_same_peer(now.credential, was) else None
+
+
+async def _resolved(acceptor: Acceptor, identity: bytes, suite: Suite) -> ResolvedKey | None:
+    found = resolve_now(acceptor.resolver, identity, suite)
+    return await acceptor.resolver.resolve(identity, suite) if isinstance(found, Pending) else found
 
 
 def verify_again(session: Session[Party]) -> bool:

@@ -20,7 +20,7 @@ from ..identifiers import Fqdn, KeyIdentifier
 from ..tasks import Tasks, together
 from ..telemetry import FETCHES, LOG
 from ..tls.suites import Suite
-from .steps import Resolver
+from .steps import PENDING, Pending, Resolver, resolve_now
 
 
 @runtime_checkable
@@ -60,6 +60,16 @@ class ResolverChain:
             return await self._asking[0].resolve(identity, suite)
         return await self._first_of_those_asked(identity, suite)
 
+    def resolve_now(self, identity: bytes, suite: Suite) -> ResolvedKey | Pending | None:
+        """The same, as far as nobody needs to be awaited."""
+        for resolver in self._own:
+            found = resolve_now(resolver, identity, suite)
+            if found is not None:
+                return found
+        answers = [resolve_now(one, identity, suite) for one in self._asking]
+        found = next((one for one in answers if isinstance(one, ResolvedKey)), None)
+        return found or (PENDING if PENDING in answers else None)
+
     async def _first_of_those_asked(self, identity: bytes, suite: Suite) -> ResolvedKey | None:
         asked = [self._tasks.start(one.resolve(identity, suite), _not_answered) for one in self._asking]
         unavailable: ResolverUnavailableError | None = None
@@ -93,6 +103,10 @@ class ProvisionedKeys:
 
     async def resolve(self, identity: bytes, suite: Suite) -> ResolvedKey | None:
         """The configured key, unless it has expired."""
+        return self.resolve_now(identity, suite)
+
+    def resolve_now(self, identity: bytes, suite: Suite) -> ResolvedKey | None:
+        """The same: nobody has to be awaited for it."""
         del suite
         key_id = parse_identity(identity)
         found = None if key_id is None else self._keys.get(key_id)
@@ -157,14 +171,10 @@ class RemoteKeys:
         Raises:
             ResolverUnavailableError: The party cannot be asked, or nobody is asked any more.
         """
-        del suite
-        key_id = parse_identity(identity)
-        if key_id is None or key_id.fqdn not in self._sources:
-            return None
-        kept = self._kept.get(key_id)
-        if kept is not None and self._counts(kept):
-            self._kept.move_to_end(key_id)
-            return kept
+        found = self.resolve_now(identity, suite)
+        if not isinstance(found, Pending):
+            return found
+        key_id = KeyIdentifier.parse(identity)
         task = self._under_way.get(key_id)
         if task is None:
             task = self._tasks.start(self._ask(key_id), _not_answered)
@@ -176,6 +186,18 @@ class RemoteKeys:
             if task.cancelled() and not _is_cancelled():
                 raise ResolverUnavailableError(f"{key_id.fqdn} is not asked any more") from None
             raise
+
+    def resolve_now(self, identity: bytes, suite: Suite) -> ResolvedKey | Pending | None:
+        """The key from memory; None for an identifier about which nobody is asked."""
+        del suite
+        key_id = parse_identity(identity)
+        if key_id is None or key_id.fqdn not in self._sources:
+            return None
+        kept = self._kept.get(key_id)
+        if kept is None or not self._counts(kept):
+            return PENDING
+        self._kept.move_to_end(key_id)
+        return kept
 
     async def stop(self) -> None:
         """Wait for nobody's answer any more; who waits for one gets none."""

@@ -27,7 +27,7 @@ from ..tls.endpoint import Endpoint
 from ..tls.suites import BY_CODE, Suite
 from . import saef_psk
 from .resolvers import REMEMBERED, RemoteKeys
-from .steps import Initiator
+from .steps import Initiator, Pending
 
 HINT = b"3GPP-bootstrapping"
 """Before B-TID: the key is one of the ME, Ks_NAF or Ks_ext_NAF."""
@@ -186,6 +186,16 @@ class NafKeys:
 
     async def resolve(self, identity: bytes, suite: Suite) -> ResolvedKey | None:
         """The key for ``hint;B-TID`` or a bare B-TID, under this suite."""
+        keys, b_tid = self._keys_for(identity, suite)
+        return await keys.resolve(b_tid, suite)
+
+    def resolve_now(self, identity: bytes, suite: Suite) -> ResolvedKey | Pending | None:
+        """The same from memory."""
+        keys, b_tid = self._keys_for(identity, suite)
+        return keys.resolve_now(b_tid, suite)
+
+    def _keys_for(self, identity: bytes, suite: Suite) -> tuple[RemoteKeys, bytes]:
+        """What is kept for such keys, and the B-TID as it is asked for."""
         hint, b_tid = split_psk_identity(identity)
         keys = self._kept.get((hint, suite.code))
         if keys is None:
@@ -195,7 +205,7 @@ class NafKeys:
             }
             keys = RemoteKeys(sources, timeout=self._timeout, remembered=self._remembered, capacity=_KEPT)
             self._kept[hint, suite.code] = keys
-        return await keys.resolve(b_tid, suite)
+        return keys, b_tid
 
     async def stop(self) -> None:
         """Wait for nobody's answer any more; who waits for one gets none."""

@@ -10,13 +10,20 @@ A framework is a small file that supplies the parts; these are the contracts onl
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Final, Protocol, runtime_checkable
 
 from ..association import Association, PeerProof, Role
 from ..credentials import Framework, ResolvedKey
-from ..errors import ConfigurationError, CredentialError, HandshakeError, IdentifierError
+from ..errors import (
+    ConfigurationError,
+    CredentialError,
+    HandshakeError,
+    IdentifierError,
+    SecurityFrameworkError,
+)
 from ..identifiers import EntityId, Fqdn, KeyIdentifier
 from ..keys import EXPORT_OCTETS, ExportedKey, ExportLabel
 from ..tls.endpoint import Endpoint, PeerIdentity, PskOffer
@@ -40,6 +47,49 @@ class Resolver(Protocol):
             ResolverUnavailableError: Whoever knows could not be asked.
             StoreError: The store could not be read.
         """
+
+
+class Pending(enum.Enum):
+    """In the place of an answer that is not there yet."""
+
+    PENDING = "it has to be awaited"
+
+
+PENDING: Final = Pending.PENDING
+
+ResolveNow = Callable[[bytes, Suite], ResolvedKey | Pending | None]
+"""How a prompt resolver is asked."""
+
+
+class Prompt(Resolver, Protocol):
+    """A resolver that has most of its answers at hand: those cost no task."""
+
+    def resolve_now(self, identity: bytes, suite: Suite) -> ResolvedKey | Pending | None:
+        """What ``resolve`` would answer, if that needs no waiting; PENDING if it does.
+
+        It runs on the event loop's thread, so it may read a page of a file, and never waits for anybody.
+
+        Args:
+            identity: The psk_identity, as the client sent it.
+            suite: The negotiated cipher suite.
+
+        Raises:
+            StoreError: The store could not be read.
+        """
+
+
+def resolve_now(resolver: Resolver, identity: bytes, suite: Suite) -> ResolvedKey | Pending | None:
+    """What any resolver can say at once; PENDING of one that always has to be awaited.
+
+    Raises:
+        StoreError: The store could not be read.
+    """
+    ask: ResolveNow | None = getattr(resolver, "resolve_now", None)
+    return PENDING if ask is None else ask(identity, suite)
+
+
+Done = Callable[[SecurityFrameworkError | None], None]
+"""Told that something is durable, or why it is not; on the event loop's thread, once."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -250,8 +300,10 @@ def _host_name(host: str | None) -> Fqdn | None:
         return None
 
 
-async def _nothing(established: Established) -> None:
-    """Most frameworks export nothing."""
+def _later(established: Established, done: Done) -> bool:
+    """Most frameworks export nothing, or await what they do with it."""
+    del established, done
+    return False
 
 
 async def _no_revision() -> object:
@@ -269,7 +321,9 @@ class Acceptor:
         resolver: Where keys come from.
         certificate_framework: The framework that a certificate session belongs to.
         established: Awaited after the handshake and before the last flight leaves: what it makes durable,
-            the client may believe in. If it raises, the handshake fails.
+            the client may believe in. If it raises, the handshake fails. None where nothing is exported.
+        commit: The same without a task, where that can be: asked first, it begins, and tells when it is done,
+            at once or later; False, and then nothing was begun, if ``established`` is to be awaited.
         is_shown: Whether an identifier with our FQDN is one that clients show to us, not to others.
         revision: What the resolver's own answers rest on: a value that changes whenever one of its keys may
             have been removed or replaced. It is asked for again and again, so it must be cheap.
@@ -279,7 +333,8 @@ class Acceptor:
     endpoint: Endpoint
     resolver: Resolver
     certificate_framework: Framework = Framework.SAEF_CERTIFICATE
-    established: Callable[[Established], Awaitable[None]] = _nothing
+    established: Callable[[Established], Awaitable[None]] | None = None
+    commit: Callable[[Established, Done], bool] = _later
     revision: Callable[[], Awaitable[object]] = _no_revision
     is_shown: Callable[[KeyIdentifier], bool] = lambda _: True
 
@@ -321,10 +376,13 @@ class Authorities:
         everyone = [*by_name.values(), *([default] if default else [])]
         self._first = default or everyone[0]
         self.acceptors = tuple(dict.fromkeys(everyone))
+        self._is_one = self.acceptors == (default,)
         check_port([acceptor.endpoint for acceptor in self.acceptors])
 
     def session(self, framing: Framing | None = None) -> Session[Acceptor]:
         """A server session for a new client, over TLS or the given framing; it chooses the owner."""
+        if self._is_one:  # whatever a client names, it gets the only one
+            return Session(self._first, framing=framing)
         return Session(
             self._first, select=self._select, select_by_identity=self._select_by_identity, framing=framing
         )

@@ -20,6 +20,7 @@ from ..telemetry import LOG, SESSIONS_ENDED
 from ..tls.session import Session
 from ..tls.states import State
 from .limits import Limits
+from .wheel import Deadline, Wheel
 
 LOOK_SECONDS = 60.0
 """A session that will end looks at the wall clock at least this often."""
@@ -73,6 +74,7 @@ class Standing(abc.ABC):
         session: The sans-IO session.
         limits: Bounds on time.
         loop: The event loop.
+        wheel: Its deadlines.
         established: What the session means now; None until the handshake is done.
         is_ending: It is about to be closed: nothing more is heard.
         last_activity: When application data last passed, by the clock of the event loop (seconds).
@@ -80,24 +82,28 @@ class Standing(abc.ABC):
             could not be asked.
     """
 
-    def __init__(self, session: OwnSession, limits: Limits, sessions: Sessions | None) -> None:
+    def __init__(
+        self, session: OwnSession, limits: Limits, sessions: Sessions | None, wheel: Wheel | None
+    ) -> None:
         """A session whose handshake is about to begin.
 
         Args:
             session: A new session.
             limits: Bounds on time.
             sessions: On the accepting side: the established ones of the same port.
+            wheel: On the accepting side: the deadlines of the same port.
         """
         self.session = session
         self.limits = limits
         self.loop = asyncio.get_running_loop()
+        self.wheel = wheel or Wheel()
         self.established: Established | None = None
         self.is_ending = False
         self.last_activity = 0.0
         self.undecided_until = 0.0
         self._sessions = sessions
         self._asked_at = -math.inf
-        self._watch_timer: asyncio.TimerHandle | None = None
+        self._watch_timer: Deadline | None = None
 
     @abc.abstractmethod
     def flush(self) -> None:
@@ -202,7 +208,7 @@ class Standing(abc.ABC):
         if idle <= 0:
             self.end(IDLE)
         else:
-            self._watch_timer = self.loop.call_later(
+            self._watch_timer = self.wheel.call_later(
                 min(idle, self._until_look(self.established)), self._look
             )
 

@@ -17,6 +17,8 @@ from ..errors import ConfigurationError
 from ..tasks import GRACE_SECONDS, Stopped, Tasks
 from .address import Address
 from .limits import HalfOpen, Limits
+from .listening import Closable, listen
+from .wheel import Wheel
 
 DISCARDED_OCTETS: Final = 1 << 18
 """How much of what a peer sends after our end is read and thrown away."""
@@ -45,6 +47,7 @@ class StreamTransport(asyncio.Protocol, asyncio.Transport):
         self._closing = False
         self._discarded_octets = 0
         self._patience: asyncio.TimerHandle | None = None
+        self._address: Address | None = None
         self._gone = asyncio.Event()
 
     # --- the protocol of the socket -------------------------------------------------------------------------
@@ -198,15 +201,18 @@ class StreamTransport(asyncio.Protocol, asyncio.Transport):
             return
         self._closing = True
         self.loop.call_soon(self._leave_upper)
-        if self._lower is None or self._lower.is_closing():
+        lower = self._lower
+        if lower is None or lower.is_closing():
             return
-        self._be_patient(self.limits.close_seconds)
-        if self._stream_port is not None:
-            self._stream_port.ending(self)
-        if self.has_last_words:
-            self._half_close(self._lower)
+        has_last_words = self.has_last_words
+        if has_last_words or lower.get_write_buffer_size():
+            self._be_patient(self.limits.close_seconds)
+            if self._stream_port is not None:
+                self._stream_port.ending(self)
+        if has_last_words:
+            self._half_close(lower)
         else:
-            self._lower.close()
+            lower.close()
 
     def _leave_upper(self) -> None:
         """The application hears of the end at once: neither it nor its peer gets anything more."""
@@ -235,8 +241,12 @@ class StreamTransport(asyncio.Protocol, asyncio.Transport):
     @property
     def address(self) -> Address:
         """The peer's host and port."""
-        peer = self.get_extra_info("peername")
-        return Address(peer[0], peer[1]) if peer else Address("unknown", 0)
+        if self._address is None:
+            peer = self.get_extra_info("peername")
+            if not peer:
+                return Address("unknown", 0)
+            self._address = Address(peer[0], peer[1])
+        return self._address
 
 
 class StreamPort(Stopped):
@@ -245,15 +255,17 @@ class StreamPort(Stopped):
     Attributes:
         half_open: The connections that have no session: not yet, or not any more.
         tasks: What runs for the peers.
+        wheel: The deadlines of handshakes and sessions.
     """
 
     def __init__(self, limits: Limits) -> None:
         """A port with these bounds on number and time."""
         self.half_open = HalfOpen(limits)
         self.tasks = Tasks()
+        self.wheel = Wheel()
         self._limits = limits
         self._connections: set[StreamTransport] = set()
-        self._server: asyncio.Server | None = None
+        self._server: Closable | None = None
         self._empty = asyncio.Event()
         self._empty.set()
 
@@ -267,15 +279,11 @@ class StreamPort(Stopped):
         Raises:
             ConfigurationError: The address cannot be listened on.
         """
-        loop = asyncio.get_running_loop()
         try:
-            self._server = await loop.create_server(
-                self.accept, address.host, address.port, backlog=self._limits.backlog
-            )
+            self._server, bound = await listen(self.accept, address, self._limits.backlog)
         except OSError as error:
             raise ConfigurationError(f"cannot listen on {address}: {error.strerror or error}") from error
-        name = self._server.sockets[0].getsockname()
-        return Address(name[0], name[1])
+        return bound
 
     def entered(self, connection: StreamTransport) -> bool:
         """A peer connected; whether there is a place for it. Those that have no session make room."""

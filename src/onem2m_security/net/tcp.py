@@ -148,7 +148,12 @@ class SecureTransport(StreamTransport, SecureConnection):
 
     @property
     def has_last_words(self) -> bool:
-        """Answers are missed, and alerts; an initiator's close_notify is not, nor what nobody listens to."""
+        """Answers are missed, and alerts; an initiator's close_notify is not, nor what nobody listens to.
+
+        Of a peer that has said that it sends nothing any more, there is nothing to throw away either.
+        """
+        if self.session.is_heard_out:
+            return False
         if isinstance(self.session.owner, Acceptor):
             return True
         failure = self.handshake.exception() if self.handshake.done() else None

@@ -25,8 +25,10 @@ from ..tls.records import DATAGRAM_MAX_OCTETS, ClientHello, client_hello
 from .address import Address
 from .connection import SecureConnection
 from .limits import HalfOpen, Limits
+from .listening import receive_datagrams
 from .open_sessions import OpenSessions
 from .standing import OwnSession
+from .wheel import Wheel
 
 _COOKIE_SECRET_SECONDS: Final = 60.0
 _RECEIVE_BUFFER_OCTETS: Final = 4 << 20
@@ -189,6 +191,7 @@ class DatagramListener(Stopped, asyncio.DatagramProtocol):
         half_open: The unfinished handshakes.
         open_sessions: The established sessions.
         tasks: What runs for the peers.
+        wheel: The deadlines of handshakes and sessions.
     """
 
     def __init__(
@@ -202,6 +205,7 @@ class DatagramListener(Stopped, asyncio.DatagramProtocol):
         self.authorities = authorities
         self.half_open = HalfOpen(limits)
         self.tasks = Tasks()
+        self.wheel = Wheel()
         self.open_sessions = open_sessions or OpenSessions(authorities, limits.quotas)
         self._make_application = make_application
         self._limits = limits
@@ -218,11 +222,8 @@ class DatagramListener(Stopped, asyncio.DatagramProtocol):
         Raises:
             ConfigurationError: The address cannot be listened on.
         """
-        loop = asyncio.get_running_loop()
         try:
-            transport, _ = await loop.create_datagram_endpoint(
-                lambda: self, local_addr=(address.host, address.port)
-            )
+            transport = await receive_datagrams(self, address)
         except OSError as error:
             raise ConfigurationError(
                 f"cannot listen on {address} (UDP): {error.strerror or error}"

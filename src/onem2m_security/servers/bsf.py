@@ -16,14 +16,14 @@ from ..credentials import Framework, ResolvedKey
 from ..errors import CredentialError, IdentifierError
 from ..frameworks import saef_psk
 from ..frameworks.resolvers import parse_identity
-from ..frameworks.steps import Acceptor, Established
+from ..frameworks.steps import PENDING, Acceptor, Established, Pending
 from ..gba.context import NafKey
 from ..gba.keys import UA_SECURITY_PROTOCOL_OCTETS
 from ..gba.subscriber import Hss
 from ..identifiers import EntityId, Fqdn, KeyIdentifier
 from ..onem2m.primitives import Operation, RefusedError, Request, Response, Rsc
 from ..onem2m.resources import BootstrappingInfo
-from ..store.records import KeyKind
+from ..store.records import KeyKind, KeyRecord, Later
 from ..telemetry import LOG
 from ..tls.endpoint import Endpoint
 from ..tls.suites import Suite
@@ -90,13 +90,21 @@ class Bsf(Function):
 
     async def resolve(self, identity: bytes, suite: Suite) -> ResolvedKey | None:
         """The key of a NAF, by its identifier."""
-        del suite
+        found = self.resolve_now(identity, suite)
+        if not isinstance(found, Pending):
+            return found
         key_id = parse_identity(identity)
         record = None if key_id is None else await self._store.find(KeyKind.ZN, key_id)
-        if record is None:
-            return None
-        found = saef_psk.credential(record.key_id, record.key, peer=record.source, expires=record.expires)
-        return replace(found, targets=record.targets)
+        return None if record is None else _as_credential(record)
+
+    def resolve_now(self, identity: bytes, suite: Suite) -> ResolvedKey | Pending | None:
+        """The same, unless the store's thread has to be asked."""
+        del suite
+        key_id = parse_identity(identity)
+        record = None if key_id is None else self._store.find_now(KeyKind.ZN, key_id)
+        if isinstance(record, Later):
+            return PENDING
+        return None if record is None else _as_credential(record)
 
     async def _bootstrapping_info(self, request: Request, established: Established) -> Response:
         """Ks_(ext/int)_NAF, lifetime, bootstrap time and user security settings (TS 33.220 clause 4.5.3)."""
@@ -173,6 +181,11 @@ class Bsf(Function):
             bootstrapping.entity,
             settings.uss,
         )
+
+
+def _as_credential(record: KeyRecord) -> ResolvedKey:
+    found = saef_psk.credential(record.key_id, record.key, peer=record.source, expires=record.expires)
+    return replace(found, targets=record.targets)
 
 
 def _is_own(naf: Fqdn, established: Established) -> bool:

@@ -27,7 +27,7 @@ from ..credentials import ResolvedKey
 from ..errors import ResolverUnavailableError
 from ..frameworks import maf_handshake
 from ..frameworks.resolvers import REMEMBERED, Fetch, RemoteKeys, ResolverChain
-from ..frameworks.steps import Resolver
+from ..frameworks.steps import PENDING, Pending, Resolver
 from ..identifiers import Fqdn, KeyIdentifier, Suid
 from ..keys import km_id_of
 from ..store.records import KeyKind, KeyRecord, uss_in, uss_labels
@@ -122,6 +122,10 @@ class Enrolees:
         """
         return await self._resolver.resolve(identity, suite)
 
+    def resolve_now(self, identity: bytes, suite: Suite) -> ResolvedKey | Pending | None:
+        """None where no MEF has to be asked."""
+        return self._resolver.resolve_now(identity, suite)
+
     async def stop(self) -> None:
         """Wait for no MEF's answer any more."""
         await self._resolver.stop()
@@ -134,19 +138,26 @@ class Enrolees:
             key_id: KmId or KeId, as the client showed it.
             suite: The negotiated cipher suite.
         """
-        ke_id = record.parent
-        if ke_id is None or ke_id.fqdn not in self._mefs:
-            return self._as_credential(record, key_id, None)
-        now = self._clock.monotonic()
-        counts = max(self._confirmed.get(ke_id, 0.0), self._silent.get(ke_id.fqdn, 0.0))
-        if counts > now:
-            return self._as_credential(record, key_id, counts)
+        confirmed = self.confirmed_now(record, key_id)
+        if not isinstance(confirmed, Pending):
+            return confirmed
+        ke_id = record.parent or key_id  # it has one, since there is somebody to ask
         try:
             async with asyncio.timeout(CONFIRM_SECONDS):
                 found = await self._resolver.resolve(str(ke_id).encode(), suite)
         except (ResolverUnavailableError, TimeoutError) as error:
             return self._as_credential(record, key_id, self._leave_alone(ke_id.fqdn, error))
         return None if found is None else dataclasses.replace(found, key_id=key_id)
+
+    def confirmed_now(self, record: KeyRecord, key_id: KeyIdentifier) -> ResolvedKey | Pending:
+        """The same, unless the MEF has to be asked."""
+        ke_id = record.parent
+        if ke_id is None or ke_id.fqdn not in self._mefs:
+            return self._as_credential(record, key_id, None)
+        counts = max(self._confirmed.get(ke_id, 0.0), self._silent.get(ke_id.fqdn, 0.0))
+        if counts > self._clock.monotonic():
+            return self._as_credential(record, key_id, counts)
+        return PENDING
 
     def _leave_alone(self, mef: Fqdn, error: Exception) -> float:
         """Until when an MEF that could not be asked is not asked; said once, however many waited for it."""

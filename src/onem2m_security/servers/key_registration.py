@@ -9,59 +9,36 @@ from __future__ import annotations
 
 import dataclasses
 import secrets
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from ..clock import CLOCK, Clock
 from ..credentials import ResolvedKey, Secret
-from ..errors import CredentialError, IdentifierError, ParentGoneError, QuotaError, RecordExistsError
+from ..errors import (
+    CredentialError,
+    IdentifierError,
+    ParentGoneError,
+    QuotaError,
+    RecordExistsError,
+    SecurityFrameworkError,
+    StoreError,
+)
 from ..frameworks.maf_handshake import export_connection_key
-from ..frameworks.steps import Established
+from ..frameworks.steps import Done, Established
 from ..identifiers import RELATIVE_KEY_ID_OCTETS, EntityId, EntityKind, Fqdn, KeyIdentifier, Suid
 from ..onem2m.primitives import Operation, RefusedError, Request, Response, Rsc
-from ..onem2m.resources import MefSymmetricKeyRegistration, SymmetricKeyRegistration
+from ..onem2m.resources import SymmetricKeyRegistration
 from ..peer_quotas import DEFAULT_QUOTAS, Ceiling, PeerQuotas, Rate
-from ..store.records import KeyKind, KeyRecord
+from ..store.records import KeyKind, KeyRecord, Later
 from ..telemetry import KEYS_STORED, LOG
+from .allowance import Allowances
 from .client_registration import ClientRegistrations
+from .distribution import BY_MAF, Distribution
 from .function import Handler, Route, asked_of
 
 if TYPE_CHECKING:
     from ..store.store import Store
 
-
-@dataclass(frozen=True, slots=True)
-class Distribution:
-    """What a function distributes.
-
-    Attributes:
-        resource: Where and how it is registered.
-        kind: As what it is kept.
-        single_target: The usages of a key for exactly one target.
-        many_targets: The usages of a key for one target or several.
-    """
-
-    resource: type[SymmetricKeyRegistration]
-    kind: KeyKind
-    single_target: frozenset[Suid]
-    many_targets: frozenset[Suid]
-
-
-BY_MAF: Final = Distribution(
-    SymmetricKeyRegistration,
-    KeyKind.KC,
-    frozenset({Suid.MAF_SAEF, Suid.MAF_ESPRIM}),
-    frozenset({Suid.MAF_ESDATA_ENCRYPTION, Suid.MAF_ESDATA_SIGNATURE}),
-)
-"""Table 8.8.1-1."""
-BY_MEF: Final = Distribution(
-    MefSymmetricKeyRegistration,
-    KeyKind.OUTPUT,
-    frozenset({Suid.PROVISIONED_MAF, Suid.PROVISIONED_SAEF, Suid.PROVISIONED_ESPRIM}),
-    frozenset({Suid.PROVISIONED_ESDATA_ENCRYPTION, Suid.PROVISIONED_ESDATA_SIGNATURE}),
-)
-"""Table 8.3.5.1-1."""
 
 MIN_KEY_OCTETS = 16
 """A key that a client makes itself is not taken when it is shorter: it could be guessed."""
@@ -97,6 +74,7 @@ class KeyRegistrations:
         self._distributes = distribution
         self._rate = Rate("key registrations", quotas.key_registrations_per_second, clock=clock.monotonic)
         self._live = Ceiling("live keys", quotas.live_keys, clock=clock.monotonic)
+        self._allowances = Allowances(quotas.live_keys)
         self._store = store
         self._fqdn = fqdn
         self._lifetime = lifetime
@@ -123,10 +101,32 @@ class KeyRegistrations:
         if self._rate.wait(peer):
             raise QuotaError(f"{peer} makes keys too often")
         await self._make_room(established.association.peer, peer)
-        exported = export_connection_key(established, self._fqdn)
-        record = self._record(established, exported.kc_id, exported.kc, Suid.MAF_SAEF, (target,))
+        record = self._exported(established, target)
         await self._add(record, established)
         return record
+
+    def register_export_soon(self, established: Established, target: EntityId, done: Done) -> bool:
+        """The same without a task; False, and nothing was begun, if keys have to be counted or make room.
+
+        Raises:
+            QuotaError: As there.
+        """
+        peer = established.holder
+        if not self._has_room(established.association.peer):
+            return False
+        if self._rate.wait(peer):
+            raise QuotaError(f"{peer} makes keys too often")
+        record = self._exported(established, target)
+
+        def stored(error: BaseException | None) -> None:
+            done(self._outcome(record, error))
+
+        self._store.add_soon(record, _kept_key(established), stored)
+        return True
+
+    def _exported(self, established: Established, target: EntityId) -> KeyRecord:
+        exported = export_connection_key(established, self._fqdn)
+        return self._record(established, exported.kc_id, exported.kc, Suid.MAF_SAEF, (target,))
 
     async def register(self, request: Request, established: Established) -> Response:
         """Key Registration (8.8.2.7, 8.3.5.2.7): of a key value of the client's, or the session's export."""
@@ -224,11 +224,22 @@ class KeyRegistrations:
                 )
 
     async def _make_room(self, source: EntityId | None, peer: str) -> None:
-        if source is None:
+        if source is None or self._allowances.take(source):
             return
         count = await self._store.count_keys(KeyKind.KC, source, by_request=False)
+        self._allowances.counted(source, count + 1)
         if self._live.is_reached(peer, count):
             await self._store.keep_newest(KeyKind.KC, source, self._live.most - 1)
+
+    def _has_room(self, source: EntityId | None) -> bool:
+        """Whether a further key of this client is within its quota, as far as can be said at once."""
+        if source is None or self._allowances.take(source):
+            return True
+        count = self._store.count_now(KeyKind.KC, source, by_request=False)
+        if isinstance(count, Later) or count >= self._live.most:
+            return False
+        self._allowances.counted(source, count + 1)
+        return True
 
     # --- inside -------------------------------------------------------------------------------------------
 
@@ -298,15 +309,22 @@ class KeyRegistrations:
 
     async def _add(self, record: KeyRecord, established: Established) -> None:
         """Only while the Km that it comes from is kept here as it was; that of a BSF's subscriber is not."""
-        credential = established.credential
-        km = None
-        if isinstance(credential, ResolvedKey) and credential.credential is not None:
-            km = credential.key
         try:
-            await self._store.add(record, parent_key=km)
+            await self._store.add(record, parent_key=_kept_key(established))
         except RecordExistsError as error:
             raise CredentialError(f"{record.key_id} is registered already") from error
         KEYS_STORED.labels(record.kind.value).inc()
+
+    @staticmethod
+    def _outcome(record: KeyRecord, error: BaseException | None) -> SecurityFrameworkError | None:
+        """What came of storing a key, as ``_add`` would tell it."""
+        if error is None:
+            KEYS_STORED.labels(record.kind.value).inc()
+        elif isinstance(error, RecordExistsError):
+            return CredentialError(f"{record.key_id} is registered already")
+        elif not isinstance(error, SecurityFrameworkError):
+            return StoreError(f"the store failed: {error!r}")
+        return error
 
     async def _find(self, request: Request) -> KeyRecord | None:
         try:
@@ -332,6 +350,13 @@ class KeyRegistrations:
             target_ids=None if with_key else record.targets,
             key_value=record.key if with_key else None,
         )
+
+
+def _kept_key(established: Established) -> Secret | None:
+    """The key that the credential must still be kept with here; None for one that another party keeps."""
+    credential = established.credential
+    is_kept = isinstance(credential, ResolvedKey) and credential.credential is not None
+    return credential.key if is_kept and isinstance(credential, ResolvedKey) else None
 
 
 def _is_target(target: EntityId, suid: Suid) -> bool:

@@ -20,11 +20,11 @@ from ..credentials import Framework, ResolvedKey
 from ..defaults import KC_LIFETIME
 from ..frameworks import maf_handshake
 from ..frameworks.resolvers import ResolverChain, parse_identity
-from ..frameworks.steps import Acceptor, Established
+from ..frameworks.steps import PENDING, Acceptor, Done, Established, Pending, resolve_now
 from ..identifiers import EntityId, Fqdn, KeyIdentifier
 from ..onem2m.resources import MafBase, MafClientRegistration
 from ..peer_quotas import DEFAULT_QUOTAS, PeerQuotas
-from ..store.records import KeyKind, KeyRecord
+from ..store.records import KeyKind, KeyRecord, Later
 from ..telemetry import LOG
 from ..tls.endpoint import Endpoint
 from ..tls.suites import Suite
@@ -95,11 +95,15 @@ class Maf(Function):
             resolver=self,
             certificate_framework=Framework.MAF_HANDSHAKE,
             established=self.established,
+            commit=self.commit,
             revision=store.trust.revision,
         )
 
     async def resolve(self, identity: bytes, suite: Suite) -> ResolvedKey | None:
         """Km for a KmId, or for a KeId by which the Km is known too."""
+        found = self.resolve_now(identity, suite)
+        if not isinstance(found, Pending):
+            return found
         key_id = parse_identity(identity, KeyIdentifier.parse_km_id)
         if key_id is None:
             return None
@@ -108,6 +112,20 @@ class Maf(Function):
             return await self._elsewhere.resolve(identity, suite)
         if is_provisioned(record):
             return await self._enrolees.confirmed(record, key_id, suite)
+        return _as_credential(record, key_id)
+
+    def resolve_now(self, identity: bytes, suite: Suite) -> ResolvedKey | Pending | None:
+        """The same, where neither the store's thread nor an MEF nor a BSF has to be asked."""
+        key_id = parse_identity(identity, KeyIdentifier.parse_km_id)
+        if key_id is None:
+            return None
+        record = self._store.find_now(KeyKind.KM, key_id)
+        if isinstance(record, Later):
+            return PENDING
+        if record is None:
+            return resolve_now(self._elsewhere, identity, suite)
+        if is_provisioned(record):
+            return self._enrolees.confirmed_now(record, key_id)
         return _as_credential(record, key_id)
 
     async def stop(self) -> None:
@@ -122,12 +140,26 @@ class Maf(Function):
         if len(credential.targets) == 1:
             await self.keys.register_export(established, credential.targets[0])
             return
+        self._say_that_there_is_none(established)
+
+    def commit(self, established: Established, done: Done) -> bool:
+        """The same without a task, unless the client's keys have to be counted or make room."""
+        credential = established.credential
+        targets = () if credential is None else credential.targets
+        if len(targets) == 1:
+            return self.keys.register_export_soon(established, targets[0], done)
+        if targets:
+            self._say_that_there_is_none(established)
+        done(None)
+        return True
+
+    def _say_that_there_is_none(self, established: Established) -> None:
         LOG.info(
             "no key by this handshake: the client has several targets, and names one in a key registration "
             "(Release 3) or by a KmId that has that one only (Release 1)",
             local=str(self.fqdn),
             client=established.holder,
-            targets=len(credential.targets),
+            targets=0 if established.credential is None else len(established.credential.targets),
         )
 
 

@@ -17,21 +17,22 @@ from ..credentials import Framework, ResolvedKey
 from ..errors import AuthenticationError, QuotaError
 from ..frameworks.instructions import DEFAULT_ENROLMENT_EXPIRY, BootstrapInstruction, as_credential
 from ..frameworks.resolvers import parse_identity
-from ..frameworks.steps import Acceptor, Established
+from ..frameworks.steps import PENDING, Acceptor, Established, Pending
 from ..identifiers import EntityId, Fqdn, KeyIdentifier
 from ..onem2m.primitives import Request, Response
 from ..onem2m.resources import MefBase, MefClientCommand, MefClientRegistration
 from ..peer_quotas import DEFAULT_QUOTAS, PeerQuotas, Rate
 from ..release import DEFAULT_RELEASE, Release
-from ..store.records import KeyKind
+from ..store.records import KeyKind, Later
 from ..tls.endpoint import Endpoint
 from ..tls.suites import Suite
 from .client_registration import ClientRegistrations
 from .commands import STEERING, ClientCommands, Steering
+from .distribution import BY_MEF
 from .enrolments import Enrolments
 from .est import Est
 from .function import Function, Handler, base_routes
-from .key_registration import BY_MEF, KeyRegistrations
+from .key_registration import KeyRegistrations
 from .stakeholders import Stakeholder, Stakeholders
 
 if TYPE_CHECKING:
@@ -141,9 +142,20 @@ class Mef(Function):
 
     async def resolve(self, identity: bytes, suite: Suite) -> ResolvedKey | None:
         """Kpm for a KpmId, or an Enrolment Target's own key for its identifier."""
-        del suite
+        found = self.resolve_now(identity, suite)
+        if not isinstance(found, Pending):
+            return found
         key_id = parse_identity(identity)
         record = None if key_id is None else await self._store.find(KeyKind.KPM, key_id)
+        return None if record is None else as_credential(record)
+
+    def resolve_now(self, identity: bytes, suite: Suite) -> ResolvedKey | Pending | None:
+        """The same, unless the store's thread has to be asked."""
+        del suite
+        key_id = parse_identity(identity)
+        record = None if key_id is None else self._store.find_now(KeyKind.KPM, key_id)
+        if isinstance(record, Later):
+            return PENDING
         return None if record is None else as_credential(record)
 
     async def established(self, established: Established) -> None:

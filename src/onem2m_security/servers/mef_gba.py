@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..clock import CLOCK, Clock
 from ..credentials import Framework, ResolvedKey
-from ..frameworks.steps import Established
+from ..frameworks.steps import PENDING, Established, Pending
 from ..identifiers import Fqdn
 from ..net.address import Address
 from ..net.limits import Limits
@@ -71,6 +71,11 @@ class MefGba(Mef):
             super().resolve(identity, suite), self.bsf.resolve(identity, suite)
         )
         return of_mef or of_naf
+
+    def resolve_now(self, identity: bytes, suite: Suite) -> ResolvedKey | Pending | None:
+        """The same, unless the store's thread has to be asked."""
+        answers = (super().resolve_now(identity, suite), self.bsf.resolve_now(identity, suite))
+        return PENDING if PENDING in answers else answers[0] or answers[1]
 
     async def handle(self, request: Request, established: Established) -> Response:
         """Answer a request; a NAF's goes to the BSF, which knows nothing of the MEF."""

@@ -158,7 +158,7 @@ class MafService(Service[Maf]):
             kc_lifetime=self.kc_lifetime,
             provisioning=Provisioning(
                 {client.mef: client.fetch_km for client in self.mefs},
-                by_gba,
+                by_gba if self.bsfs else None,  # whoever is not asked takes no time of an unknown identity
                 self.policy,
                 remembered=self.remembered,
             ),

@@ -14,6 +14,7 @@ from ..user_settings import as_list, of_list
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_as_json = json.JSONEncoder(separators=(",", ":")).encode
 _From = TypeVar("_From")
 _To = TypeVar("_To")
 
@@ -35,7 +36,7 @@ def optional(convert: Callable[[_From], _To], value: _From | None) -> _To | None
 
 def array(values: Sequence[object]) -> str:
     """A list as its JSON; an empty text for an empty one."""
-    return json.dumps([str(value) for value in values], separators=(",", ":")) if values else ""
+    return _as_json([str(value) for value in values]) if values else ""
 
 
 def entities(text: str) -> tuple[EntityId, ...]:

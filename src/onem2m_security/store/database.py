@@ -162,8 +162,12 @@ def _postgresql_arguments(url: URL, patience: float) -> dict[str, Any]:
 
 
 def _configure_sqlite(connection: sqlite3.Connection, _record: object) -> None:
-    """A commit is on the disk when it returns: the log is synced at each (FULL), not only at checkpoints."""
+    """A commit is on the disk when it returns: the log is synced at each (FULL), not only at checkpoints.
+
+    When the log is written back is for ``log`` to say, which knows who must not wait for it.
+    """
     connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA wal_autocheckpoint=0")
     connection.execute(f"PRAGMA cache_size=-{_CACHE_KIBIBYTES}")
     try:
         connection.execute("PRAGMA journal_mode=WAL")
@@ -171,6 +175,13 @@ def _configure_sqlite(connection: sqlite3.Connection, _record: object) -> None:
         # A database opened read-only keeps the mode that it has.
         if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_READONLY:
             raise
+
+
+def writable_file(engine: Engine) -> Path | None:
+    """The SQLite file of an engine that may write it; None for another database."""
+    if engine.dialect.name != "sqlite" or engine.url.query.get("uri"):
+        return None
+    return Path(str(engine.url.database))
 
 
 def begin_writing(connection: Connection) -> None:

@@ -34,6 +34,7 @@ class RingKeeper:
     """The key ring of a data directory, for these tables. Its methods run in the worker's thread.
 
     Attributes:
+        path: The file of the key ring.
         ring: The key ring; there once ``is_ready`` or ``make_ready`` succeeded.
     """
 
@@ -42,7 +43,7 @@ class RingKeeper:
     def __init__(self, data: Path, sealed: Sequence[SealedTable[Any]], adopt: Adoption) -> None:
         self._sealed = sealed
         self._adopt = adopt
-        self._path = data / KEY_RING_FILE
+        self.path = self._path = data / KEY_RING_FILE
         self._unused = data / UNUSED_RING_FILE
 
     def is_ready(self, connection: Connection) -> bool:

@@ -9,20 +9,21 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row
 
 from ..credentials import Secret
 from ..errors import ParentGoneError, RecordCorruptedError, RecordExistsError, StoreError
-from ..identifiers import EntityId, Fqdn, KeyIdentifier
+from ..identifiers import KeyIdentifier
 from ..texts import shown
 from . import queries
 from .columns import microseconds
 from .database import take_turn
 from .keeper import RingKeeper
 from .keys import KEYS
+from .lookups import Lookups
 from .records import PARENT_KIND, KeyKind, KeyRecord
 from .worker import Outcome, result_of
 
@@ -61,7 +62,7 @@ class KeyJobs:
 
     def __init__(self, keeper: RingKeeper) -> None:
         self._keeper = keeper
-        self._decoy: tuple[Any, ...] | None = None
+        self._lookups = Lookups(keeper)
 
     def find_all(self, connection: Connection, lookups: Sequence[Lookup]) -> list[Outcome[KeyRecord | None]]:
         """The live key of each lookup, by key_id or else by alias (a handler).
@@ -77,10 +78,7 @@ class KeyJobs:
             for at in positions:
                 _, text, now = lookups[at]
                 found = [row for row in (by_key_id.get(text), *by_alias.get(text, ())) if row is not None]
-                live = (_unless_expired(self.opened(row), now) for row in found)
-                results[at] = next((record for record in live if record is not None), None)
-                if not found:
-                    self._open_decoy()
+                results[at] = self._lookups.first_live(found, now)
         return results
 
     @staticmethod
@@ -98,12 +96,6 @@ class KeyJobs:
             if row.alias in texts:
                 by_alias[row.alias].append(row)
         return by_key_id, by_alias
-
-    def _open_decoy(self) -> None:
-        """Open a seal for nothing; the row is made anew when its KEK is gone from the ring."""
-        if self._decoy is None or not isinstance(self.opened(self._decoy), KeyRecord):
-            ring = self._keeper.ring
-            self._decoy = tuple(KEYS.row(_a_decoy(), ring, ring.kek_ids[-1]).values())
 
     def count_all(self, connection: Connection, counts: Sequence[Count]) -> list[Outcome[int]]:
         """How many live keys each entity has (a handler).
@@ -235,26 +227,7 @@ class KeyJobs:
 
     def opened(self, row: Sequence[Any]) -> KeyRecord | RecordCorruptedError:
         """The record of a row, or the error of opening it."""
-        return KEYS.opened(row, self._keeper.ring)
-
-
-def _a_decoy() -> KeyRecord:
-    """A record of the usual size, which no database holds."""
-    name = "nobody.invalid"
-    return KeyRecord(
-        kind=KeyKind.KM,
-        key_id=KeyIdentifier("0" * 32, Fqdn(name)),
-        key=Secret.generate(),
-        issued=datetime(2024, 1, 1, tzinfo=UTC),
-        source=EntityId(f"//{name}/nobody"),
-        targets=(EntityId(f"//{name}/nowhere"),),
-    )
-
-
-def _unless_expired(
-    outcome: KeyRecord | RecordCorruptedError | None, now: datetime
-) -> KeyRecord | RecordCorruptedError | None:
-    return None if isinstance(outcome, KeyRecord) and outcome.expired(now) else outcome
+        return self._lookups.opened(row)
 
 
 def _refusal(

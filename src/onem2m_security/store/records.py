@@ -12,7 +12,7 @@ from __future__ import annotations
 import enum
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final, Self
@@ -53,6 +53,12 @@ class KeyKind(enum.Enum):
     """Enrolment Key, Enrolee to MEF (10.3.1, 10.3.4)."""
     ZN = "zn"
     """Key between a NAF and the BSF, for the reference point Zn (TS 33.220 clause 4.4.6)."""
+
+
+class Later(enum.Enum):
+    """In the place of an answer that has to be awaited."""
+
+    LATER = "ask again, and await it"
 
 
 PARENT_KIND: Final = {KeyKind.KC: KeyKind.KM, KeyKind.KE: KeyKind.KPM, KeyKind.OUTPUT: KeyKind.KPM}
@@ -116,6 +122,14 @@ class KeyRecord:
         if self.parent is not None and self.kind in PARENT_KIND:
             object.__setattr__(self, "parent", canonical_key_id(PARENT_KIND[self.kind], self.parent))
 
+    def with_key(self, key: Secret) -> KeyRecord:
+        """The same with another key. What was checked when this was made is not checked again."""
+        new = object.__new__(KeyRecord)
+        for name in _FIELDS:
+            object.__setattr__(new, name, getattr(self, name))
+        object.__setattr__(new, "key", key)
+        return new
+
     def is_credential(self, key: Secret, source: EntityId | None) -> bool:
         """Whether it is this key of this entity: the same identifier with another is another credential."""
         return self.key == key and self.source == source
@@ -123,6 +137,9 @@ class KeyRecord:
     def expired(self, now: datetime) -> bool:
         """Whether the key is at or past its end at this moment (UTC)."""
         return self.expires is not None and self.expires <= now
+
+
+_FIELDS: Final = tuple(field.name for field in fields(KeyRecord))
 
 
 def is_registration_id(text: str) -> bool:

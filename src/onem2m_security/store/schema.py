@@ -11,7 +11,7 @@ from typing import Final
 
 from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, Table, Text
 
-HEAD: Final = "0005"
+HEAD: Final = "0006"
 """The migration that these tables are the result of."""
 
 metadata = MetaData()
@@ -151,6 +151,15 @@ trust_state = Table(
     Column("revision", BigInteger, nullable=False),
 )
 """One row: a number that is raised with every removal or replacement of a key that somebody is trusted by."""
+
+credential_state = Table(
+    "credential_state",
+    metadata,
+    Column("only", Integer, primary_key=True, autoincrement=False),
+    Column("generation", BigInteger, nullable=False),
+)
+"""One row: with SQLite, a number that triggers raise with every change to a Km or a Kpm, whoever makes it.
+While it is the same, what is remembered of them is what the database says."""
 
 tombstones = Table(
     "tombstones",

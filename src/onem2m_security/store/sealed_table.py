@@ -52,9 +52,12 @@ class SealedTable(Generic[Record]):
 
     def row(self, record: Record, ring: KeyRing, kek_id: bytes) -> dict[str, Any]:
         """The row of a record, sealed under this KEK."""
+        return dict(zip(self._names, self.values(record, ring, kek_id), strict=True))
+
+    def values(self, record: Record, ring: KeyRing, kek_id: bytes) -> tuple[object, ...]:
+        """The same without the names, in the order of the schema."""
         columns = self.to_row(record)
-        sealed = ring.seal(kek_id, self.secret_of(record), self._associated(columns))
-        return dict(zip(self._names, (*columns, sealed), strict=True))
+        return (*columns, ring.seal(kek_id, self.secret_of(record), self.associated(columns)))
 
     def open(self, row: Sequence[Any], ring: KeyRing) -> Record:
         """The record of a row, columns in the order of the schema.
@@ -64,7 +67,7 @@ class SealedTable(Generic[Record]):
         """
         *columns, sealed = row
         try:
-            secret = ring.open(sealed, self._associated(columns))
+            secret = ring.open(sealed, self.associated(columns))
         except RecordCorruptedError as error:
             raise RecordCorruptedError(f"{self.name_of(row)}: {error}; {self.remedy}") from None
         return self.from_row(columns, secret)
@@ -83,7 +86,8 @@ class SealedTable(Generic[Record]):
             RecordCorruptedError: It does not open.
         """
         record = self.open(row, ring)
-        return ring.seal(kek_id, self.secret_of(record), self._associated(row[:-1]))
+        return ring.seal(kek_id, self.secret_of(record), self.associated(row[:-1]))
 
-    def _associated(self, columns: Sequence[object]) -> bytes:
+    def associated(self, columns: Sequence[object]) -> bytes:
+        """What a seal covers: these columns, the seal left out, of a row of this table."""
         return associated_data((self.tag, *columns))

@@ -45,16 +45,16 @@ def associated_data(columns: Iterable[object]) -> bytes:
     Each value is ``type tag, length in characters, colon, text``; an absent value is ``-``. A value of a
     type that no column has (a database can be edited by hand) has a tag of its own: it never matches a seal.
     """
-    parts: list[str] = []
-    for value in columns:
-        if value is None:
-            parts.append("-")
-        elif isinstance(value, str):
-            parts.append(f"s{len(value)}:{value}")
-        else:
-            text = str(value) if isinstance(value, int) else repr(value)
-            parts.append(f"{'i' if isinstance(value, int) else '?'}{len(text)}:{text}")
+    parts = [
+        f"s{len(value)}:{value}" if isinstance(value, str) else "-" if value is None else _other(value)
+        for value in columns
+    ]
     return "".join(parts).encode("utf-8", "surrogatepass")
+
+
+def _other(value: object) -> str:
+    text = str(value) if isinstance(value, int) else repr(value)
+    return f"{'i' if isinstance(value, int) else '?'}{len(text)}:{text}"
 
 
 class KeyRing:

@@ -12,26 +12,33 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Final, Self
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from ..clock import CLOCK, Clock
 from ..credentials import Secret
-from ..errors import ConfigurationError, RecordCorruptedError, RecordExistsError
-from ..identifiers import EntityId, Fqdn, KeyIdentifier
-from ..texts import shown
+from ..errors import (
+    ConfigurationError,
+    RecordCorruptedError,
+    RecordExistsError,
+)
+from ..identifiers import EntityId, KeyIdentifier
 from . import queries
 from .bootstrappings import Bootstrappings
 from .columns import microseconds
 from .commands import MefCommands
-from .database import DATABASE_FILE, engine_for, prepare_directory
+from .database import DATABASE_FILE, engine_for, prepare_directory, writable_file
 from .enrolment import OwnEnrolment, adopt
+from .handshake_keys import HandshakeKeys
+from .hot import HotKeys
+from .hot_connection import Place
 from .keeper import KEY_RING_FILE, UNUSED_RING_FILE, RingKeeper
-from .key_jobs import Addition, KeyJobs, Revision
+from .key_jobs import Addition, Revision
 from .keys import KEYS
-from .records import ClientRegistration, KeyKind, KeyRecord, canonical_key_id, is_registration_id
-from .registrations import REGISTRATIONS
+from .log import WriteAheadLog
+from .records import KeyKind, KeyRecord, canonical_key_id
+from .registrations import RegisteredClients
 from .sealed import SEALED
 from .subscribers import Subscribers
 from .trust import Trust
@@ -41,7 +48,7 @@ BUSY_TIMEOUT: Final = 5.0
 _BATCH = 1000
 
 
-class Store:
+class Store(HandshakeKeys, RegisteredClients):
     """Keys and client registrations. Made by ``Store.open``; an asynchronous context manager.
 
     Every method raises StoreUnavailableError when the database is locked for longer than the busy timeout,
@@ -57,10 +64,8 @@ class Store:
         trust: Revocation: what was removed on purpose, and the number by which others hear of it.
     """
 
-    def __init__(self, keeper: RingKeeper, worker: Worker) -> None:
-        self._keeper = keeper
-        self._keys = KeyJobs(keeper)
-        self._worker = worker
+    def __init__(self, keeper: RingKeeper, worker: Worker, hot: Callable[..., HotKeys] | None = None) -> None:
+        super().__init__(keeper, worker, hot)
         self.subscribers = Subscribers(keeper, worker)
         self.bootstrappings = Bootstrappings(keeper, worker)
         self.enrolment = OwnEnrolment(keeper, self._keys, worker)
@@ -97,7 +102,11 @@ class Store:
             raise ConfigurationError(f"there is no store in {data}: is this the right directory?")
         prepare_directory(data, make=not existing)
         engine = engine_for(data, url, busy_timeout, existing=existing)
-        store = cls(RingKeeper(data, SEALED, adopt), Worker(engine, busy_timeout, clock=clock))
+        keeper = RingKeeper(data, SEALED, adopt)
+        database = writable_file(engine)
+        log = None if database is None else WriteAheadLog(database)
+        hot = None if database is None or log is None else partial(HotKeys, Place(database, keeper.path), log)
+        store = cls(keeper, Worker(engine, busy_timeout, clock=clock, log=log), hot)
         try:
             # Opening an existing store takes no lock, and so succeeds while another process writes.
             if not await store._worker.read(store._keeper.is_ready):
@@ -115,6 +124,8 @@ class Store:
 
     async def close(self) -> None:
         """Finish what is under way and close the database. More calls change nothing."""
+        if self._hot is not None:
+            await self._hot.close()
         await self._worker.close()
 
     async def __aenter__(self) -> Self:
@@ -150,8 +161,10 @@ class Store:
             RecordCorruptedError: The record of the parent does not open.
         """
         addition = Addition(record, replace, parent_key, others)
-        add = self._keys.add_all if parent_key is None else self._keys.add_derived
-        await self._worker.submit(add if others is None else self._keys.supersede, addition, write=True)
+        if record.kind is KeyKind.KC and not replace and others is None:
+            await self._added_soon(record, parent_key)
+        else:
+            await self._submit(addition)
 
     async def update(self, old: KeyRecord, new: KeyRecord) -> bool:
         """Put new in the place of old, if old is still there as it was; whether it was.
@@ -185,24 +198,6 @@ class Store:
                 await self._worker.submit(self._keys.add_batches, additions, write=True)  # names the record
             count += len(batch)
         return count
-
-    async def find(
-        self, kind: KeyKind, key_id: KeyIdentifier, *, now: datetime | None = None
-    ) -> KeyRecord | None:
-        """The key of this kind under this key_id or, failing that, under this alias; never an expired one.
-
-        Of several keys under one alias it is the one issued last.
-
-        Args:
-            kind: What the key is.
-            key_id: Its identifier, in canonical form; a KmId in any case.
-            now: The moment that decides what is expired (UTC); None for the present.
-
-        Raises:
-            RecordCorruptedError: The record does not open.
-        """
-        text = str(canonical_key_id(kind, key_id))
-        return await self._worker.submit(self._keys.find_all, (kind, text, now or self._worker.clock.now()))
 
     async def records(
         self,
@@ -271,96 +266,10 @@ class Store:
             total += removed
         return total
 
-    async def count_keys(self, kind: KeyKind, source: EntityId, *, by_request: bool) -> int:
-        """How many keys of a kind that authenticate this entity have not ended.
-
-        Args:
-            kind: What the keys are.
-            source: The entity.
-            by_request: Those with an administrating stakeholder; or those without, which come about by
-                themselves.
-        """
-        asked = (kind, source.text, by_request, self._worker.clock.now())
-        return await self._worker.submit(self._keys.count_all, asked)
-
     async def keep_newest(self, kind: KeyKind, source: EntityId, keep: int) -> int:
         """Remove the oldest keys without an administrating stakeholder, but for so many; how many went."""
         delete = partial(queries.delete_oldest, kind=kind.value, source=source.text, keep=keep)
         return await self._worker.write(delete)
-
-    # --- client registrations -------------------------------------------------------------------------------
-
-    async def add_registration(
-        self, registration: ClientRegistration, *, now: datetime | None = None
-    ) -> None:
-        """Store a client registration; it is on the disk when this returns. An expired one gives way to it.
-
-        Raises:
-            RecordExistsError: The registration_id is taken, or the client is registered for this stakeholder.
-        """
-        moment = microseconds(now or self._worker.clock.now())
-
-        def insert(connection: Connection) -> None:
-            row = REGISTRATIONS.row(registration, self._keeper.ring, self._keeper.kek_id(connection))
-            if not queries.insert_registration(connection, row, moment):
-                raise RecordExistsError(
-                    f"{shown(registration.client)} is registered for {registration.admin_fqdn} already, or "
-                    f"{shown(registration.registration_id)} is taken: update or remove that registration"
-                )
-
-        await self._worker.write(insert)
-
-    async def find_registration(
-        self, registration_id: str, *, now: datetime | None = None
-    ) -> ClientRegistration | None:
-        """The registration of this ClientRegID, unless it is expired; a text of another form names none.
-
-        Raises:
-            RecordCorruptedError: The record does not open.
-        """
-        if not is_registration_id(registration_id):
-            return None
-        moment = microseconds(now or self._worker.clock.now())
-        return await self._worker.read(
-            lambda connection: self._registration(queries.registration(connection, registration_id, moment))
-        )
-
-    async def find_registration_of(
-        self, client: EntityId, admin_fqdn: Fqdn, *, now: datetime | None = None
-    ) -> ClientRegistration | None:
-        """The registration of this client for this administrating stakeholder, unless it is expired.
-
-        Raises:
-            RecordCorruptedError: The record does not open.
-        """
-        moment = microseconds(now or self._worker.clock.now())
-        return await self._worker.read(
-            lambda connection: self._registration(
-                queries.registration_of(connection, client.text, str(admin_fqdn), moment)
-            )
-        )
-
-    async def count_registrations(self, client: EntityId) -> int:
-        """How many registrations of this client have not ended."""
-        now = microseconds(self._worker.clock.now())
-        return await self._worker.read(partial(queries.count_registrations, client=client.text, now=now))
-
-    async def update_registration(self, registration: ClientRegistration) -> bool:
-        """Overwrite the registration of the same registration_id; False if there is none.
-
-        Raises:
-            RecordExistsError: It would be the second one of its client for its stakeholder.
-        """
-        return await self._worker.write(
-            lambda connection: queries.update_registration(
-                connection,
-                REGISTRATIONS.row(registration, self._keeper.ring, self._keeper.kek_id(connection)),
-            )
-        )
-
-    async def remove_registration(self, registration_id: str) -> bool:
-        """Remove a registration; whether it was there."""
-        return await self._worker.write(partial(queries.delete_registration, registration_id=registration_id))
 
     # --- the key ring ---------------------------------------------------------------------------------------
 
@@ -377,9 +286,6 @@ class Store:
         count = await self._worker.write(self._keeper.reseal_all)
         await self._worker.write(self._keeper.retire_keks)
         return count
-
-    def _registration(self, row: Row[Any] | None) -> ClientRegistration | None:
-        return None if row is None else REGISTRATIONS.open(row, self._keeper.ring)
 
     async def _pages_of(
         self, kind: KeyKind, source: EntityId

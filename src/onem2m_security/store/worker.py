@@ -16,6 +16,7 @@ import asyncio
 import contextlib
 import itertools
 import queue
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -28,6 +29,7 @@ from sqlalchemy import Connection, Engine
 from ..clock import CLOCK, Clock
 from ..errors import SecurityFrameworkError, StoreUnavailableError
 from .database import begin_writing, is_locked, is_unavailable, spares_connection, translated
+from .log import WriteAheadLog, is_failed_sync
 
 GROUP_MAX = 1000
 """The most jobs in one transaction."""
@@ -81,10 +83,14 @@ class Worker:
         engine: The database.
         patience: Seconds that a job waits for a locked database before it fails.
         clock: The time; of the store too, which is made with this worker.
+        log: The log of an SQLite database, which is kept short here.
     """
 
-    def __init__(self, engine: Engine, patience: float, *, clock: Clock = CLOCK) -> None:
+    def __init__(
+        self, engine: Engine, patience: float, *, clock: Clock = CLOCK, log: WriteAheadLog | None = None
+    ) -> None:
         self.clock = clock
+        self._log = log
         self._engine = engine
         self._patience = patience
         self._loop = asyncio.get_running_loop()
@@ -105,11 +111,13 @@ class Worker:
         A job whose future is cancelled may be done all the same.
 
         Raises:
-            StoreUnavailableError: The worker is closed; through the future: the database is locked, full,
-                read-only or out of reach.
+            StoreUnavailableError: The worker is closed, or a sync has failed; through the future: the
+                database is locked, full, read-only or out of reach.
         """
         if self._closed:
             raise StoreUnavailableError("the store is closed")
+        if write and self._log is not None:
+            self._log.check()
         future: asyncio.Future[_Result] = self._loop.create_future()
         self._queue.put(_Job(handler, argument, write, self.clock.monotonic() + self._patience, future))
         return future
@@ -142,9 +150,19 @@ class Worker:
             jobs = waiting + jobs
             waiting = self._do([job for job in jobs if not job.write], self._read)
             waiting += self._do([job for job in jobs if job.write], self._write)
+            self._relieve_log()
         self._drop_connections()
         self._engine.dispose()
         self._to_loop(self._say_stopped)
+
+    def _relieve_log(self) -> None:
+        """After all have their answers: a checkpoint is nobody's business."""
+        if self._log is None or self._writer is None or not self._log.is_long():
+            return
+        connection = self._writer.connection.driver_connection
+        if isinstance(connection, sqlite3.Connection):
+            with contextlib.suppress(sqlite3.Error):  # the log stays long; whoever writes hears of the disk
+                self._log.relieve(connection)
 
     def _say_stopped(self) -> None:
         if not self._stopped.done():
@@ -186,6 +204,8 @@ class Worker:
             now = self.clock.monotonic()
             self._settle((job, None, self._out_of_patience()) for job in jobs if job.deadline <= now)
             return [job for job in jobs if job.deadline > now]
+        if self._log is not None and is_failed_sync(getattr(error, "orig", error)):
+            self._log.fail(error)
         if not spares_connection(error):
             self._drop_connections()
         if len(jobs) > 1 and not is_unavailable(error):

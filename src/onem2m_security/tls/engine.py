@@ -1,14 +1,15 @@
 """What a session needs of a TLS library, and nothing more.
 
 A ``Context`` is made once for an endpoint and a transport; an ``Engine`` is one end of one session. Octets
-are fed and drained, it asks its ``CallbackTarget`` in the middle of the handshake, and what goes wrong is an
-``EngineError`` that speaks in alerts. What a library calls its parts stays in that library's one module.
+are fed and drained, a ``CallbackTarget`` is asked while the handshake goes on and at no other time, and what
+goes wrong is an ``EngineError`` that speaks in alerts. What a library calls its parts stays in that library's
+own modules.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -103,11 +104,14 @@ class Engine(Protocol):
     def feed(self, octets: bytes) -> None:
         """Octets of the peer: over TLS cut anywhere, over DTLS one datagram."""
 
-    def drain(self) -> Iterator[bytes]:
-        """Octets for the peer; over DTLS whole records."""
+    def drain(self) -> bytes:
+        """All octets for the peer that there are; over DTLS whole records."""
 
-    def handshake(self) -> bool:
+    def handshake(self, target: CallbackTarget) -> bool:
         """Go on with the handshake as far as what was fed allows; whether it is complete.
+
+        Args:
+            target: Asked meanwhile.
 
         Raises:
             EngineError: It has failed; what is to be said to the peer can be drained.
@@ -177,10 +181,9 @@ class Engine(Protocol):
 class Context(Protocol):
     """What all sessions of an endpoint over one transport share."""
 
-    def engine(self, target: CallbackTarget, *, server_name: str | None = None) -> Engine:
+    def engine(self, *, server_name: str | None = None) -> Engine:
         """An engine whose handshake is about to begin.
 
         Args:
-            target: Asked in the middle of the handshake; the engine does not keep it alive.
             server_name: Client only: the SNI host name (an FQDN in A-labels).
         """

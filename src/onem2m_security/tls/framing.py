@@ -124,9 +124,11 @@ class StreamFraming:
 
     def collect(self) -> list[bytes]:
         """What is to be sent, in one piece."""
+        if not self._outbox:
+            return []
         data = bytes(self._outbox)
         self._outbox.clear()
-        return [data] if data else []
+        return [data]
 
 
 class DatagramFraming:
@@ -218,6 +220,10 @@ class DatagramFraming:
 
     def collect(self) -> list[bytes]:
         """Datagrams to be sent, each with as many records as the MTU allows."""
+        if len(self._outbox) <= self.mtu:
+            fitting = bytes(self._outbox)
+            self._outbox.clear()
+            return [fitting] if fitting else []
         datagrams: list[bytes] = []
         current = b""
         for record in split_datagram(bytes(self._outbox)):

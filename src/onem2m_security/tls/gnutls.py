@@ -12,9 +12,6 @@ from __future__ import annotations
 
 import errno
 import time
-import weakref
-from collections import deque
-from collections.abc import Iterator
 from typing import Final
 
 from ..alerts import Alert
@@ -145,9 +142,9 @@ class GnuTlsContext:
         if any(suite.key_exchange.uses_psk for suite in terms.suites):
             self.credentials.append((_PSK, self._psk()))
 
-    def engine(self, target: CallbackTarget, *, server_name: str | None = None) -> GnuTlsEngine:
+    def engine(self, *, server_name: str | None = None) -> GnuTlsEngine:
         """An engine whose handshake is about to begin."""
-        return GnuTlsEngine(self, target, server_name)
+        return GnuTlsEngine(self, server_name)
 
     def _psk(self) -> CData:
         library, end = self.library, "server" if self.terms.server else "client"
@@ -165,14 +162,20 @@ class GnuTlsContext:
 
 
 class GnuTlsEngine:
-    """One end of one session (see ``engine.Engine``)."""
+    """One end of one session (see ``engine.Engine``).
 
-    def __init__(self, context: GnuTlsContext, target: CallbackTarget, server_name: str | None) -> None:
+    Attributes:
+        target: Whose handshake goes on at this moment.
+        inbox: What the peer sent.
+        outbox: What is for the peer.
+    """
+
+    def __init__(self, context: GnuTlsContext, server_name: str | None) -> None:
         """An engine whose handshake is about to begin."""
         library, terms = context.library, context.terms
         self._library, self._terms, self._contexts = library, terms, [context]
-        self._target = weakref.ref(target)
-        self.inbox, self.outbox = Inbox(datagram=terms.datagram), deque[bytes]()
+        self.target: CallbackTarget | None = None
+        self.inbox, self.outbox = Inbox(datagram=terms.datagram), list[bytes]()
         self._alert: int | None = None
         self._unanswered = 0
         self._suite: Suite | None = None
@@ -219,14 +222,19 @@ class GnuTlsEngine:
         """Octets of the peer."""
         self.inbox.add(octets)
 
-    def drain(self) -> Iterator[bytes]:
+    def drain(self) -> bytes:
         """Octets for the peer."""
-        while self.outbox:
-            yield self.outbox.popleft()
+        drained = b"".join(self.outbox)
+        self.outbox.clear()
+        return drained
 
-    def handshake(self) -> bool:
+    def handshake(self, target: CallbackTarget) -> bool:
         """Go on with the handshake."""
-        self._complete = self._until_waiting(self._library.gnutls_handshake) == 0
+        self.target = target
+        try:
+            self._complete = self._until_waiting(self._library.gnutls_handshake) == 0
+        finally:
+            self.target = None
         if self._complete and self._terms.datagram:
             self.limit_datagrams(_MTU_MAX)  # of what follows, who sends it says how long it is
         return self._complete
@@ -290,11 +298,6 @@ class GnuTlsEngine:
         return EngineError(reason)
 
     # --- what the callbacks ask ---------------------------------------------------------------------------
-
-    @property
-    def target(self) -> CallbackTarget | None:
-        """Whose the engine is."""
-        return self._target()
 
     def pushed(self, octets: bytes) -> None:
         """The library has made these octets for the peer."""

@@ -12,21 +12,24 @@ points and waits for its owner:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Generic, Protocol, TypeVar
+from collections.abc import Callable
+from typing import Final, Generic, Protocol, TypeVar
 
 from ..alerts import SILENCE, Alert
 from ..credentials import Secret
-from ..errors import CertificateRejectedError, HandshakeError
-from .endpoint import Endpoint, PeerIdentity, PskOffer
+from ..errors import HandshakeError
+from .endpoint import Endpoint, PskOffer
 from .engine import EngineError
 from .events import DataReceived, Event, HandshakeCompleted, PskIdentityOffered, SessionEnded
 from .failures import explained
 from .framing import Framing, StreamFraming
+from .judgement import Judgement
 from .psk_identity import PskIdentityReader
-from .records import EXTENSION_EXTENDED_MASTER_SECRET, server_hello_extensions
 from .states import TRANSITIONS, Cause, State
 from .suites import Suite
+
+_NOBODYS_KEY: Final = Secret.generate()
+"""The answer to unknown identities, of this process: to draw one for each takes time that others do not."""
 
 
 class Party(Protocol):
@@ -40,13 +43,14 @@ class Party(Protocol):
 Owner_co = TypeVar("Owner_co", bound=Party, covariant=True)
 
 
-class Session(Generic[Owner_co]):
+class Session(Judgement, Generic[Owner_co]):
     """One end of a TLS 1.2 or DTLS 1.2 session.
 
     Attributes:
         owner: Whom it belongs to; on a server the one that the client's SNI, or its identity, chose.
         state: Where it stands.
         verified_peer: What the verifier said of the peer's certificate, or None.
+        is_heard_out: The peer has said close_notify: it sends nothing any more.
     """
 
     def __init__(
@@ -69,21 +73,18 @@ class Session(Generic[Owner_co]):
             select_by_identity: Server only: may choose it by the psk_identity where there was no SNI.
             framing: How octets travel: StreamFraming (TLS, the default) or DatagramFraming (DTLS).
         """
+        super().__init__()
         self.owner = owner
         self.state = State.HANDSHAKE
-        self.verified_peer: PeerIdentity | None = None
+        self.is_heard_out = False
         self._offer = offer
         self._select = select
         self._select_by_identity = select_by_identity
         self._answer: tuple[bytes, Secret | None] | None = None
-        self._received_chain: Sequence[bytes] = ()
-        self._rejection: CertificateRejectedError | None = None
-        self._failure: HandshakeError | None = None
-        self._binds_handshake = False
         self._framing = framing or StreamFraming()
         self._reader = PskIdentityReader.over(datagram=self._framing.datagram)
         context = self.endpoint.context(datagram=self._framing.datagram)
-        self._engine = context.engine(self, server_name=server_name)
+        self._engine = context.engine(server_name=server_name)
         self._framing.configure(self._engine)
         if not self.endpoint.server:
             self._handshake()
@@ -146,7 +147,7 @@ class Session(Generic[Owner_co]):
         if self._answer is None or not self._may(Cause.ANSWERED):
             return []
         if key is None and self.endpoint.hide_unknown_identities:
-            key = Secret.generate()
+            key = _NOBODYS_KEY
         self._answer = (self._answer[0], key)
         self._framing.begin_last_flight()
         self._move(Cause.ANSWERED)
@@ -181,17 +182,6 @@ class Session(Generic[Owner_co]):
         if self._may(Cause.OVER):
             self._move(Cause.OVER)
 
-    def verify_again(self) -> None:
-        """Have the peer's certificates judged once more: what was accepted may have been revoked since.
-
-        Raises:
-            CertificateRejectedError: They would not be accepted now.
-        """
-        if self.verified_peer is not None and self.endpoint.verifier is not None:
-            self.verified_peer = self.endpoint.verifier.verify(
-                self._received_chain, server=not self.endpoint.server
-            )
-
     def connection_lost(self) -> list[Event]:
         """The transport ended without a close_notify."""
         if not self._may(Cause.OVER):
@@ -204,7 +194,7 @@ class Session(Generic[Owner_co]):
     @property
     def suite(self) -> Suite:
         """The negotiated cipher suite."""
-        suite = self._engine.suite
+        suite = self._reader.suite or self._engine.suite  # a server has told it itself
         if suite is None:
             raise LookupError("no suite is agreed on yet")
         return suite
@@ -266,34 +256,6 @@ class Session(Generic[Owner_co]):
         """What to show, if there is an offer."""
         return None if self._offer is None else (self._offer.identity, self._offer.key.reveal())
 
-    def server_hello_seen(self, body: bytes) -> None:
-        """Note whether Extended Master Secret is agreed on: the engine tells it only after the handshake."""
-        self._binds_handshake = EXTENSION_EXTENDED_MASTER_SECRET in server_hello_extensions(body)
-
-    def peer_certificates_received(self, chain: Sequence[bytes]) -> None:
-        """Keep the peer's Certificate message for the verifier."""
-        self._received_chain = chain
-
-    def verify_peer(self) -> Alert | None:
-        """Ask the verifier once; its answer holds for every certificate of the chain."""
-        if self.endpoint.requires_extended_master_secret and not self._binds_handshake:
-            self._failure = HandshakeError(
-                "the peer does not do Extended Master Secret (RFC 7627): without it no key is exported from "
-                "a session by certificate",
-                alert=Alert.handshake_failure,
-            )
-            return self._failure.alert
-        if self._rejection is None and self.verified_peer is None and self.endpoint.verifier is not None:
-            try:
-                self.verified_peer = self.endpoint.verifier.verify(
-                    self._received_chain, server=not self.endpoint.server
-                )
-            except CertificateRejectedError as rejection:
-                self._rejection = rejection
-        if self._rejection is not None:
-            return self._rejection.alert
-        return None if self.verified_peer is not None else Alert.certificate_unknown
-
     def server_name_received(self) -> None:
         """Choose the owner for the client's SNI host name."""
         chosen = self.owner if self._select is None else self._select(self.server_name)
@@ -313,11 +275,11 @@ class Session(Generic[Owner_co]):
     def _proceed(self) -> list[Event]:
         """Feed the engine, until the handshake waits for somebody.
 
-        While the client's identity is looked for, that goes record by record; otherwise all at once.
+        While the client's identity may come, that goes record by record; otherwise all at once.
         """
         events: list[Event] = []
         while self.state is State.HANDSHAKE:
-            watching = self.endpoint.server and self._answer is None
+            watching = self.endpoint.server and self._answer is None and not self._reader.finished
             unit = self._framing.take() if watching else self._framing.take_available()
             if unit is None:
                 break
@@ -335,7 +297,7 @@ class Session(Generic[Owner_co]):
 
     def _handshake(self) -> list[Event]:
         try:
-            is_complete = self._engine.handshake()
+            is_complete = self._engine.handshake(self)
         except EngineError as error:
             self._drain()
             return [self._end(self._handshake_error(error))]
@@ -367,6 +329,7 @@ class Session(Generic[Owner_co]):
             while data := self._engine.read():
                 events.append(DataReceived(data))
             if data is not None:
+                self.is_heard_out = True
                 events.append(self._end(None))
         except EngineError as error:
             events.append(self._end(self._handshake_error(error)))
@@ -374,7 +337,7 @@ class Session(Generic[Owner_co]):
         return events
 
     def _drain(self) -> None:
-        for octets in self._engine.drain():
+        if octets := self._engine.drain():
             self._reader.wrote(octets, datagram=self._framing.datagram)
             self._framing.write(octets)
 

@@ -16,6 +16,8 @@ class State(enum.Enum):
     OPEN = "open"
     ENDED = "ended"
 
+    __hash__ = object.__hash__  # each is one object; its name need not be hashed at every step
+
 
 class Cause(enum.Enum):
     """What moves a session on."""
@@ -27,6 +29,8 @@ class Cause(enum.Enum):
     RELEASED = "the owner made durable what was agreed on"
     ABORTED = "the owner, or our own rules, refused it with an alert"
     OVER = "either side closed it, or the engine gave up"
+
+    __hash__ = object.__hash__
 
 
 TRANSITIONS: Final[Mapping[State, Mapping[Cause, State]]] = {

@@ -1,7 +1,7 @@
 """Whether the TLS engine does what is built on it, tried once before a port is opened.
 
-openssl.py reaches what pyOpenSSL does not show: its objects by underscored names, the engine's callbacks past
-it; gnutls.py calls whatever library the system has. Another version may have moved something, and then a
+openssl.py reaches what pyOpenSSL does not show: a context by its underscored name, and the library itself
+past it; gnutls.py calls whatever library the system has. Another version may have moved something, and then a
 server would run whose handshakes all fail or, far worse, that asks nobody about certificates. So handshakes
 are done in memory, most of which must be refused.
 """
@@ -29,7 +29,7 @@ from .endpoint import Endpoint, PeerIdentity, PskOffer, Verifier
 from .engine import CertificateType
 from .events import Event, HandshakeCompleted, PskIdentityOffered, SessionEnded
 from .framing import DatagramFraming, Framing, StreamFraming
-from .openssl import LIBRARIES
+from .openssl_library import LIBRARIES
 from .session import Session
 from .states import State
 
@@ -103,7 +103,13 @@ def _try_keys(framing: type[Framing], own: _Credential | None) -> None:
 def _try_certificates(framing: type[Framing], own: _Credential) -> None:
     def run(client: Verifier, server: Verifier) -> _Run:
         def end(verifier: Verifier, *, server: bool) -> Session[Endpoint]:
-            endpoint = Endpoint(server=server, psk=False, certificate=own, verifier=verifier)
+            endpoint = Endpoint(
+                server=server,
+                psk=False,
+                certificate=own,
+                verifier=verifier,
+                requires_extended_master_secret=True,
+            )
             return Session(endpoint, framing=framing())
 
         return _Run(end(client, server=False), end(server, server=True))
