@@ -23,7 +23,8 @@ from ..frameworks import saef_certificate
 from ..frameworks.instructions import BootstrapInstruction
 from ..frameworks.steps import How, Initiator
 from ..gba.keys import KeyChoice
-from ..identifiers import EntityId
+from ..identifiers import EntityId, Fqdn
+from ..net.link import Link
 from .key_proofs import AskingKey, EnroleeKey, MasterCredential, ProvisionedKey
 from .meeting import Meeting, Role
 from .proof import OwnProof, Proving
@@ -130,7 +131,15 @@ class Card(Proving):
         Raises:
             ConfigurationError: The card cannot be used.
         """
-        return Ue(SoftwareCard.load(meeting.here / self.card), meeting.fqdn, meeting.link)
+        return self.load_ue(meeting.here, meeting.fqdn, meeting.link)
+
+    def load_ue(self, here: Path, bsf: Fqdn, link: Link) -> Ue:
+        """The same for whoever only bootstraps, whose own identity does not matter.
+
+        Raises:
+            ConfigurationError: The card cannot be used.
+        """
+        return Ue(SoftwareCard.load(here / self.card), bsf, link)
 
 
 class ByGba(Proving):

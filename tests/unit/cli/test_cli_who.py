@@ -34,7 +34,7 @@ def test_the_command_knows_no_framework_by_name(command):
     assert longest < 50
 
 
-@pytest.mark.parametrize("options", ["keys", "mefs", "asked"])
+@pytest.mark.parametrize("options", ["keys", "mefs", "asked", "gba"])
 def test_keys_in_files_are_begun_and_accepted_where_a_configuration_file_has_them(options):
     tree = ast.parse((CLI / "options" / f"{options}.py").read_text(encoding="utf-8"))
     imported = {

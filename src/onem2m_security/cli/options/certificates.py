@@ -21,6 +21,7 @@ from ...identifiers import EntityId
 from ...release import DEFAULT_RELEASE, Release
 from ..common import entity_parser, parsed
 from .asked import Way
+from .beginning import begin
 from .credentials import Aim, Being, MafOptions, Parts
 from .grouping import OptionGroup, without
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from ...certificates.local import LocalCertificate
     from ...certificates.trust import Trust
     from ...clients.maf import MafClient
+    from ...configuration.prove import Certificate
     from ...frameworks.steps import How
     from ...tls.endpoint import Endpoint
 
@@ -138,14 +140,22 @@ class CertificateOptions(OptionGroup):
             ConfigurationError: --key is missing, or --cert or --key cannot be read.
             CredentialError: They cannot be used.
         """
-        from ...certificates.local import LocalCertificate
+        return self.proof().load(Path())
+
+    def proof(self) -> Certificate:
+        """How we prove ourselves by it.
+
+        Raises:
+            ConfigurationError: --key is missing.
+        """
+        from ...configuration.prove import Certificate
 
         if self.key is None:
             raise ConfigurationError(
                 "certificates are mutual: give our own by --cert FILE and --key FILE, or a raw public key by "
                 "--key FILE alone"
             )
-        return LocalCertificate.load(self.cert, self.key)
+        return Certificate.model_construct(certificate=self.cert, private_key=self.key)
 
     def configuration(self, peer: EntityId | None) -> AssociationConfiguration:
         """What the one peer's certificate must prove.
@@ -257,14 +267,21 @@ class CertificateOptions(OptionGroup):
             ConfigurationError: --entity, or an option of these, is missing.
             CredentialError: Our certificate cannot be used.
         """
-        from ...frameworks import saef_certificate
+        from ...configuration.meeting import Role
 
         if aim.entity is None:
             raise ConfigurationError("--entity ID is missing: which identity we assume")
         if aim.maf.maf is not None:
             return await aim.through(self.maf_client(aim.maf, aim.entity, aim.way))
-        certificate, trust = self.certificate(), self.trust(aim.peer, aim.release)
-        return saef_certificate.initiate(aim.entity, certificate, trust, server_name=aim.server_name)
+        return begin(
+            self.proof(),
+            aim.entity,
+            aim.peer,
+            Role.ENTITY_B,
+            aim.link,
+            server_name=aim.server_name,
+            trusted=lambda: self.trust(aim.peer, aim.release),
+        )
 
     def maf_client(self, maf: MafOptions, local: EntityId, way: Way) -> MafClient:
         """A MAF that is met by certificate (8.8.2.2).
@@ -272,21 +289,23 @@ class CertificateOptions(OptionGroup):
         Raises:
             ConfigurationError: --maf, --maf-id or --maf-trust-anchor is missing.
         """
-        from ...certificates.configuration import AssociationConfiguration
-        from ...certificates.trust import Trust
         from ...clients.maf import MafClient
-        from ...frameworks import maf_handshake
+        from ...configuration.meeting import Role
+        from ...configuration.trust import FlavouredCertificate
 
         if maf.maf is None or maf.maf_id is None or maf.maf_trust_anchor is None:
             raise ConfigurationError(
                 "to meet a MAF by certificate give --maf HOST:PORT, --maf-id FQDN and --maf-trust-anchor FILE"
             )
-        configuration = AssociationConfiguration.release3(
-            flavour=Flavour.FQDN, trust_anchors=read_public(maf.maf_trust_anchor), peer_id=str(maf.maf_id)
+        must = FlavouredCertificate.model_construct(
+            flavour=Flavour.FQDN,
+            trust_anchors=maf.maf_trust_anchor,
+            crl=self.crl,
+            require_crl=self.require_crl,
         )
-        trust = Trust((configuration,), Release.R3, self.crls(), self.require_crl)
-        how = maf_handshake.initiate_by_certificate(local, maf.maf_id, self.certificate(), trust)
-        return MafClient(maf.maf_id, way(maf.maf), how)
+        peer, link = EntityId(str(maf.maf_id)), way(maf.maf)
+        how = begin(self.proof(), local, peer, Role.MAF, link, trusted=lambda: must.trust(peer, Path()))
+        return MafClient(maf.maf_id, link, how)
 
 
 ServerCertificateOptions = Annotated[

@@ -12,17 +12,19 @@ from ...configuration.suite_names import parse_suite
 from ...errors import ConfigurationError
 from ...gba.keys import KeyChoice
 from ...identifiers import EntityId, Fqdn, KeyIdentifier
-from ...net.address import Transport
 from ...net.link import Link
 from ...tls.suites import Suite
 from ..common import KEY_FORMAT, parsed
 from .asked import AskedOptions, FunctionAddress, Way
+from .beginning import meeting_by
 from .credentials import Aim, Being, Parts
 from .grouping import OptionGroup
 
 if TYPE_CHECKING:
     from ...clients.bsf import BsfClient
-    from ...clients.ue import NafChoice, Ue
+    from ...clients.ue import Ue
+    from ...configuration.meeting import Meeting, Role
+    from ...configuration.prove import Card
     from ...frameworks.steps import How
     from ...net.limits import Limits
 
@@ -117,19 +119,15 @@ class GbaOptions(OptionGroup):
         Raises:
             ConfigurationError: The card or the BSF is missing.
         """
-        from ...clients.card import SoftwareCard
-        from ...clients.ue import Ue
+        card, bsf = self._given()
+        return card.load_ue(Path(), bsf.fqdn, Link(bsf.address, limits=limits))
+
+    def _given(self) -> tuple[Card, FunctionAddress]:
+        from ...configuration.prove import Card
 
         if self.card is None or self.bsf is None:
             raise ConfigurationError("give --card FILE and --bsf FQDN=HOST:PORT, both")
-        return Ue(SoftwareCard.load(self.card), self.bsf.fqdn, Link(self.bsf.address, limits=limits))
-
-    def key(self, transport: Transport, server_name: Fqdn | None = None) -> NafChoice:
-        """Which key the options ask for."""
-        from ...clients.ue import NafChoice, suite_over
-
-        suite = self.suite or suite_over(transport)
-        return NafChoice(suite, self.naf, self.naf_key, self.gba_kpsa, server_name)
+        return Card.model_construct(card=self.card), self.bsf
 
     async def how(self, aim: Aim) -> How:
         """By a bootstrapping: as with a NAF or, if one is named, through a MAF.
@@ -138,18 +136,31 @@ class GbaOptions(OptionGroup):
             ConfigurationError: --entity, the card, the BSF or the MAF-ID is missing.
         """
         from ...clients.maf import MafClient
+        from ...configuration.meeting import Role
 
         if aim.entity is None:
             raise ConfigurationError(self.alone)
-        key = self.key(aim.link.transport, aim.server_name)
-        ue = self.ue(aim.link.limits)
         if aim.maf.maf is None:
-            return ue.initiator(aim.entity, aim.peer, key)
+            return await self._how(aim, aim.entity, aim.peer, Role.ENTITY_B)
         maf_id = aim.maf.maf_id
         if maf_id is None:
             raise ConfigurationError("give --maf-id FQDN: for which MAF the Master Credential is")
-        at_maf = ue.at_maf(aim.entity, maf_id, key)
+        at_maf = await self._how(aim, aim.entity, EntityId(str(maf_id)), Role.MAF)
         return await aim.through(MafClient(maf_id, aim.way(aim.maf.maf), at_maf))
+
+    async def _how(self, aim: Aim, local: EntityId, peer: EntityId, role: Role) -> How:
+        from ...configuration.prove import ByGba
+
+        card, bsf = self._given()
+        proof = ByGba.model_construct(
+            bsf=bsf.fqdn, naf=self.naf, naf_key=self.naf_key, suite=self.suite, as_kpsa=self.gba_kpsa
+        )
+
+        def at_bsf(peer: EntityId, role: Role) -> Meeting:
+            return meeting_by(card, local, peer, role, Link(bsf.address, limits=aim.link.limits))
+
+        meeting = meeting_by(proof, local, peer, role, aim.link, server_name=aim.server_name, meet=at_bsf)
+        return await meeting.how()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
