@@ -16,7 +16,6 @@ from ..errors import ConfigurationError
 from ..identifiers import EntityId, Fqdn, KeyIdentifier
 from ..net.address import Address
 from ..servers.service import BsfService
-from ..servers.ub import DEFAULT_LIFETIME, DEFAULT_REQUESTS_PER_SECOND
 from ..store.records import KeyKind, KeyRecord, Subscription
 from ..user_settings import as_list
 from .common import (
@@ -32,7 +31,7 @@ from .common import (
 )
 from .options.grouping import grouped
 from .options.listing import ListOptions
-from .options.serving import ServingOptions
+from .options.serving import BsfServingOptions, ServingOptions
 from .options.subscribers import ImpiOption, SettingsOptions, SubscriberOptions
 from .tables import Row, add_record, list_keys, list_pages
 
@@ -68,30 +67,7 @@ def serve(
         Address,
         parsed(Address.parse, "--listen-zn", metavar="HOST:PORT", help="Where NAFs ask for keys."),
     ],
-    listen_diameter: Annotated[
-        Address | None,
-        parsed(
-            Address.parse,
-            "--listen-diameter",
-            metavar="HOST:PORT",
-            help="Where NAFs ask that speak Diameter (TS 29.109), over TLS.",
-        ),
-    ] = None,
-    lifetime: Annotated[
-        timedelta,
-        parsed(
-            parse_duration, "--lifetime", metavar="DURATION", help="How long a bootstrapping lives at most."
-        ),
-    ] = DEFAULT_LIFETIME,
-    ub_rate: Annotated[
-        float,
-        typer.Option(
-            "--ub-rate",
-            metavar="N",
-            min=0.1,
-            help="Requests a second on Ub from one address (of IPv6: one /64); ten times as many at once.",
-        ),
-    ] = DEFAULT_REQUESTS_PER_SECOND,
+    bsf: BsfServingOptions,
 ) -> None:
     """Run a BSF until SIGTERM or SIGINT; prints a line for each port when it accepts clients."""
     log_to_stderr(verbose=serving.verbose)
@@ -100,9 +76,7 @@ def serve(
         serving.data,
         listen_zn,
         listen_ub=listen_ub,
-        listen_diameter=listen_diameter,
-        lifetime=lifetime,
-        requests_per_second=ub_rate,
+        **bsf.parts(),
         transports=serving.transport,
     )
     run_services([service], limits=serving.limits, metrics=serving.metrics)

@@ -22,7 +22,8 @@ from ..tasks import Tasks, together
 from ..telemetry import LOG
 from .function import Function
 from .housekeeping import Housekeeping
-from .service import ALL_TRANSPORTS, FurtherPort, Service
+from .ports import FurtherPort
+from .service import ALL_TRANSPORTS, Service
 
 if TYPE_CHECKING:
     from ..net.ub import UbListener

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated
+from datetime import timedelta
+from typing import Annotated, Any
 
+import typer
+
+from ...durations import parse_duration
+from ...net.address import Address
 from ...net.limits import Limits
 from ...servers.stakeholders import Stakeholder
+from ...servers.ub import DEFAULT_LIFETIME, DEFAULT_REQUESTS_PER_SECOND
 from ...tls.framing import DEFAULT_MTU
 from ..common import (
     ALL_TRANSPORTS,
@@ -47,3 +53,41 @@ class ServingOptions(OptionGroup):
     def limits(self) -> Limits:
         """Bounds on what one peer may cost."""
         return Limits(datagram_octets=self.mtu)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BsfServingOptions(OptionGroup):
+    """How a BSF bootstraps, alone or as a part of an MEF."""
+
+    listen_diameter: Annotated[
+        Address | None,
+        parsed(
+            Address.parse,
+            "--listen-diameter",
+            metavar="HOST:PORT",
+            help="Where NAFs ask that speak Diameter (TS 29.109), over TLS.",
+        ),
+    ] = None
+    lifetime: Annotated[
+        timedelta,
+        parsed(
+            parse_duration, "--lifetime", metavar="DURATION", help="How long a bootstrapping lives at most."
+        ),
+    ] = DEFAULT_LIFETIME
+    ub_rate: Annotated[
+        float,
+        typer.Option(
+            "--ub-rate",
+            metavar="N",
+            min=0.1,
+            help="Requests a second on Ub from one address (of IPv6: one /64); ten times as many at once.",
+        ),
+    ] = DEFAULT_REQUESTS_PER_SECOND
+
+    def parts(self) -> dict[str, Any]:
+        """The same as a service takes it."""
+        return {
+            "listen_diameter": self.listen_diameter,
+            "lifetime": self.lifetime,
+            "requests_per_second": self.ub_rate,
+        }
