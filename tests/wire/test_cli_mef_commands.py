@@ -6,9 +6,27 @@ import asyncio
 import json
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
-from onem2m_security.onem2m.commands import CommandStatus
-from onem2m_security.store import Store
+from est_support import est_mef
+from mef_support import DEVICE, MAF_ID, MEF
+from onem2m_security.certificates.local import LocalCertificate
+from onem2m_security.clients.command_classes import subject_of
+from onem2m_security.onem2m.commands import (
+    CertificateProvisioning,
+    CertProvProtocol,
+    CommandDescription,
+    CommandStatus,
+    DeviceConfiguration,
+    DeviceConfigUri,
+    ManagedObjectNode,
+    ObjectType,
+    ServerUri,
+)
+from onem2m_security.servers.commands import DEFAULT_RETRY
+from onem2m_security.store import KeyKind, Store
+from programs import key_file
 from test_cli_mef import add_enrolee, m2msec, rows
 
 ENROLEE = "/in-cse/Cae"
@@ -133,3 +151,54 @@ def test_a_command_that_no_enrolee_could_carry_out_is_not_given(data, given, tol
 def test_an_enrolee_by_certificate_is_commanded_though_it_has_no_key_here(data):
     add(data, "cert-prov", "--uri", "https://mef2.example.com/est", enrolee="//sp.example/in-cse/Cother")
     assert [row["enrolee"] for row in listed(data)] == ["//sp.example/in-cse/Cother"]
+
+
+async def test_an_enrolee_obeys_at_the_command_line(tmp_path):
+    def run(*arguments, check=True):
+        return asyncio.to_thread(m2msec, *arguments, check=check)
+
+    program = tmp_path / "configure"
+    program.write_text('#!/bin/sh\necho "$@" >> "$0.log"\ntest "$1" != 4\n')
+    program.chmod(0o700)
+    kpm = key_file(tmp_path, "kpm", DEVICE.kpm.reveal())
+    async with est_mef(tmp_path / "mef") as mef:
+        given = [
+            CertificateProvisioning(CertProvProtocol.EST, ServerUri.parse(EST), *subject_of(DEVICE.entity)),
+            DeviceConfiguration(DeviceConfigUri.parse("3:coaps://mef.example.com:5684")),
+            DeviceConfiguration(DeviceConfigUri.parse("4:https://mef.example.com")),
+            DeviceConfiguration(DeviceConfigUri.parse("3:coaps://elsewhere.example.com")),
+            ManagedObjectNode.of("./a", ObjectType.TRUST_ANCHOR_CRED),
+        ]
+        for one in given:
+            description = CommandDescription.of(one, DEVICE.entity)
+            await mef.store.commands.add(DEVICE.entity, description)
+        device = ("--data", tmp_path / "device")
+        await run("enrol", str(mef.address), *device, "--kpm-id", str(DEVICE.kpm_id), "--kpm-file", kpm,
+                  "--enrolee-id", str(DEVICE.entity), "--target", str(MAF_ID))  # fmt: skip
+        done = await run("obey", *device, "--out", tmp_path / "own", "--configure", program, "--json")
+        [[*commands]] = [page async for page in mef.store.commands.pages()]
+        kes = await mef.store.records(KeyKind.KE, source=DEVICE.entity)
+    assert json.loads(done.stdout) == {"mef": str(MEF), "retry_seconds": DEFAULT_RETRY.total_seconds()}
+    assert [one.status for one in commands] == [
+        CommandStatus.OK,
+        CommandStatus.OK,
+        CommandStatus.DEV_CFG_CLIENT_ERROR,
+        CommandStatus.UNACCEPTABLE_ARGUMENTS,
+        CommandStatus.CLASS_NOT_SUPPORTED,
+    ]
+    assert (tmp_path / "configure.log").read_text().splitlines() == [
+        "3 coaps://mef.example.com:5684",
+        "4 https://mef.example.com",
+    ]
+    own = LocalCertificate.load(tmp_path / "own.crt", tmp_path / "own.key")
+    assert [own.certificate_chain[0]] == [
+        x509.load_pem_x509_certificate(file.read_bytes()).public_bytes(Encoding.DER) for file in mef.files
+    ]
+    async with await Store.open(tmp_path / "device") as store:
+        [kept] = await store.records(KeyKind.KE, source=DEVICE.entity)
+    assert kept.key == max(kes, key=lambda one: one.issued).key, "the Ke of the last session"
+
+
+def test_who_is_not_enrolled_obeys_nobody(tmp_path):
+    assert m2msec("obey", "--data", tmp_path / "none", check=False).returncode == 1
+    assert "give --data DIR" in m2msec("obey", check=False).stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import UTC, datetime
 
@@ -10,12 +11,13 @@ import pytest
 from gba_support import AE, BSF, CSE, CSE_NAF, MAF, MAF_NAF, NAF, Card, a_subscriber, provision
 from maf_support import LOOPBACK, key_of
 from onem2m_security.clients.bsf import NafClient
+from onem2m_security.clients.card import SoftwareCard
 from onem2m_security.clients.ue import Ue
 from onem2m_security.frameworks import bootstrap_psk, mef_handshake, saef_gba, saef_psk
 from onem2m_security.frameworks.instructions import BootstrapInstruction, as_credential, enrolee_record
 from onem2m_security.gba.keys import ua_security_protocol
 from onem2m_security.identifiers import EntityId, KeyIdentifier
-from onem2m_security.net.address import Transport
+from onem2m_security.net.address import Address, Transport
 from onem2m_security.net.http_client import HttpClient
 from onem2m_security.net.link import Link
 from onem2m_security.net.ub import UbListener
@@ -27,6 +29,7 @@ from onem2m_security.store import KeyKind, KeyRecord, Store
 from programs import key_file, m2msec
 from test_config import a_free_port
 from test_gba_end_to_end import IMPI, OPC, K
+from test_zn_diameter import client_of
 
 UA = ua_security_protocol(0x00AE)
 ATTACKER = EntityId("//sp.example/in-cse/Cattacker")
@@ -175,3 +178,39 @@ def test_an_mef_that_is_a_bsf_says_where_it_is_one(tmp_path):
     file.write_text(file.read_text().replace("gba = true", ""))
     done = m2msec("config", "check", file, check=False)
     assert (done.returncode, "takes gba = true and listen-ub, both" in done.stderr) == (1, True)
+
+
+def test_without_gba_an_mef_takes_nothing_of_a_bsf(tmp_path):
+    serving(tmp_path, 1, 2)
+    file = tmp_path / "functions.toml"
+    ub = 'gba = true\n        listen-ub = "127.0.0.1:0"\n'
+    file.write_text(file.read_text().replace(ub, ""))
+    done = m2msec("config", "check", file, check=False)
+    assert (done.returncode, "hss-nafs and ub-rate go with gba = true" in done.stderr) == (1, True)
+    options = ("--fqdn", BSF, "--listen", "127.0.0.1:0", "--ub-rate", "3")
+    done = m2msec("mef", "serve", "--data", tmp_path / "mef", *options, check=False)
+    assert (done.returncode, "give --listen-ub" in done.stderr) == (1, True)
+
+
+async def test_by_flags_too_an_mef_is_a_bsf_also_over_diameter(programs):
+    at = programs.directory
+    k, opc = key_file(at, "k", K), key_file(at, "opc", OPC)
+    m2msec("usim", "make", "--card", at / "card", "--impi", IMPI, "--k-file", k, "--opc-file", opc)
+    subscriber = ("--card", at / "card", "--entity", AE, "--naf", NAF)
+    m2msec("bsf", "add-subscriber", "--data", at / "joint", *subscriber)
+    async with await Store.open(at / "joint") as store:
+        await store.add(CSE_NAF.record)
+    joint = programs.start(
+        "mef", "serve", "--data", at / "joint", "--fqdn", BSF, "--listen", "127.0.0.1:0",
+        "--listen-ub", "127.0.0.1:0", "--listen-diameter", "127.0.0.1:0", "--lifetime", "1h",
+    )  # fmt: skip
+
+    async def port(name: str) -> Address:
+        pattern = rf"MEF and BSF {BSF}, {name}, listening on (127\.0\.0\.1:\d+)"
+        return Address.parse((await asyncio.to_thread(joint.wait_for, pattern)).group(1))
+
+    context = await Ue(SoftwareCard.load(at / "card"), BSF, Link(await port("Ub"))).bootstrap()
+    naf = client_of(CSE_NAF, await port("Diameter"))
+    found = await naf.fetch(context.b_tid, UA)
+    await naf.close()
+    assert (found.key, found.entity) == (context.naf_key(NAF, UA), AE)

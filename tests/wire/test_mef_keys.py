@@ -6,14 +6,33 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from maf_support import key_of
-from mef_support import CSE, DEVICE, MAF_ID, MEF, OTHER, OTHER_CSE, THE_CSE, THE_MAF, Device, running_mef
+from maf_support import LOOPBACK, MAF, key_of
+from mef_support import (
+    CSE,
+    DEVICE,
+    MAF_ID,
+    MEF,
+    OTHER,
+    OTHER_CSE,
+    THE_CSE,
+    THE_MAF,
+    Device,
+    asking_maf,
+    running_mef,
+)
+from onem2m_security.clients.entity_a import associate
+from onem2m_security.clients.entity_b import EntityB
+from onem2m_security.clients.maf import MafClient
 from onem2m_security.clients.mef import MefClient
-from onem2m_security.errors import PeerRefusedError
+from onem2m_security.credentials import Framework
+from onem2m_security.errors import HandshakeError, PeerRefusedError
+from onem2m_security.frameworks import maf_handshake, saef_psk
+from onem2m_security.frameworks.steps import Initiator
 from onem2m_security.identifiers import EntityId, Fqdn, Suid
 from onem2m_security.net.address import Transport
 from onem2m_security.net.link import Link
 from onem2m_security.onem2m.primitives import Rsc
+from onem2m_security.release import Release
 from onem2m_security.store import KeyKind
 
 LATER = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
@@ -103,7 +122,7 @@ async def test_no_registered_key_is_ke_and_ke_is_retrieved_by_nobody(tmp_path):
         assert made.key not in kes.values()
         cse = THE_CSE.client(mef.address)
         assert [await cse.keys.retrieve(ke_id) for ke_id in kes] == [None] * len(kes)
-        assert await cse.fetch_kpsa(made.key_id) is None
+        assert await cse.fetch_key(made.key_id, Suid.PROVISIONED_SAEF) is None
         await source.close()
         await cse.close()
 
@@ -133,3 +152,51 @@ async def test_a_key_ends_with_the_kpm_of_its_source(tmp_path):
         assert await mef.store.records(KeyKind.OUTPUT) == []
         await source.close()
         await cse.close()
+
+
+@pytest.mark.parametrize("transport", Transport)
+async def test_entity_b_retrieves_by_itself_what_was_registered_at_the_mef_for_an_association(
+    tmp_path, transport
+):
+    async with running_mef(tmp_path, devices=[SOURCE]) as mef:
+        source = client_of(SOURCE, mef)
+
+        async def registered(target: EntityId, suid: Suid) -> Initiator:
+            made = await source.keys.register(expires=LATER, targets=(target,), admin=MEF, suid=suid)
+            return saef_psk.initiate(SOURCE.entity, CSE, saef_psk.credential(made.key_id, made.key))
+
+        seen = []
+
+        async def look(channel):
+            seen.append(channel.association)
+
+        async with EntityB(CSE, mefs=[THE_CSE.client(mef.address)]) as entity_b:
+            link = Link(await entity_b.listen(LOOPBACK, look, transport=transport), transport)
+            channel = await associate(link, await registered(CSE, Suid.PROVISIONED_SAEF))
+            assert not await channel.read()
+            await channel.close()
+            if transport is Transport.TLS:  # over DTLS a refusal is silence
+                for target, suid in ((CSE, Suid.PROVISIONED_ESPRIM), (OTHER_CSE, Suid.PROVISIONED_SAEF)):
+                    how = await registered(target, suid)
+                    with pytest.raises(HandshakeError, match="does not know the identity"):
+                        await associate(link, how)
+        await source.close()
+    [one] = seen
+    assert (one.peer, one.expires, one.framework) == (SOURCE.entity, LATER, Framework.SAEF_PSK)
+
+
+async def test_a_maf_retrieves_by_itself_a_km_that_was_registered_at_the_mef(tmp_path):
+    async with (
+        running_mef(tmp_path / "mef", devices=[SOURCE]) as mef,
+        asking_maf(tmp_path / "maf", {MEF: mef.address}) as maf,
+    ):
+        source = client_of(SOURCE, mef)
+        made = await source.keys.register(
+            expires=LATER, targets=(MAF_ID,), admin=MEF, suid=Suid.PROVISIONED_MAF
+        )
+        await source.close()
+        km = maf_handshake.credential(made.key_id, made.key)
+        client = MafClient(MAF, Link(maf.address), maf_handshake.initiate(SOURCE.entity, MAF, km))
+        kc = await client.connection_key(CSE, release=Release.R3)
+        assert kc.targets == (CSE,)
+        await client.close()

@@ -41,6 +41,7 @@ from onem2m_security.net.address import Address
 from onem2m_security.net.link import Link
 from onem2m_security.store import Store
 from test_config import a_free_port
+from test_zn_diameter import client_of
 
 UA = ua_security_protocol(0x00AE)
 HSS = Fqdn("hss.operator.example")
@@ -493,7 +494,6 @@ HOUSE = """
 fqdn = "{bsf}"
 data = "bsf"
 listen-ub = "127.0.0.1:{ub}"
-listen-zn = "127.0.0.1:{zn}"
 hss = "{hss}"
 
 [[bsf.hss-nafs]]
@@ -513,8 +513,15 @@ trust-anchors = "anchor.pem"
 """
 
 
-async def test_a_bsf_from_a_configuration_file_asks_its_hss(hss, programs, tmp_path):
-    ub, zn = a_free_port(), a_free_port()
+BSF_ALONE = HOUSE.replace("[[bsf]]", '[[bsf]]\nlisten-zn = "127.0.0.1:{zn}"')
+MEF_TOO = HOUSE.replace("bsf.hss", "mef.hss").replace(
+    "[[bsf]]", '[[mef]]\nlisten = "127.0.0.1:{zn}"\ngba = true\nlisten-diameter = "127.0.0.1:{diameter}"'
+)
+
+
+@pytest.mark.parametrize("house", [BSF_ALONE, MEF_TOO], ids=["alone", "part of an MEF"])
+async def test_a_bsf_from_a_configuration_file_asks_its_hss(hss, programs, tmp_path, house):
+    ub, zn, diameter = a_free_port(), a_free_port(), a_free_port()
     (tmp_path / "bsf.pem").write_bytes(OF_BSF.chain_pem)
     key_of_bsf = tmp_path / "bsf.key"
     key_of_bsf.touch(mode=0o600)
@@ -522,16 +529,19 @@ async def test_a_bsf_from_a_configuration_file_asks_its_hss(hss, programs, tmp_p
     async with await Store.open(tmp_path / "bsf") as store:
         await store.add_many([CSE_NAF.record])
     async with tls_in_front_of(hss, tmp_path) as address:
+        ports = {"ub": ub, "zn": zn, "diameter": diameter}
         (tmp_path / "house.toml").write_text(
-            HOUSE.format(bsf=BSF, ub=ub, zn=zn, hss=HSS, naf=NAF, gsid=GSID, address=address)
+            house.format(bsf=BSF, hss=HSS, naf=NAF, gsid=GSID, address=address, **ports)
         )
         server = programs.start("serve", "--config", tmp_path / "house.toml")
         await asyncio.to_thread(server.wait_for, rf"BSF {BSF}, Ub, listening on")
         context = await Ue(Card(a_subscriber()), BSF, Link(Address("127.0.0.1", ub))).bootstrap()
-        naf = CSE_NAF.client(Address("127.0.0.1", zn))
-        found = await naf.fetch(context.b_tid, UA)
-        await naf.close()
-    assert (found.key, found.entity) == (context.naf_key(NAF, UA), AE)
+        by_requests = CSE_NAF.client(Address("127.0.0.1", zn))
+        by_diameter = client_of(CSE_NAF, Address("127.0.0.1", diameter))
+        for naf in (by_requests, by_diameter) if house is MEF_TOO else (by_requests,):
+            found = await naf.fetch(context.b_tid, UA)
+            await naf.close()
+            assert (found.key, found.entity) == (context.naf_key(NAF, UA), AE)
 
 
 def test_what_is_remembered_of_subscribers_is_bounded():

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from ..clock import CLOCK
-from ..defaults import BOOTSTRAPPING_LIFETIME, UB_REQUESTS_PER_SECOND
 from ..durations import parse_duration
 from ..errors import ConfigurationError
 from ..identifiers import EntityId, Fqdn, KeyIdentifier
@@ -29,7 +28,7 @@ from .common import (
 )
 from .options.grouping import grouped
 from .options.listing import ListOptions
-from .options.serving import ServingOptions
+from .options.serving import BsfServingOptions, ServingOptions
 from .options.subscribers import ImpiOption, SettingsOptions, SubscriberOptions
 from .tables import Row, add_record, list_keys, list_pages
 
@@ -66,30 +65,7 @@ def serve(
         Address,
         parsed(Address.parse, "--listen-zn", metavar="HOST:PORT", help="Where NAFs ask for keys."),
     ],
-    listen_diameter: Annotated[
-        Address | None,
-        parsed(
-            Address.parse,
-            "--listen-diameter",
-            metavar="HOST:PORT",
-            help="Where NAFs ask that speak Diameter (TS 29.109), over TLS.",
-        ),
-    ] = None,
-    lifetime: Annotated[
-        timedelta,
-        parsed(
-            parse_duration, "--lifetime", metavar="DURATION", help="How long a bootstrapping lives at most."
-        ),
-    ] = BOOTSTRAPPING_LIFETIME,
-    ub_rate: Annotated[
-        float,
-        typer.Option(
-            "--ub-rate",
-            metavar="N",
-            min=0.1,
-            help="Requests a second on Ub from one address (of IPv6: one /64); ten times as many at once.",
-        ),
-    ] = UB_REQUESTS_PER_SECOND,
+    bsf: BsfServingOptions,
 ) -> None:
     """Run a BSF until SIGTERM or SIGINT; prints a line for each port when it accepts clients."""
     from ..servers.service import BsfService
@@ -100,9 +76,7 @@ def serve(
         serving.data,
         listen_zn,
         listen_ub=listen_ub,
-        listen_diameter=listen_diameter,
-        lifetime=lifetime,
-        requests_per_second=ub_rate,
+        **bsf.parts(),
         transports=serving.transport,
     )
     run_services([service], limits=serving.limits, metrics=serving.metrics)

@@ -35,6 +35,10 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
         ),
     ),
     "certificate": ("m2msec certificate --data device --out own",),
+    "obey": (
+        "m2msec obey --data device --out own --configure ./configure-device",
+        "m2msec obey mef.example.com --config device.toml --out own --keep",
+    ),
     "serve": ("m2msec serve --config servers.toml",),
     "config example": ("m2msec config example",),
     "config check": ("m2msec config check servers.toml",),

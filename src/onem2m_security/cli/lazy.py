@@ -36,6 +36,7 @@ COMMANDS: Final = {
     "certificate": LazyCommand(
         "certificate", "certificate", "Get an Enrolee's certificate from its MEF by EST."
     ),
+    "obey": LazyCommand("obey", "obey", "Carry out what an Enrolee's MEF commands."),
     "serve": LazyCommand("serve", "serve", "Run the MAFs, MEFs and BSFs of a configuration file."),
     "config": LazyCommand("config", "app", "The configuration file: an example, a check, its schema."),
     "maf": LazyCommand("maf", "app", "The M2M Authentication Function."),

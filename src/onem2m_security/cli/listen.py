@@ -138,8 +138,9 @@ async def _accept(accepting: Accepting, *, once: bool, as_json: bool) -> None:
     async with accepting.entity_b as entity_b:
         bound = await entity_b.listen_over(accepting.transports, accepting.address, accepted)
         where = f"{bound} ({over(accepting.transports)})"
+        signalled = until_signalled()
         print(f"{entity_b.acceptor.local} listening on {where}", file=sys.stderr, flush=True)
-        await until_first(until_signalled(), _forward_to(newest), *([_wait_for(finished)] if once else []))
+        await until_first(signalled, _forward_to(newest), *([_wait_for(finished)] if once else []))
 
 
 async def _wait_for(event: asyncio.Event) -> None:

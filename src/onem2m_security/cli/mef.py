@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -14,6 +15,7 @@ from ..defaults import ENROLMENT_EXPIRY
 from ..durations import parse_duration, show_duration
 from ..errors import ConfigurationError
 from ..identifiers import EntityId, KeyIdentifier
+from ..net.address import Address
 from ..release import DEFAULT_RELEASE, Release
 from ..user_settings import Uss, as_list, require_few
 from . import mef_command
@@ -34,7 +36,7 @@ from .common import (
 from .options.certificates import ServerCertificateOptions
 from .options.grouping import OptionGroup, grouped
 from .options.listing import ListOptions
-from .options.serving import ServingOptions, StakeholdersOption
+from .options.serving import BsfServingOptions, ServingOptions, StakeholdersOption
 from .options.steering import SteeringOptions
 from .tables import Row, add_record, list_keys
 
@@ -76,6 +78,16 @@ def serve(
     listen: ListenOption,
     certificates: ServerCertificateOptions,
     steering: SteeringOptions,
+    bsf: BsfServingOptions,
+    listen_ub: Annotated[
+        Address | None,
+        parsed(
+            Address.parse,
+            "--listen-ub",
+            metavar="HOST:PORT",
+            help="Be a BSF too (8.3.2.3): where UEs bootstrap, over plain HTTP.",
+        ),
+    ] = None,
     release: ReleaseOption = DEFAULT_RELEASE,
     stakeholder: StakeholdersOption = None,
 ) -> None:
@@ -84,11 +96,19 @@ def serve(
     With --cert, --key and --associations it accepts clients with certificates too: an association's peer is
     the Enrolee-ID, its targets are the Enrolment Targets, and --release says how their keys are derived.
     Without targets the client is an Enrolment Target itself.
+
+    With --listen-ub it is a BSF too, on the same data directory: NAFs ask it where its other clients do.
     """
+    from ..servers.mef_gba import MefGbaService
     from ..servers.service import MefService
 
     log_to_stderr(verbose=serving.verbose)
-    service = MefService(
+    service: Callable[..., MefService] = MefService
+    if listen_ub is not None:
+        service = partial(MefGbaService, listen_ub=listen_ub, **bsf.parts())
+    elif bsf != BsfServingOptions():
+        raise ConfigurationError("--listen-diameter, --lifetime and --ub-rate are of a BSF: give --listen-ub")
+    to_run = service(
         serving.fqdn,
         serving.data,
         listen,
@@ -98,7 +118,7 @@ def serve(
         stakeholders=tuple(stakeholder or ()),
         transports=serving.transport,
     )
-    run_services([service], limits=serving.limits, metrics=serving.metrics)
+    run_services([to_run], limits=serving.limits, metrics=serving.metrics)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,8 @@
 """An Enrolment Target's side of the MEF: fetching Km or Kpsa for a KeId (TS-0003 clause 8.3.2.1).
 
 A MAF or a CSE asks in the middle of an Enrolee's handshake, over an MEF Handshake of its own (8.3.5.2.2),
-whose connection is kept for the next question.
+whose connection is kept for the next question. What is no KeId may name a key that a client registered with
+the MEF for us (8.3.5.2.7): then that is retrieved (8.3.5.2.8).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from ..clock import CLOCK, Clock
-from ..credentials import ResolvedKey
+from ..credentials import ResolvedKey, Secret
 from ..errors import MessageError, ResolverUnavailableError
 from ..frameworks import maf_handshake, saef_psk
 from ..frameworks.resolvers import REMEMBERED, RemoteKeys, ResolverChain
@@ -29,6 +30,9 @@ from .distributed_keys import DistributedKey, KeyClient
 
 FETCH_SECONDS: Final = 8.0
 """For an MEF to answer, waiting for our other questions included; below the time that a handshake has."""
+
+
+_Registered = tuple[Secret, EntityId, datetime | None]
 
 
 class MefClient:
@@ -69,12 +73,20 @@ class MefClient:
     async def fetch_km(self, ke_id: KeyIdentifier) -> ResolvedKey | None:
         """Km for a MAF, with the Enrolee that it authenticates; None when the MEF has none for us.
 
+        It is derived from Ke, or an Enrolee registered it for us with the SUID 21.
+
         Raises:
             ResolverUnavailableError: The MEF cannot be reached, or its answer cannot be used.
         """
         fetched, expires = await self._fetch(ke_id, Suid.PROVISIONED_MAF)
         if fetched is None:
-            return None
+            found = await self._retrieve(ke_id, Suid.PROVISIONED_MAF)
+            if found is None:
+                return None
+            key, enrolee, ends = found
+            return maf_handshake.credential(
+                ke_id, key, client=enrolee, expires=ends, suid=Suid.PROVISIONED_MAF
+            )
         km = maf_handshake.credential(
             ke_id, fetched.credential, client=fetched.enrolee, expires=expires, suid=Suid.PROVISIONED_MAF
         )
@@ -83,12 +95,18 @@ class MefClient:
     async def fetch_kpsa(self, ke_id: KeyIdentifier) -> ResolvedKey | None:
         """Kpsa for a CSE or an AE, with the Enrolee that it authenticates; None when the MEF has none for us.
 
+        It is derived from Ke, or an Enrolee registered it for us with the SUID 22.
+
         Raises:
             ResolverUnavailableError: The MEF cannot be reached, or its answer cannot be used.
         """
         fetched, expires = await self._fetch(ke_id, Suid.PROVISIONED_SAEF)
         if fetched is None:
-            return None
+            found = await self._retrieve(ke_id, Suid.PROVISIONED_SAEF)
+            if found is None:
+                return None
+            key, enrolee, ends = found
+            return saef_psk.credential(ke_id, key, peer=enrolee, expires=ends, suid=Suid.PROVISIONED_SAEF)
         kpsa = saef_psk.credential(
             ke_id, fetched.credential, peer=fetched.enrolee, expires=expires, suid=Suid.PROVISIONED_SAEF
         )
@@ -110,6 +128,13 @@ class MefClient:
         return DistributedKey(
             key_id=ke_id, key=fetched.credential, suid=suid, source=fetched.enrolee, expires=expires
         )
+
+    async def _retrieve(self, key_id: KeyIdentifier, suid: Suid) -> _Registered | None:
+        """A key that was registered for us with this SUID, whose, and its end; None when there is none."""
+        found = await self.keys.retrieve(key_id)
+        if found is None or found.suid is not suid or not isinstance(found.source, EntityId):
+            return None
+        return found.key, found.source, found.expires
 
     async def _fetch(self, ke_id: KeyIdentifier, suid: Suid) -> tuple[FetchedCredential | None, datetime]:
         # Lifetime counts from before the MEF read its clock: so nothing outlives Ke, whatever our clock says.

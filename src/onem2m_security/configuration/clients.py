@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ..clients.bsf import BsfClient, naf_client
@@ -10,7 +11,7 @@ from ..clients.mef import MefClient
 from ..errors import ConfigurationError
 from ..frameworks.steps import How
 from ..identifiers import Fqdn
-from .functions import BsfSettings
+from .functions import HssNafSettings
 from .meeting import Meeting
 
 if TYPE_CHECKING:
@@ -43,8 +44,8 @@ def bsf_client(meeting: Meeting, how: How, naf: Fqdn | None) -> BsfClient:
     return naf_client(meeting.fqdn, meeting.link, how, naf=naf, diameter=meeting.diameter)
 
 
-def hss_client(meeting: Meeting, how: How, bsf: BsfSettings) -> HssClient:
-    """Of the HSS of a BSF.
+def hss_client(meeting: Meeting, how: How, hss_nafs: Iterable[HssNafSettings]) -> HssClient:
+    """Of the HSS of a BSF, which is ``meeting.local``.
 
     Raises:
         ConfigurationError: No NAF could have a key.
@@ -52,7 +53,7 @@ def hss_client(meeting: Meeting, how: How, bsf: BsfSettings) -> HssClient:
     # Diameter's dictionary takes long to load: only who asks an HSS waits for it.
     from ..clients.hss import HssClient  # noqa: PLC0415
 
-    if not bsf.hss_nafs:
-        raise ConfigurationError(f"bsf {bsf.fqdn}: nobody could have a key: name a NAF in bsf.hss-nafs")
-    nafs = [naf.naf_of_operator() for naf in bsf.hss_nafs]
-    return HssClient(meeting.fqdn, meeting.link, how, bsf=bsf.fqdn, nafs=nafs)
+    nafs = [naf.naf_of_operator() for naf in hss_nafs]
+    if not nafs:
+        raise ConfigurationError(f"{meeting.local}: nobody could have a key: name a NAF in hss-nafs")
+    return HssClient(meeting.fqdn, meeting.link, how, bsf=Fqdn.parse(str(meeting.local)), nafs=nafs)

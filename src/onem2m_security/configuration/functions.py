@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Self
 
@@ -20,8 +18,6 @@ from ..net.address import Transport
 from ..release import DEFAULT_RELEASE
 from ..servers.commands import DEFAULT_RETRY
 from ..servers.maf import DEFAULT_KC_LIFETIME
-from ..servers.mef_gba import MefGbaService
-from ..servers.service import MefService
 from ..servers.ub import DEFAULT_LIFETIME, DEFAULT_REQUESTS_PER_SECOND
 from ..tls.endpoint import Endpoint
 from .certified import CertifiedSettings
@@ -120,69 +116,8 @@ class MafSettings(FunctionSettings):
     stakeholders: tuple[StakeholderSetting, ...] = ()
 
 
-class MefSettings(FunctionSettings):
-    """``[mef]``, or ``[[mef]]`` for several: M2M Enrolment Functions.
-
-    Attributes:
-        listen: Where it listens; functions that name the same address and port share it by SNI.
-        enrolment_expiry: How long Ke may be used by an Enrolee whose instructions do not say it.
-        release: By which release keys are derived for Enrolees with certificates: ``"1"`` or ``"3"``.
-        command_retry: After what time an Enrolee without commands asks for some again.
-        device_config_uri: Where devices are configured: ``1`` (OMA DM 1.3), ``2`` (OMA DM 2.0), ``3`` (LwM2M)
-            or ``4`` (TR-069), a colon, and the server's URI.
-        stakeholders: ``FQDN`` or ``FQDN=SUID,SUID``: who may be named as adminFQDN, beside the MEF itself.
-        est: Certificates for its clients, by EST.
-        gba: Whether it is a BSF too (8.3.2.3): NAFs ask it where its other clients do.
-        listen_ub: Where UEs bootstrap, over plain HTTP; it goes with ``gba``.
-        lifetime: How long a bootstrapping lives at most.
-        ub_rate: Requests a second on Ub from one address (of IPv6: one /64); ten times as many at once.
-    """
-
-    listen: AddressSetting
-    enrolment_expiry: DurationSetting = DEFAULT_ENROLMENT_EXPIRY
-    release: ReleaseSetting = DEFAULT_RELEASE
-    command_retry: DurationSetting = DEFAULT_RETRY
-    device_config_uri: DeviceConfigSetting | None = None
-    stakeholders: tuple[StakeholderSetting, ...] = ()
-    est: EstSettings | None = None
-    gba: bool = False
-    listen_ub: AddressSetting | None = None
-    lifetime: DurationSetting = DEFAULT_LIFETIME
-    ub_rate: UbRateSetting = DEFAULT_REQUESTS_PER_SECOND
-
-    @model_validator(mode="after")
-    def _with_ub(self) -> Self:
-        if self.gba != (self.listen_ub is not None):
-            raise ValueError("an MEF that is a BSF takes gba = true and listen-ub, both")
-        return self
-
-    @property
-    def service(self) -> Callable[..., MefService]:
-        """What runs it: an MEF, or an MEF that is a BSF."""
-        if self.listen_ub is None:
-            return MefService
-        return partial(
-            MefGbaService,
-            listen_ub=self.listen_ub,
-            lifetime=self.lifetime,
-            requests_per_second=self.ub_rate,
-        )
-
-    @property
-    def est_server(self) -> Fqdn | None:
-        """The EST server outside that it asks; None for none."""
-        return None if self.est is None else self.est.server
-
-    def endpoint(self, here: Path) -> Endpoint | None:
-        """The same for an MEF, which must know who each of its clients is."""
-        certificate = self.own_certificate(here)
-        if certificate is None:
-            return None
-        return bootstrap_certificate.accept(certificate, replace(self.trust(here), release=self.release))
-
-
 class HssNafSettings(Table):
-    """``[[bsf.hss-nafs]]``: a NAF, as the operator's HSS means it.
+    """``[[bsf.hss-nafs]]`` or ``[[mef.hss-nafs]]``: a NAF, as the operator's HSS means it.
 
     Attributes:
         naf: The NAF's FQDN.
@@ -207,12 +142,10 @@ class HssNafSettings(Table):
         return NafOfOperator(self.naf, self.gsid, self.naf_group, self.on_uicc, self.lifetime)
 
 
-class BsfSettings(FunctionSettings):
-    """``[bsf]``, or ``[[bsf]]`` for several: Bootstrapping Server Functions of GBA.
+class GbaSettings(Table):
+    """What a BSF has, alone or as a part of an MEF.
 
     Attributes:
-        listen_ub: Where UEs bootstrap, over plain HTTP.
-        listen_zn: Where NAFs ask for keys.
         listen_diameter: Where NAFs ask that speak Diameter (TS 29.109), over TLS.
         lifetime: How long a bootstrapping lives at most.
         hss: The HSS to ask for vectors and user security settings (Zh), by FQDN: it is a peer. Default: the
@@ -221,10 +154,76 @@ class BsfSettings(FunctionSettings):
         ub_rate: Requests a second on Ub from one address (of IPv6: one /64); ten times as many at once.
     """
 
-    listen_ub: AddressSetting
-    listen_zn: AddressSetting
     listen_diameter: AddressSetting | None = None
     lifetime: DurationSetting = DEFAULT_LIFETIME
     hss: FqdnSetting | None = None
     hss_nafs: tuple[HssNafSettings, ...] = ()
     ub_rate: UbRateSetting = DEFAULT_REQUESTS_PER_SECOND
+
+    @property
+    def further_keys(self) -> tuple[object, ...]:
+        """What is told of a BSF beyond its defaults."""
+        return tuple(
+            told
+            for name, field in GbaSettings.model_fields.items()
+            if (told := getattr(self, name)) != field.default
+        )
+
+
+class MefSettings(GbaSettings, FunctionSettings):
+    """``[mef]``, or ``[[mef]]`` for several: M2M Enrolment Functions.
+
+    Attributes:
+        listen: Where it listens; functions that name the same address and port share it by SNI.
+        enrolment_expiry: How long Ke may be used by an Enrolee whose instructions do not say it.
+        release: By which release keys are derived for Enrolees with certificates: ``"1"`` or ``"3"``.
+        command_retry: After what time an Enrolee without commands asks for some again.
+        device_config_uri: Where devices are configured: ``1`` (OMA DM 1.3), ``2`` (OMA DM 2.0), ``3`` (LwM2M)
+            or ``4`` (TR-069), a colon, and the server's URI.
+        stakeholders: ``FQDN`` or ``FQDN=SUID,SUID``: who may be named as adminFQDN, beside the MEF itself.
+        est: Certificates for its clients, by EST.
+        gba: Whether it is a BSF too (8.3.2.3): NAFs ask it where its other clients do.
+        listen_ub: Where UEs bootstrap, over plain HTTP; it goes with ``gba``.
+    """
+
+    listen: AddressSetting
+    enrolment_expiry: DurationSetting = DEFAULT_ENROLMENT_EXPIRY
+    release: ReleaseSetting = DEFAULT_RELEASE
+    command_retry: DurationSetting = DEFAULT_RETRY
+    device_config_uri: DeviceConfigSetting | None = None
+    stakeholders: tuple[StakeholderSetting, ...] = ()
+    est: EstSettings | None = None
+    gba: bool = False
+    listen_ub: AddressSetting | None = None
+
+    @model_validator(mode="after")
+    def _with_ub(self) -> Self:
+        if self.gba != (self.listen_ub is not None):
+            raise ValueError("an MEF that is a BSF takes gba = true and listen-ub, both")
+        if not self.gba and self.further_keys:
+            raise ValueError("listen-diameter, lifetime, hss, hss-nafs and ub-rate go with gba = true")
+        return self
+
+    @property
+    def est_server(self) -> Fqdn | None:
+        """The EST server outside that it asks; None for none."""
+        return None if self.est is None else self.est.server
+
+    def endpoint(self, here: Path) -> Endpoint | None:
+        """The same for an MEF, which must know who each of its clients is."""
+        certificate = self.own_certificate(here)
+        if certificate is None:
+            return None
+        return bootstrap_certificate.accept(certificate, replace(self.trust(here), release=self.release))
+
+
+class BsfSettings(GbaSettings, FunctionSettings):
+    """``[bsf]``, or ``[[bsf]]`` for several: Bootstrapping Server Functions of GBA.
+
+    Attributes:
+        listen_ub: Where UEs bootstrap, over plain HTTP.
+        listen_zn: Where NAFs ask for keys.
+    """
+
+    listen_ub: AddressSetting
+    listen_zn: AddressSetting

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,9 +16,10 @@ from ..identifiers import EntityId, Fqdn
 from ..peer_quotas import PeerQuotas
 from ..servers.association_policy import AssociationPolicy
 from ..servers.commands import Steering
+from ..servers.mef_gba import MefGbaService
 from ..servers.service import BsfService, MafService, MefService, Service
 from .clients import bsf_client, hss_client, mef_client
-from .functions import BsfSettings, FunctionSettings, MafSettings, MefSettings
+from .functions import BsfSettings, FunctionSettings, GbaSettings, HssNafSettings, MafSettings, MefSettings
 from .meeting import Meeting, Role
 from .peers import MefPeerSettings, PeerSettings
 from .proof import own_initiator
@@ -83,7 +84,10 @@ class Services:
         )
 
     def _mef(self, mef: MefSettings) -> MefService:
-        return mef.service(
+        service: Callable[..., MefService] = MefService
+        if mef.listen_ub is not None:
+            service = partial(MefGbaService, listen_ub=mef.listen_ub, **self._gba(mef.fqdn, mef))
+        return service(
             mef.fqdn,
             self.here / mef.data,
             mef.listen,
@@ -105,12 +109,17 @@ class Services:
             self.here / bsf.data,
             bsf.listen_zn,
             listen_ub=bsf.listen_ub,
-            listen_diameter=bsf.listen_diameter,
-            lifetime=bsf.lifetime,
-            requests_per_second=bsf.ub_rate,
-            hss=None if bsf.hss is None else self._hss_client(bsf, bsf.hss),
+            **self._gba(bsf.fqdn, bsf),
             **self._common(bsf),
         )
+
+    def _gba(self, fqdn: Fqdn, gba: GbaSettings) -> dict[str, Any]:
+        return {
+            "listen_diameter": gba.listen_diameter,
+            "lifetime": gba.lifetime,
+            "requests_per_second": gba.ub_rate,
+            "hss": None if gba.hss is None else self._hss_client(fqdn, gba.hss, gba.hss_nafs),
+        }
 
     def _common(self, function: FunctionSettings) -> dict[str, Any]:
         return {
@@ -129,9 +138,9 @@ class Services:
                 meeting = self.meet(EntityId(str(mef)), Role.MEF, local)
             yield mef_client(meeting, own_initiator(meeting))
 
-    def _hss_client(self, bsf: BsfSettings, hss: Fqdn) -> HssClient:
-        meeting = self.meet(EntityId(str(hss)), Role.HSS, EntityId(str(bsf.fqdn)))
-        return hss_client(meeting, own_initiator(meeting), bsf)
+    def _hss_client(self, bsf: Fqdn, hss: Fqdn, nafs: Sequence[HssNafSettings]) -> HssClient:
+        meeting = self.meet(EntityId(str(hss)), Role.HSS, EntityId(str(bsf)))
+        return hss_client(meeting, own_initiator(meeting), nafs)
 
     def _bsf_client(self, naf: Fqdn, bsf: Fqdn) -> BsfClient:
         meeting = self.meet(EntityId(str(bsf)), Role.BSF, EntityId(str(naf)))

@@ -147,6 +147,7 @@ class Settings(Table):
         for number, bsf in enumerate(self.bsf):
             yield from _asked(("bsf", number), bsf)
         for number, mef in enumerate(self.mef):
+            yield from _asked(("mef", number), mef)
             if mef.est_server is not None:
                 yield ("mef", number, "est", "server"), str(mef.est_server)
         if self.entity_b is not None:

@@ -21,15 +21,23 @@ def run(main: Coroutine[Any, Any, _T]) -> _T:
         return runner.run(main)
 
 
-async def until_signalled() -> None:
-    """Wait for SIGTERM or SIGINT.
+def until_signalled() -> Coroutine[Any, Any, None]:
+    """Heed SIGTERM and SIGINT from now on; await what it returns to wait for one of them.
+
+    A program calls it before it says that it is ready: who has read that may send one at once.
+    """
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    return _until(stopped)
+
+
+async def _until(stopped: asyncio.Event) -> None:
+    """Wait for it.
 
     What the process has loaded by now it keeps: the garbage collector need not look through it again.
     """
     gc.collect()
     gc.freeze()
-    stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopped.set)
     await stopped.wait()

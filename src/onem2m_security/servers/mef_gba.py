@@ -8,22 +8,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..clock import CLOCK, Clock
 from ..credentials import Framework, ResolvedKey
 from ..frameworks.steps import PENDING, Established, Pending
+from ..gba.subscriber import Hss
 from ..identifiers import Fqdn
-from ..net.address import Address
 from ..net.limits import Limits
 from ..net.plain import PlainAnswer, PlainHandler, PlainRequest
 from ..onem2m.primitives import Request, Response
 from ..tls.suites import Suite
 from .bsf import Bsf
+from .bsf_ports import WithBsf
 from .mef import Mef
-from .service import FurtherPort, MefService
+from .ports import FurtherPort
+from .service import MefService
 from .ub import DEFAULT_LIFETIME, DEFAULT_REQUESTS_PER_SECOND
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ class MefGba(Mef):
         store: Store,
         fqdn: Fqdn,
         *,
+        hss: Hss | None = None,
         lifetime: timedelta = DEFAULT_LIFETIME,
         requests_per_second: float = DEFAULT_REQUESTS_PER_SECOND,
         clock: Clock = CLOCK,
@@ -52,13 +55,16 @@ class MefGba(Mef):
         Args:
             store: Where the records of both are kept.
             fqdn: The MEF-ID, which is the BSF's FQDN.
+            hss: Whom the BSF asks for vectors (Zh); by default the subscribers in the store.
             lifetime: How long a bootstrapping lives at most.
             requests_per_second: How often one address may ask on Ub; see ``Ub``.
             clock: From when lifetimes count.
             mef: As for ``Mef``.
         """
         super().__init__(store, fqdn, clock=clock, **mef)
-        self.bsf = Bsf(store, fqdn, lifetime=lifetime, requests_per_second=requests_per_second, clock=clock)
+        self.bsf = Bsf(
+            store, fqdn, hss=hss, lifetime=lifetime, requests_per_second=requests_per_second, clock=clock
+        )
         self.routes |= self.bsf.routes
         self.well_known = {name: _not_for_nafs(handler) for name, handler in self.well_known.items()}
 
@@ -103,41 +109,16 @@ def _not_for_nafs(handler: PlainHandler) -> PlainHandler:
 
 
 @dataclass(frozen=True)
-class MefGbaService(MefService):
-    """An MEF to run that is a BSF.
-
-    Attributes:
-        listen_ub: Where UEs bootstrap, over plain HTTP.
-        lifetime: How long a bootstrapping lives at most.
-        requests_per_second: How often one address may ask on Ub; see ``Ub``.
-    """
+class MefGbaService(WithBsf, MefService):
+    """An MEF to run that is a BSF; those who speak Diameter are met as on the port of the MEF."""
 
     kind: ClassVar[str] = "MEF and BSF"
 
-    _: KW_ONLY
-    listen_ub: Address
-    lifetime: timedelta = DEFAULT_LIFETIME
-    requests_per_second: float = DEFAULT_REQUESTS_PER_SECOND
-
-    @property
-    def further_tcp_ports(self) -> int:
-        """Ub's."""
-        return 1
-
     def build(self, store: Store) -> MefGba:
         """Both over their store."""
-        return MefGba(
-            store,
-            self.fqdn,
-            lifetime=self.lifetime,
-            requests_per_second=self.requests_per_second,
-            **self._parts(),
-        )
+        return MefGba(store, self.fqdn, **self.bsf_parts(), **self._parts())
 
     def ports(self, function: Mef, limits: Limits) -> Iterator[FurtherPort]:
-        """Ub."""
-        from ..net.ub import UbListener  # noqa: PLC0415 - a BSF alone has one
-
+        """Ub, and Diameter if it is wanted."""
         if isinstance(function, MefGba):
-            listener = UbListener(function.bsf.ub.handle, limits=limits)
-            yield FurtherPort(f"{self.name}, Ub,", (), listener, self.listen_ub)
+            yield from self.bsf_ports(self.name, function.bsf, function.acceptor, limits)

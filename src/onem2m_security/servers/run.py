@@ -22,7 +22,8 @@ from ..tasks import Tasks, together
 from ..telemetry import LOG
 from .function import Function
 from .housekeeping import Housekeeping
-from .service import ALL_TRANSPORTS, FurtherPort, Service
+from .ports import FurtherPort
+from .service import ALL_TRANSPORTS, Service
 
 if TYPE_CHECKING:
     from ..net.ub import UbListener
@@ -147,7 +148,7 @@ async def serve(
         limits: Bounds on time, size and number, for each port; those of TCP ports are lowered to what the
             open files allow that the process may have, which are first made as many as the system lets it.
         metrics: Where to offer Prometheus metrics, in the clear; None for nowhere.
-        until: Awaited before stopping.
+        until: Called before anybody is told; what it returns is awaited before stopping.
 
     Raises:
         ConfigurationError: An address or a data directory cannot be used, or the extra ``server`` is missing.
@@ -179,9 +180,10 @@ async def serve(
                 from prometheus_client import start_http_server  # noqa: PLC0415 - a device has no metrics to offer
 
                 start_http_server(metrics.port, metrics.host)
+            stopping = until()
             for listening, address in bound:
                 ready(listening, address)
-            await until()
+            await stopping
         finally:
             await together(*(server.stop() for server in servers))
 

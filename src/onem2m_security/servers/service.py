@@ -6,25 +6,23 @@ import abc
 from collections.abc import Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from ..clients.bsf import BsfClient
 from ..clients.mef import MefClient
 from ..frameworks import bootstrap_gba
 from ..frameworks.instructions import DEFAULT_ENROLMENT_EXPIRY
 from ..frameworks.resolvers import REMEMBERED
-from ..frameworks.steps import Authorities
 from ..identifiers import Fqdn
 from ..net.address import Address, Transport
 from ..net.limits import Limits
-from ..net.ports import Port
 from ..peer_quotas import DEFAULT_QUOTAS, PeerQuotas
 from ..release import DEFAULT_RELEASE, Release
 from ..tls.endpoint import Endpoint
 from .association_policy import AssociationPolicy
 from .bsf import Bsf
+from .bsf_ports import WithBsf
 from .commands import STEERING, Steering
 from .enrolees import Provisioning
 from .est import Est, EstTerms
@@ -32,42 +30,15 @@ from .function import Function
 from .issued import IssuedCertificates
 from .maf import DEFAULT_KC_LIFETIME, Maf
 from .mef import Mef
+from .ports import Closable, FurtherPort
 from .stakeholders import Stakeholder
-from .ub import DEFAULT_LIFETIME as DEFAULT_KS_LIFETIME
-from .ub import DEFAULT_REQUESTS_PER_SECOND
 
 if TYPE_CHECKING:
-    from ..clients.hss import HssClient
-    from ..net.ub import UbListener
     from ..store.store import Store
 
 ALL_TRANSPORTS = (Transport.TLS, Transport.DTLS)
 
 _F = TypeVar("_F", bound=Function)
-
-
-class Closable(Protocol):
-    """A client of another function, which a function keeps connections of."""
-
-    async def close(self) -> None:
-        """Close the kept connections."""
-
-
-@dataclass(frozen=True, slots=True)
-class FurtherPort:
-    """A port of a function beside the one for its clients' requests.
-
-    Attributes:
-        name: What it is, for people: ``BSF bsf.example.com, Ub,``.
-        transports: Over what it is secured; empty for plain HTTP.
-        port: The port, not started yet.
-        listen: Where it will listen.
-    """
-
-    name: str
-    transports: Sequence[Transport]
-    port: UbListener | Port
-    listen: Address
 
 
 @dataclass(frozen=True)
@@ -210,58 +181,15 @@ class MefService(Service[Mef]):
 
 
 @dataclass(frozen=True)
-class BsfService(Service[Bsf]):
-    """A BSF to run; ``listen`` is where NAFs ask, in our own form of Zn.
-
-    Attributes:
-        listen_ub: Where UEs bootstrap, over plain HTTP.
-        listen_diameter: Where NAFs ask that speak Diameter (TS 29.109), over TLS; None for nowhere.
-        lifetime: How long a bootstrapping lives at most.
-        hss: The HSS to ask (Zh); None for the subscribers in the store.
-        requests_per_second: How often one address may ask on Ub; see ``Ub``.
-    """
+class BsfService(WithBsf, Service[Bsf]):
+    """A BSF to run; ``listen`` is where NAFs ask, in our own form of Zn."""
 
     kind: ClassVar[str] = "BSF"
 
-    listen_ub: Address
-    listen_diameter: Address | None = None
-    lifetime: timedelta = DEFAULT_KS_LIFETIME
-    hss: HssClient | None = None
-    requests_per_second: float = DEFAULT_REQUESTS_PER_SECOND
-
-    @property
-    def clients(self) -> Sequence[Closable]:
-        """That of its HSS."""
-        return () if self.hss is None else (self.hss,)
-
-    @property
-    def further_tcp_ports(self) -> int:
-        """Ub's, and Diameter's if there is one."""
-        return 1 + (self.listen_diameter is not None)
-
     def build(self, store: Store) -> Bsf:
         """The BSF over its store."""
-        return Bsf(
-            store,
-            self.fqdn,
-            hss=self.hss,
-            lifetime=self.lifetime,
-            requests_per_second=self.requests_per_second,
-            endpoint=self.endpoint,
-        )
+        return Bsf(store, self.fqdn, endpoint=self.endpoint, **self.bsf_parts())
 
     def ports(self, function: Bsf, limits: Limits) -> Iterator[FurtherPort]:
         """Ub, and Diameter if it is wanted."""
-        from ..net.ub import UbListener  # noqa: PLC0415 - a BSF alone has one
-
-        yield FurtherPort(
-            f"{self.name}, Ub,", (), UbListener(function.ub.handle, limits=limits), self.listen_ub
-        )
-        if self.listen_diameter is not None:
-            # Diameter's dictionary takes long to load: only who speaks Diameter waits for it.
-            from ..net.diameter import diameter_port  # noqa: PLC0415
-            from .zn_diameter import ZnDiameter  # noqa: PLC0415
-
-            authorities = Authorities({function.fqdn: function.acceptor}, default=function.acceptor)
-            port = diameter_port(authorities, partial(ZnDiameter, function), limits)
-            yield FurtherPort(f"{self.name}, Diameter,", (Transport.TLS,), port, self.listen_diameter)
+        return self.bsf_ports(self.name, function, function.acceptor, limits)

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
+
+from ...defaults import BOOTSTRAPPING_LIFETIME, UB_REQUESTS_PER_SECOND
+from ...durations import parse_duration
+from ...net.address import Address
 from ...servers.stakeholders import Stakeholder
 from ...tls.framing import DEFAULT_MTU
 from ..common import (
@@ -51,3 +57,41 @@ class ServingOptions(OptionGroup):
         from ...net.limits import Limits
 
         return Limits(datagram_octets=self.mtu)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BsfServingOptions(OptionGroup):
+    """How a BSF bootstraps, alone or as a part of an MEF."""
+
+    listen_diameter: Annotated[
+        Address | None,
+        parsed(
+            Address.parse,
+            "--listen-diameter",
+            metavar="HOST:PORT",
+            help="Where NAFs ask that speak Diameter (TS 29.109), over TLS.",
+        ),
+    ] = None
+    lifetime: Annotated[
+        timedelta,
+        parsed(
+            parse_duration, "--lifetime", metavar="DURATION", help="How long a bootstrapping lives at most."
+        ),
+    ] = BOOTSTRAPPING_LIFETIME
+    ub_rate: Annotated[
+        float,
+        typer.Option(
+            "--ub-rate",
+            metavar="N",
+            min=0.1,
+            help="Requests a second on Ub from one address (of IPv6: one /64); ten times as many at once.",
+        ),
+    ] = UB_REQUESTS_PER_SECOND
+
+    def parts(self) -> dict[str, Any]:
+        """The same as a service takes it."""
+        return {
+            "listen_diameter": self.listen_diameter,
+            "lifetime": self.lifetime,
+            "requests_per_second": self.ub_rate,
+        }
