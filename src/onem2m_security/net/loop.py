@@ -26,10 +26,10 @@ async def until_signalled() -> None:
 
     What the process has loaded by now it keeps: the garbage collector need not look through it again.
     """
-    gc.collect()
-    gc.freeze()
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
+    gc.collect()  # takes a while, in which we may be told to end already
+    gc.freeze()
     await stopped.wait()
