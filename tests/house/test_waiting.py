@@ -27,6 +27,7 @@ SLEEPS = {
     "wire/test_cli.py": (1, REAL_TIME_PASSES),
     "wire/test_enrolee.py": (1, NOTHING_HAPPENS),
     "wire/test_enrolees.py": (1, NOTHING_HAPPENS),
+    "unit/store/test_store_hot.py": (3, NOTHING_HAPPENS),
     "wire/test_mef.py": (1, NOTHING_HAPPENS),
     "wire/test_net_closing.py": (3, IS_SLOW),
     "wire/test_net_coap.py": (1, NOTHING_HAPPENS),

@@ -38,7 +38,7 @@ GROUP_MAX: Final = 500
 """The most keys in one transaction."""
 
 GATHERING_SECONDS: Final = 0.003
-"""How long keys gather, when there were several at once before. A lone one never waits."""
+"""How long keys gather at most, when there were several at once before. A lone one never waits."""
 
 _RETRY_SECONDS: Final = 0.001
 _RETRIES: Final = 25
@@ -99,8 +99,9 @@ class HotKeys:
         self._syncing: SyncThread | None = None
         self._waiting: list[_Waiting] = []
         self._busy = False
-        self._gathering = False
-        self._crowded = False
+        self._is_due = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._expected = 1
         self._tries = 0
         self._idle: asyncio.Future[None] | None = None
         self._closed = False
@@ -177,32 +178,38 @@ class HotKeys:
         self._gather()
 
     def _gather(self) -> None:
-        """Commit soon, unless a sync is under way: then what waits is the next group."""
-        if self._gathering or self._busy or not self._waiting:
+        """Commit soon, unless a sync is under way: then what waits is the next group.
+
+        As many as were in the group before are waited for a little; they are likely to come.
+        """
+        if self._is_due or self._busy or not self._waiting:
             return
-        self._gathering = True
-        if self._crowded and not self._closed:
-            self._loop.call_later(GATHERING_SECONDS, self._flush)
+        if len(self._waiting) < self._expected and not self._closed:
+            self._timer = self._timer or self._loop.call_later(GATHERING_SECONDS, self._flush)
         else:
+            self._is_due = True
             self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
         """Commit all that waits."""
-        self._gathering = False
+        self._is_due = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         group, rest = self._waiting[:GROUP_MAX], self._waiting[GROUP_MAX:]
         try:
             left = self._commit(group)
         except (*NOT_DONE, StoreError) as error:
             if is_locked(error) and self._tries < _RETRIES and not self._closed:
                 self._tries += 1
-                self._gathering = True
+                self._is_due = True
                 self._loop.call_later(_RETRY_SECONDS, self._flush)
                 return
             if not isinstance(error, sqlite3.IntegrityError | StoreError):
                 self._connection.failed(error)
             left = group
         self._tries = 0
-        self._crowded = len(group) > 1
+        self._expected = len(group)
         self._waiting = rest
         stored = [one for one in group if one not in left] if left else group
         for one in left:
