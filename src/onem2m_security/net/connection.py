@@ -140,6 +140,7 @@ class SecureConnection(Standing):
 
     def _step_done(self, task: asyncio.Task[None]) -> None:
         if self._task is task:  # and not followed by another
+            self._task = None
             self.hold_reading(hold=False)
 
     def _step_failed(self, error: BaseException) -> None:
