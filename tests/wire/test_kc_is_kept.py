@@ -78,7 +78,6 @@ async def test_a_session_that_was_closed_because_it_was_idle_comes_back_without_
         async with EntityB(B.entity, mafs=[B.maf_client(maf.address)], limits=limits) as b:
             link = Link(await b.listen(LOOPBACK, listen, transport=transport), transport)
             async with await associate(link, how) as channel:
-                await channel.write(b"before")
                 assert await channel.read() == b"", "Entity B closed it"
             await while_the_maf_is_there.aclose()
             async with await associate(link, how) as again:
