@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import ContextVar, copy_context
 from types import TracebackType
@@ -14,15 +15,19 @@ GRACE_SECONDS: Final = 5.0
 
 _T = TypeVar("_T")
 
-_WITHIN: ContextVar[frozenset[asyncio.Task[Any]]] = ContextVar("_WITHIN", default=frozenset())
-"""The owned tasks from within which something is done, in whichever task that they have begun."""
+_NUMBERS: Final = itertools.count()
+_WITHIN: ContextVar[frozenset[int]] = ContextVar("_WITHIN", default=frozenset())
+"""The numbers of the owned tasks from within which something is done, in whichever task that they have begun.
+
+The tasks themselves would be kept by every timer that they have set: an idle session has one.
+"""
 
 
 class Tasks:
     """The tasks of one owner, such as a port."""
 
     def __init__(self) -> None:
-        self._running: set[asyncio.Task[Any]] = set()
+        self._running: dict[asyncio.Task[Any], int] = {}
 
     def __len__(self) -> int:
         return len(self._running)
@@ -33,11 +38,12 @@ class Tasks:
         """Begin; ``failed`` hears of the exception that ends the work, unless it was cancelled."""
         context = copy_context()
         task = asyncio.get_running_loop().create_task(work, context=context)
-        context.run(_WITHIN.set, _WITHIN.get() | {task})
-        self._running.add(task)
+        number = next(_NUMBERS)
+        context.run(_WITHIN.set, _WITHIN.get() | {number})
+        self._running[task] = number
 
         def done(task: asyncio.Task[_T]) -> None:
-            self._running.discard(task)
+            del self._running[task]
             error = None if task.cancelled() else task.exception()
             if error is not None:
                 failed(error)
@@ -50,10 +56,11 @@ class Tasks:
 
         Whoever stops a port from within one of its own tasks does not wait for that one.
         """
-        others = self._running - _WITHIN.get()
+        within = _WITHIN.get()
+        others = {task for task, number in self._running.items() if number not in within}
         if others and grace > 0:
             await asyncio.wait(others, timeout=grace)
-        others &= self._running
+        others &= self._running.keys()
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)

@@ -69,6 +69,25 @@ async def test_one_kc_serves_several_handshakes_and_both_ends_know_when_it_ends(
         assert {one.peer_proof for one in seen} == {told}
 
 
+@pytest.mark.parametrize("transport", list(Transport))
+async def test_a_session_that_was_closed_because_it_was_idle_comes_back_without_the_maf(tmp_path, transport):
+    async def listen(channel):
+        while await channel.read():
+            pass
+
+    async with contextlib.AsyncExitStack() as while_the_maf_is_there:
+        maf = await while_the_maf_is_there.enter_async_context(running_maf(tmp_path / "maf"))
+        how = A.maf_client(maf.address).initiator(ID_B)
+        limits = Limits(idle_seconds=0.2)
+        async with EntityB(B.entity, mafs=[B.maf_client(maf.address)], limits=limits) as b:
+            link = Link(await b.listen(LOOPBACK, listen, transport=transport), transport)
+            async with await associate(link, how) as channel:
+                assert await channel.read() == b"", "Entity B closed it"
+            await while_the_maf_is_there.aclose()
+            async with await associate(link, how) as again:
+                assert again.association.credential_id == channel.association.credential_id
+
+
 async def test_a_kc_in_a_data_directory_outlives_the_process(tmp_path):
     async with running_maf(tmp_path / "maf") as maf, entity_b(maf) as (_, link):
         for release in Release:

@@ -44,7 +44,7 @@ Speak = Callable[[Peer], Awaitable[None]]
 
 
 @contextlib.asynccontextmanager
-async def asking(speak: Speak, limits: Limits = PATIENT) -> AsyncIterator[HttpPool]:
+async def asking(speak: Speak) -> AsyncIterator[HttpPool]:
     """A pool to a server that speaks so on each connection."""
 
     spoken: list[asyncio.Task[None] | None] = []
@@ -61,7 +61,7 @@ async def asking(speak: Speak, limits: Limits = PATIENT) -> AsyncIterator[HttpPo
     async def connect(connection: HttpConnection) -> None:
         await asyncio.get_running_loop().create_connection(lambda: connection, LOOPBACK.host, port)
 
-    pool = HttpPool(connect, limits)
+    pool = HttpPool(connect, PATIENT)
     try:
         yield pool
     finally:
@@ -196,10 +196,12 @@ async def test_a_server_that_is_silent_ends_its_connection_with_all_that_waits_o
             if path != "/never":
                 peer.say(OK + b"ok")
 
-    async with asking(speak, Limits(request_seconds=0.2)) as pool:
+    async with asking(speak) as pool:
         assert await get(pool, "/up") == b"ok"
+        pool._limits = Limits(request_seconds=0.2)
         with pytest.raises(TimeoutError, match="there was no answer within"):
             await get(pool, "/never")
+        pool._limits = PATIENT
         assert await get(pool, "/x") == b"ok"
     assert connections == 2
 

@@ -23,6 +23,7 @@ from onem2m_security.net.channel import Channel, open_channel
 from onem2m_security.net.limits import Limits
 from onem2m_security.net.link import Link
 from onem2m_security.net.ports import channel_port
+from onem2m_security.onem2m.primitives import Request, Response, Rsc
 from onem2m_security.servers.maf import Maf
 from onem2m_security.servers.run import serve
 from onem2m_security.servers.service import FurtherPort, MafService
@@ -304,3 +305,20 @@ async def test_what_fails_among_what_is_done_together_is_raised_once_the_rest_is
     with pytest.raises(ValueError, match="cannot be stopped"):
         await together(fail(), late())
     assert done == ["late"]
+
+
+@BOTH
+async def test_an_idle_session_keeps_nothing_of_the_tasks_of_its_handshake(transport):
+    async def answer(request: Request, established: Established) -> Response:
+        return Response(Rsc.OK)
+
+    def finished() -> list[asyncio.Task]:
+        gc.collect()
+        tasks = (one for one in gc.get_objects() if isinstance(one, asyncio.Task) and one.done())
+        return [task for task in tasks if "SecureConnection" in task.get_coro().__qualname__]
+
+    async with EntityB(ID_B, keys=[KPSA]) as b, contextlib.AsyncExitStack() as channels:
+        address = await b.listen_requests(LOOPBACK, answer, transport=transport)
+        for _ in range(5):
+            await channels.enter_async_context(await connect(transport, address))
+        await eventually(lambda: not finished())

@@ -207,6 +207,7 @@ class SecureConnection(Standing):
 
     def _step_done(self, task: asyncio.Task[None]) -> None:
         if self._task is task:  # and not followed by another
+            self._task = None
             self.hold_reading(hold=False)
 
     def _refuse(self, what: str, error: BaseException, **details: Any) -> None:  # noqa: ANN401 - texts

@@ -10,7 +10,7 @@ import asyncio
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Final, cast
+from typing import Final
 
 from ..frameworks.steps import Established
 from ..onem2m.primitives import RefusedError, Request, Response, Rsc
@@ -62,24 +62,23 @@ _TYPE_NUMBER: Final = re.compile(r"[0-9]{1,5}", re.ASCII)
 class _AwaitingHttp(asyncio.Protocol):
     """Stands in for the HTTP protocol until a request comes: many clients only shake hands (8.8.2.2)."""
 
-    def __init__(self, make: Callable[[], asyncio.Protocol]) -> None:
-        self._make = make
-        self._transport: asyncio.Transport | None = None
+    __slots__ = ("_make", "_transport")  # there is one for each idle session
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
+    def __init__(
+        self, make: Callable[[SecureTransport], asyncio.Protocol], transport: SecureTransport
+    ) -> None:
+        self._make = make
+        self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        if self._transport is not None:
-            protocol = self._make()
-            self._transport.set_protocol(protocol)
-            protocol.connection_made(self._transport)
-            protocol.data_received(data)
+        protocol = self._make(self._transport)
+        self._transport.set_protocol(protocol)
+        protocol.connection_made(self._transport)
+        protocol.data_received(data)
 
     def shutdown(self) -> None:
         """The server stops: nobody waits for an answer here."""
-        if self._transport is not None:
-            self._transport.close()
+        self._transport.close()
 
 
 def http_protocol(
@@ -101,18 +100,14 @@ def http_protocol(
 
     def make(connection: SecureTransport) -> asyncio.Protocol:
         established = connection.handshake.result()
+        return HttpProtocol(
+            lambda request: requests.answer(request, established),
+            limits,
+            connection.run,
+            lambda: on_top(connection),
+        )
 
-        def begun() -> asyncio.Protocol:
-            return HttpProtocol(
-                lambda request: requests.answer(request, established),
-                limits,
-                connection.run,
-                lambda: on_top(connection),
-            )
-
-        return _AwaitingHttp(begun)
-
-    return make
+    return lambda connection: _AwaitingHttp(make, connection)
 
 
 class _Requests:
