@@ -237,10 +237,9 @@ async def test_blocks_of_two_peers_are_never_put_together():
     async with serving(ok) as service:
         one, two = await channel_to(service), await channel_to(service)
         options = {283: b"r", 11: b"x", 12: b"\x32"}
-        await one.write(coap(2, 1, options=options | {27: b"\x08"}, payload=b'{"a": "bbbbbbbb'))
-        await one.write(coap(2, 2, options=options | {27: b"\x08"}, payload=b'{"a": "bbbbbbbbb'))
-        await one.read()
-        await one.read()
+        for number, payload in enumerate((b'{"a": "bbbbbbbb', b'{"a": "bbbbbbbbb'), start=1):
+            await one.write(coap(2, number, options=options | {27: b"\x08"}, payload=payload))
+            await one.read()
         await two.write(coap(2, 3, options=options | {27: b"\x10"}, payload=b'"}'))
         assert (await two.read())[1] == Code.REQUEST_ENTITY_INCOMPLETE
         assert service.requests == []

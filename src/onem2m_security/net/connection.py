@@ -94,7 +94,8 @@ class SecureConnection(Standing):
     def begin(self) -> None:
         """The handshake begins."""
         self._deadline = self.wheel.call_later(self.limits.handshake_seconds, self._handshake_expired)
-        self.flush()
+        if self._port is None:
+            self.flush()
 
     def handle(self, events: list[Event]) -> None:
         """Act on what the session tells, and send what it has to send."""

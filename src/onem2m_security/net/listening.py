@@ -166,6 +166,7 @@ class RawDatagrams(asyncio.DatagramTransport):
         self._socket, self._protocol = bound, protocol
         self._loop = asyncio.get_running_loop()
         self._poller = poller.poller()
+        self._closed = False
         protocol.connection_made(self)
         self._poller.watch(bound.fileno(), self, poller.READABLE)
 
@@ -181,7 +182,7 @@ class RawDatagrams(asyncio.DatagramTransport):
                 self._protocol.error_received(error)
                 return
             self._protocol.datagram_received(datagram, sender)
-            if self.is_closing():
+            if self._closed:
                 return
 
     def failed(self, error: Exception) -> None:
@@ -190,7 +191,7 @@ class RawDatagrams(asyncio.DatagramTransport):
 
     def sendto(self, data: Any, addr: Any = None) -> None:  # noqa: ANN401 - asyncio's signature
         """Send a datagram."""
-        if self.is_closing():
+        if self._closed:
             return
         try:
             self._socket.sendto(data, socket.MSG_DONTWAIT, addr)
@@ -207,11 +208,12 @@ class RawDatagrams(asyncio.DatagramTransport):
 
     def is_closing(self) -> bool:
         """Is it closed?"""
-        return self._socket.fileno() < 0
+        return self._closed
 
     def close(self) -> None:
         """Receive and send nothing any more."""
-        if not self.is_closing():
+        if not self._closed:
+            self._closed = True
             self._poller.forget(self._socket.fileno())
             self._socket.close()
             self._loop.call_soon(self._protocol.connection_lost, None)

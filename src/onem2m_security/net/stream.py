@@ -192,7 +192,7 @@ class StreamTransport(asyncio.Protocol, asyncio.Transport):
 
     def write_lower(self, data: bytes) -> None:
         """Give octets to TCP, until the end has begun."""
-        if data and not self._closing and self._lower is not None and not self._lower.is_closing():
+        if not self._closing and self._lower is not None and not self._lower.is_closing():
             self._lower.write(data)
 
     def shut(self) -> None:

@@ -106,7 +106,9 @@ class SecureTransport(StreamTransport, SecureConnection):
 
     def flush(self) -> None:
         """Send what the session has to send."""
-        self.write_lower(self.session.data_to_send())
+        data = self.session.data_to_send()
+        if data:
+            self.write_lower(data)
 
     def hold_reading(self, *, hold: bool) -> None:
         """Stop or go on reading during a step of the handshake."""

@@ -28,7 +28,7 @@ from .limits import HalfOpen, Limits
 from .listening import receive_datagrams
 from .open_sessions import OpenSessions
 from .standing import OwnSession
-from .wheel import Wheel
+from .wheel import Deadline, Wheel
 
 _COOKIE_SECRET_SECONDS: Final = 60.0
 _RECEIVE_BUFFER_OCTETS: Final = 4 << 20
@@ -83,7 +83,7 @@ class DatagramConnection(SecureConnection):
         self._listener = listener
         self._closers: list[Callable[[], None]] = []
         self._application: DatagramApplication | None = None
-        self._retransmission: asyncio.TimerHandle | None = None
+        self._retransmission: Deadline | None = None
         self._shut = False
 
     def received(self, datagram: bytes) -> None:
@@ -130,19 +130,24 @@ class DatagramConnection(SecureConnection):
     # --- what UDP supplies to the connection ----------------------------------------------------------------
 
     def flush(self) -> None:
-        """Send what the session has to send, and set the clock for an answer."""
+        """Send what the session has to send, and see to it that somebody looks for the answer."""
         for datagram in self.session.datagrams_to_send():
             self._transmit(datagram)
-        if self._retransmission is not None:
-            self._retransmission.cancel()
-            self._retransmission = None
-        seconds = None if self._shut else self.session.retransmit_in()
-        if seconds is not None:
-            self._retransmission = self.loop.call_later(max(seconds, 0.001), self._retransmit)
+        if self._retransmission is None and not self._shut:
+            self._await_answer(self.session.retransmit_in())
 
-    def _retransmit(self) -> None:
+    def _await_answer(self, seconds: float | None) -> None:
+        if seconds is not None:
+            self._retransmission = self.wheel.call_later(seconds, self._look_for_answer)
+
+    def _look_for_answer(self) -> None:
+        """The time is over that there was when somebody last looked: something may have come since."""
         self._retransmission = None
-        self.handle(self.session.retransmit())
+        left = self.session.retransmit_in()
+        if left is not None and left <= 0:
+            self.handle(self.session.retransmit())
+        else:
+            self._await_answer(left)
 
     def hold_reading(self, *, hold: bool) -> None:
         """Datagrams cannot be held back; the session keeps a few and UDP may lose the rest."""

@@ -45,19 +45,17 @@ class CookieGate(Generic[Owner_co]):
             The datagram to answer with; or, once the cookie is right, a session for this client, which must
             be given the datagram again; or None when the engine makes nothing of it.
         """
-        accepted = [
-            cookie for cookie in self._cookies(hello, address) if hmac.compare_digest(cookie, hello.cookie)
-        ]
-        if not accepted:
+        if not self._is_taken(hello, address):
             return hello_verify_request(hello, self._cookie(self._secrets[0], hello, address))
         session = self._make_session()
-        return session if session.listen(datagram, accepted[0]) else None
+        return session if session.listen(datagram, hello.cookie) else None
 
-    def _cookies(self, hello: ClientHello, address: bytes) -> list[bytes]:
-        """The cookies to take; none is computed for a ClientHello that brings none."""
-        if len(hello.cookie) != COOKIE_OCTETS:
-            return []
-        return [self._cookie(secret, hello, address) for secret in self._secrets]
+    def _is_taken(self, hello: ClientHello, address: bytes) -> bool:
+        """Whether it brings a cookie of ours; none is computed for one that brings none."""
+        return len(hello.cookie) == COOKIE_OCTETS and any(
+            hmac.compare_digest(self._cookie(secret, hello, address), hello.cookie)
+            for secret in self._secrets
+        )
 
     def _cookie(self, secret: bytes, hello: ClientHello, address: bytes) -> bytes:
         """The random is of fixed length: no two pairs of random and address make the same octets."""

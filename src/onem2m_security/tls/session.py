@@ -108,7 +108,7 @@ class Session(Judgement, Generic[Owner_co]):
 
     def data_to_send(self) -> bytes:
         """Octets for the peer, once; empty while the last flight is withheld."""
-        return b"".join(self.datagrams_to_send())
+        return b"" if self.state is State.WITHHOLDING else b"".join(self._framing.collect())
 
     def datagrams_to_send(self) -> list[bytes]:
         """The same, as the datagrams that DTLS sends."""
