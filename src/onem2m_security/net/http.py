@@ -7,8 +7,7 @@ the association in the state of the request. The asking side is ``http_client``.
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final, cast
 
@@ -20,48 +19,17 @@ from starlette.routing import Route
 from uvicorn.server import ServerState
 
 from ..frameworks.steps import Established
-from ..onem2m.primitives import RefusedError, Request, Response, Rsc
-from .binding import (
-    RELEASE_VERSION,
-    RequestHandler,
-    path_segments,
-    read_content,
-    request_primitive,
-    require_json_is_acceptable,
-    write_content,
-)
-from .http_client import METHODS, path_component
+from ..onem2m.carried import CarriedRequest, CarriedResponse
+from ..onem2m.primitives import RefusedError, Rsc
+from .binding import RELEASE_VERSION, CarriedHandler, RequestHandler, answering, path_segments
+from .http_carried import METHODS, HttpRequestHead, read_request, request_id_in, status_of, write_response
 from .http_server import BoundedHttpProtocol, check_bounds, http_config
 from .limits import Limits, at_most
 from .plain import PlainAnswer, PlainHandler, PlainRequest
 from .tcp import ProtocolFactory, SecureTransport
 from .websocket_server import upgraded
 
-_OPERATIONS: Final = {method: operation for operation, method in METHODS.items()}
-
-_STATUS: Final = {
-    Rsc.OK: 200,
-    Rsc.CREATED: 201,
-    Rsc.DELETED: 200,
-    Rsc.UPDATED: 200,
-    Rsc.BAD_REQUEST: 400,
-    Rsc.CONTENTS_UNACCEPTABLE: 400,
-    Rsc.ORIGINATOR_HAS_NO_PRIVILEGE: 403,
-    Rsc.ORIGINATOR_NOT_AUTHENTICATED: 403,
-    Rsc.NOT_FOUND: 404,
-    Rsc.OPERATION_NOT_ALLOWED: 405,
-    Rsc.NOT_ACCEPTABLE: 406,
-    Rsc.CONFLICT: 409,
-    Rsc.UNSUPPORTED_MEDIA_TYPE: 415,
-    Rsc.TOO_MANY_REQUESTS: 429,
-    Rsc.INTERNAL_SERVER_ERROR: 500,
-    Rsc.TARGET_NOT_REACHABLE: 404,
-}
-"""Response Status Code to HTTP status (TS-0009 table 6.3.2-1)."""
-
-_JSON_TYPES: Final = {"application/json", "application/vnd.onem2m-res+json"}
-_JSON_RANGES: Final = _JSON_TYPES | {"*/*", "application/*", "application/vnd.onem2m-ntfy+json"}
-_TYPE_NUMBER: Final = re.compile(r"[0-9]{1,5}", re.ASCII)
+_METHODS: Final = sorted(set(METHODS.values()))
 
 
 class _AwaitingHttp(asyncio.Protocol):
@@ -90,7 +58,7 @@ class _AwaitingHttp(asyncio.Protocol):
 def http_protocol(
     handler: RequestHandler, limits: Limits, well_known: Mapping[str, PlainHandler] | None = None
 ) -> ProtocolFactory:
-    """A protocol factory for a listener: requests on each connection go to the handler.
+    """A protocol factory for a listener: requests on each connection go to the handler, by WebSocket too.
 
     Args:
         handler: Answers a request primitive that came over an established session.
@@ -100,31 +68,35 @@ def http_protocol(
     Raises:
         ConfigurationError: The bounds do not hold with the uvicorn that is installed.
     """
-    check_bounds()
-
-    async def answer(http_request: HttpRequest) -> HttpResponse:
-        established: Established = http_request.state.established
-        request_id = http_request.headers.get("x-m2m-ri", "")
-        try:
-            response = await handler(await _parse(http_request, limits), established)
-        except RefusedError as refused:
-            response = refused.response
-        except ClientDisconnect:
-            return HttpResponse(status_code=400)
-        return _render(response, request_id)
-
-    methods = [*_OPERATIONS, "HEAD", "PATCH"]
-    routes = [
-        Route(f"/.well-known/{name}/{{path:path}}", _plain_route(plain, limits), methods=methods)
-        for name, plain in (well_known or {}).items()
-    ]
-    app = Starlette(routes=[*routes, Route("/{path:path}", answer, methods=methods)])
     on_top = upgraded(handler, limits)
+    return carried_http_protocol(answering(handler, limits), limits, well_known, on_top)
+
+
+def carried_http_protocol(
+    handler: CarriedHandler,
+    limits: Limits,
+    well_known: Mapping[str, PlainHandler] | None = None,
+    on_top: Callable[[SecureTransport], asyncio.Protocol] | None = None,
+) -> ProtocolFactory:
+    """The same for a handler that carries primitives on.
+
+    Args:
+        handler: Answers a request primitive whose content stays as it came.
+        limits: Bounds on head, body and time.
+        well_known: As for ``http_protocol``.
+        on_top: Makes what takes over a connection on which WebSocket is asked for; None for nothing.
+
+    Raises:
+        ConfigurationError: As for ``http_protocol``.
+    """
+    check_bounds()
+    app = http_application(handler, limits, well_known)
 
     def take_over(*, app_state: Mapping[str, Any], **_: object) -> asyncio.Protocol:
+        assert on_top is not None  # noqa: S101 - it is not handed over to otherwise
         return on_top(app_state["connection"])
 
-    config = http_config(app, limits, take_over)
+    config = http_config(app, limits, take_over if on_top else None)
     state = ServerState()
 
     def make(connection: SecureTransport) -> asyncio.Protocol:
@@ -132,6 +104,36 @@ def http_protocol(
         return _AwaitingHttp(lambda: BoundedHttpProtocol(config, state, session, limits=limits))
 
     return make
+
+
+def http_application(
+    handler: Callable[[CarriedRequest, Any], Awaitable[CarriedResponse]],
+    limits: Limits,
+    well_known: Mapping[str, PlainHandler] | None = None,
+) -> Starlette:
+    """What answers HTTP requests by a handler of primitives.
+
+    Args:
+        handler: Answers a request primitive; its second argument is ``established`` of the request's state.
+        limits: Bounds on the body.
+        well_known: As for ``http_protocol``.
+    """
+
+    async def answer(http_request: HttpRequest) -> HttpResponse:
+        try:
+            return _render(await handler(await _parse(http_request, limits), http_request.state.established))
+        except RefusedError as refused:
+            request_id = request_id_in(http_request.headers.raw)
+            return _render(CarriedResponse.refusal(refused, request_id, RELEASE_VERSION))
+        except ClientDisconnect:
+            return HttpResponse(status_code=400)
+
+    methods = [*_METHODS, "HEAD", "PATCH"]
+    routes = [
+        Route(f"/.well-known/{name}/{{path:path}}", _plain_route(plain, limits), methods=methods)
+        for name, plain in (well_known or {}).items()
+    ]
+    return Starlette(routes=[*routes, Route("/{path:path}", answer, methods=methods)])
 
 
 def _plain_route(handler: PlainHandler, limits: Limits) -> Callable[[HttpRequest], Awaitable[HttpResponse]]:
@@ -142,7 +144,7 @@ def _plain_route(handler: PlainHandler, limits: Limits) -> Callable[[HttpRequest
         try:
             plain = await handler(await _parse_plain(http_request, limits), established)
         except RefusedError as refused:
-            plain = PlainAnswer.refusal(_STATUS[refused.rsc], str(refused))
+            plain = PlainAnswer.refusal(status_of(refused.rsc), str(refused))
         except ClientDisconnect:
             return HttpResponse(status_code=400)
         headers = {"Cache-Control": "no-store", **plain.headers}
@@ -153,7 +155,7 @@ def _plain_route(handler: PlainHandler, limits: Limits) -> Callable[[HttpRequest
 
 
 async def _parse_plain(http_request: HttpRequest, limits: Limits) -> PlainRequest:
-    media_type, _ = _media_type(http_request.headers.get("content-type", ""))
+    media_type = http_request.headers.get("content-type", "").partition(";")[0].strip().lower()
     path = path_segments(http_request.scope.get("raw_path", b""))[2:]
     body = await at_most(limits.body_octets, http_request.stream())
     if body is None:
@@ -161,61 +163,21 @@ async def _parse_plain(http_request: HttpRequest, limits: Limits) -> PlainReques
     return PlainRequest(http_request.method, path, media_type, body)
 
 
-async def _parse(http_request: HttpRequest, limits: Limits) -> Request:
-    headers = http_request.headers
-    media_type, parameters = _media_type(headers.get("content-type", ""))
-    request = request_primitive(
-        _OPERATIONS.get(http_request.method),
-        path_segments(http_request.scope.get("raw_path", b"")),
-        headers.get("x-m2m-origin", ""),
-        headers.get("x-m2m-ri", ""),
-        _resource_type(parameters.get("ty")),
+async def _parse(http_request: HttpRequest, limits: Limits) -> CarriedRequest:
+    """A request primitive; what its head says wrong is told before its body is read."""
+    scope = http_request.scope
+    path = scope.get("raw_path", b"").partition(b"?")[0]
+    request = read_request(
+        HttpRequestHead(scope["method"], path, scope["query_string"], http_request.headers.raw)
     )
-    require_json_is_acceptable(is_acceptable=_takes_json(headers.getlist("accept")))
     body = await at_most(limits.body_octets, http_request.stream())
-    return replace(request, content=read_content(body, limits, is_json=media_type in _JSON_TYPES))
+    if body is None:
+        raise RefusedError(
+            Rsc.CONTENTS_UNACCEPTABLE, f"the content has more than {limits.body_octets} octets"
+        )
+    return replace(request, content=body)
 
 
-def _media_type(text: str) -> tuple[str, dict[str, str]]:
-    """A media type or range, and its parameters."""
-    name, *rest = (part.strip() for part in text.lower().split(";"))
-    pairs = (part.partition("=") for part in rest)
-    return name, {key.strip(): value.strip().strip('"') for key, _, value in pairs}
-
-
-def _resource_type(text: str | None) -> int | None:
-    """The Resource Type, a parameter of Content-Type (TS-0009 clause 6.4.3).
-
-    Raises:
-        RefusedError: BAD_REQUEST when it is no number of five digits at most.
-    """
-    if text is None:
-        return None
-    if not _TYPE_NUMBER.fullmatch(text):
-        raise RefusedError(Rsc.BAD_REQUEST, "the Resource Type (ty) is not a number of at most five digits")
-    return int(text)
-
-
-def _takes_json(accept: Iterable[str]) -> bool:
-    """Whether the Accept headers (TS-0009 clause 6.4.2) leave room for JSON; without any, everything is."""
-    ranges = [_media_type(part) for header in accept for part in header.split(",")]
-    return not ranges or any(
-        name in _JSON_RANGES and parameters.get("q", "1").strip("0.") != "" for name, parameters in ranges
-    )
-
-
-def _render(response: Response, request_id: str) -> HttpResponse:
-    content = write_content(response.content)
-    headers = {
-        "X-M2M-RSC": str(int(response.rsc)),
-        "X-M2M-RVI": RELEASE_VERSION,
-        "Cache-Control": "no-store",
-    }
-    if request_id:
-        headers["X-M2M-RI"] = request_id
-    if response.created is not None:
-        headers["Content-Location"] = path_component(response.created)
-    media_type = "application/json" if content else None
-    return HttpResponse(
-        content or None, status_code=_STATUS[response.rsc], headers=headers, media_type=media_type
-    )
+def _render(response: CarriedResponse) -> HttpResponse:
+    status, headers = write_response(response)
+    return HttpResponse(response.content or None, status, headers=dict(headers))

@@ -102,9 +102,9 @@ class HttpRequestHead:
     """
 
     method: str
-    path: bytes
-    query: bytes = b""
-    headers: Headers = ()
+    path: bytes = field(repr=False)
+    query: bytes = field(default=b"", repr=False)
+    headers: Headers = field(default=(), repr=False)
 
 
 def read_request(head: HttpRequestHead, content: bytes = b"") -> CarriedRequest:
@@ -165,7 +165,7 @@ class HttpMessage:
 
     method: str
     target: str
-    headers: Sequence[tuple[str, str]]
+    headers: Sequence[tuple[str, str]] = field(repr=False)
     body: bytes | None = field(default=None, repr=False)
 
 

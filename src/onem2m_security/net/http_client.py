@@ -12,21 +12,14 @@ import httpcore
 
 from ..errors import HandshakeError, MessageError, ResolverUnavailableError
 from ..frameworks.steps import Established, Initiator
-from ..onem2m.primitives import Operation, Response
+from ..onem2m.carried import CarriedRequest, CarriedResponse
 from .address import Transport
-from .binding import RELEASE_VERSION, read_response, write_content
+from .carrying_client import CarryingClient
 from .channel import Channel, open_channel
+from .http_carried import Headers, read_response, write_request
 from .limits import Limits, at_most
 from .link import Link
-from .request_client import Asked, RequestClient
 
-METHODS: Final = {
-    Operation.CREATE: "POST",
-    Operation.RETRIEVE: "GET",
-    Operation.UPDATE: "PUT",
-    Operation.DELETE: "DELETE",
-    Operation.NOTIFY: "POST",
-}
 MAX_CONNECTIONS: Final = 8
 """Of one client to its peer, in use or kept; more would make httpcore's pool slower, not faster."""
 
@@ -98,13 +91,18 @@ class HttpAnswer:
 
     Attributes:
         status: The HTTP status code.
-        headers: The header fields, by name in lower case; of several with one name the last.
+        fields: The header fields, as they came.
         body: The octets; None when there were more than ``body_octets``.
     """
 
     status: int
-    headers: Mapping[str, str]
+    fields: Headers = field(repr=False)
     body: bytes | None = field(repr=False)
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The header fields, by name in lower case; of several with one name the last."""
+        return _by_name(self.fields)
 
 
 class HttpConnections:
@@ -158,7 +156,7 @@ class HttpConnections:
                 ) as answer,
             ):
                 whole = await at_most(self._limits.body_octets, answer.aiter_stream())
-                return HttpAnswer(answer.status, _by_name(answer.headers), whole)
+                return HttpAnswer(answer.status, answer.headers, whole)
         except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, OSError) as error:
             raise ResolverUnavailableError(f"{self.authority}: {error or type(error).__name__}") from error
 
@@ -174,33 +172,28 @@ class HttpConnections:
         await self._pool.aclose()
 
 
-class HttpClient(RequestClient):
+class HttpClient(CarryingClient):
     """Sends request primitives over TLS, over connections that one initiator makes and that are reused."""
 
     def __init__(self, link: Link, initiator: Initiator) -> None:
-        self._limits = link.limits or Limits()
-        self._originator = str(initiator.local)
+        super().__init__(str(initiator.local), link.limits or Limits())
         self._connections = HttpConnections(link, initiator)
 
-    async def send(self, asked: Asked) -> Response:
-        """Send a request primitive and return the response primitive, whatever its status."""
-        headers = [
-            ("X-M2M-Origin", self._originator),
-            ("X-M2M-RI", asked.request_id),
-            ("X-M2M-RVI", RELEASE_VERSION),
-            ("Accept", "application/json"),
-        ]
-        body = None
-        if asked.content is not None:
-            type_part = "" if asked.resource_type is None else f";ty={asked.resource_type}"
-            headers.append(("Content-Type", f"application/json{type_part}"))
-            body = write_content(asked.content)
-        method, target = METHODS[asked.operation], path_component(asked.to)
-        answer = await self._connections.exchange(method, target, headers, body)
+    @property
+    def name(self) -> str:
+        """The peer, for people."""
+        return self._connections.authority
+
+    async def carry(self, request: CarriedRequest) -> CarriedResponse:
+        """Send a request primitive as it is, and return the response primitive as it comes."""
+        message = write_request(request)
+        answer = await self._connections.exchange(
+            message.method, message.target, message.headers, message.body
+        )
         try:
-            return read_response(answer.headers.get("x-m2m-rsc"), answer.body, self._limits)
+            return carried_answer(answer)
         except MessageError as error:
-            raise ResolverUnavailableError(f"{self._connections.authority}: {error}") from None
+            raise ResolverUnavailableError(f"{self.name}: {error}") from None
 
     @property
     def established(self) -> Established:
@@ -210,6 +203,17 @@ class HttpClient(RequestClient):
     async def close(self) -> None:
         """Close the kept connections."""
         await self._connections.close()
+
+
+def carried_answer(answer: HttpAnswer) -> CarriedResponse:
+    """The response primitive of an answer.
+
+    Raises:
+        MessageError: It is none, or longer than it may be.
+    """
+    if answer.body is None:
+        raise MessageError("the answer is too long")
+    return read_response(answer.fields, answer.body)
 
 
 def _by_name(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:

@@ -46,7 +46,8 @@ class CarriedRequest:
         release_version: The Release Version Indicator; empty when it is absent.
         query: The query component, without ``?``, percent-encoded as it was: Response Type, Result Content,
             Filter Criteria…
-        parameters: What else the primitive says, by short name (TS-0004 clause 8.2.2), as text.
+        parameters: What else the primitive says, by short name (TS-0004 clause 8.2.2), as text; ``tkns`` are
+            secrets.
         accept: The media types that an answer may have, as an Accept header says them; empty for any.
         content_type: The media type of the content, with its parameters but for ``ty``.
         content: The Content parameter, as it came.
@@ -59,7 +60,7 @@ class CarriedRequest:
     resource_type: int | None = None
     release_version: str = ""
     query: str = ""
-    parameters: Mapping[str, str] = field(default_factory=dict)
+    parameters: Mapping[str, str] = field(default_factory=dict, repr=False)
     accept: str = ""
     content_type: str = ""
     content: bytes = field(default=b"", repr=False)
@@ -84,7 +85,7 @@ class CarriedResponse:
     request_id: str = ""
     originator: str = ""
     release_version: str = ""
-    parameters: Mapping[str, str] = field(default_factory=dict)
+    parameters: Mapping[str, str] = field(default_factory=dict, repr=False)
     location: str = ""
     content_type: str = ""
     content: bytes = field(default=b"", repr=False)

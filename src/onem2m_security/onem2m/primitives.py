@@ -120,11 +120,15 @@ class Request:
 
     Attributes:
         operation: What to do.
-        to: The resource, as a path below the authority, split at ``/``.
+        to: The resource, as a path below the authority, split at ``/``; ``~`` or ``_`` comes first in an
+            SP-relative or absolute one (TS-0009 clause 6.2.2.1).
         originator: The From parameter.
         request_id: The Request Identifier.
         content: The Content parameter, as JSON values; it may hold keys.
         resource_type: The Resource Type parameter (``ty``), which a CREATE has and no other request.
+        query: What stands in the query, by name and value, in its order: Result Content, Filter Criteria…
+        release_version: The Release Version Indicator; empty when it is absent.
+        parameters: What else it says, by short name (TS-0004 clause 8.2.2), as text.
     """
 
     operation: Operation
@@ -133,6 +137,9 @@ class Request:
     request_id: str
     content: Any = field(default=None, repr=False)
     resource_type: int | None = None
+    query: tuple[tuple[str, str], ...] = ()
+    release_version: str = ""
+    parameters: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
