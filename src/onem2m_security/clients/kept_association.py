@@ -81,7 +81,13 @@ class KeptAssociation:
     """
 
     def __init__(
-        self, link: Link, how: How, *, clock: Clock = CLOCK, back_off: BackOff | None = None
+        self,
+        link: Link,
+        how: How,
+        *,
+        clock: Clock = CLOCK,
+        back_off: BackOff | None = None,
+        opened: Callable[[Initiator], None] = lambda _: None,
     ) -> None:
         """An association that is not opened yet.
 
@@ -90,12 +96,14 @@ class KeptAssociation:
             how: How we prove ourselves, and to whom.
             clock: What ends and renews credentials, and how long pauses are.
             back_off: When to try again what failed.
+            opened: Hears by what each session was opened.
         """
         self.link = link
         self.association: Association | None = None
         self._how = how
         self._clock = clock
         self._opening = back_off or BackOff()
+        self._heard = opened
         self._renewing = BackOff()
         self._failure = ""
         self._due: datetime | None = None
@@ -119,17 +127,25 @@ class KeptAssociation:
             SecurityFrameworkError: As for ``clients.entity_a.associate``.
         """
         async with self._turn:
+            shown: list[Initiator] = []
+
+            async def open_shown(initiator: Initiator) -> Opened:
+                session = await open_session(initiator)
+                shown.append(initiator)
+                return session
+
             seconds = self._opening.seconds(self._clock.monotonic())
             if seconds:
                 raise HandshakeError(f"{self._failure} (tried again in {seconds:.1f} s)")
             try:
-                session = await meet(self.link, self._how, open_session)
+                session = await meet(self.link, self._how, open_shown)
             except SecurityFrameworkError as error:
                 self._failure = str(error)
                 self._opening.failed(self._clock.monotonic())
                 raise
             self._opening.succeeded()
             self._is_now(session.established.association)
+            self._heard(shown[-1])
             return session
 
     def serves(self, established: Established) -> bool:

@@ -248,6 +248,19 @@ async def test_it_is_opened_at_the_start_as_soon_as_that_succeeds_and_then_renew
     assert max(pauses) == 60, "the wall clock is looked at each minute: somebody may set it"
 
 
+async def test_who_serves_the_way_back_hears_by_what_each_session_was_opened(b, hands):
+    heard = []
+    kept = KeptAssociation(LINK, KPSA, clock=hands.clock, opened=heard.append)
+    b.refuses = True
+    with pytest.raises(HandshakeError):
+        await kept.open(b.open)
+    assert heard == []
+    hands.move(timedelta(minutes=1))
+    b.refuses = False
+    await kept.open(b.open)
+    assert heard == [KPSA]
+
+
 async def test_without_a_use_nothing_is_opened(kept, b):
     async with asyncio.TaskGroup() as group:
         keeping = group.create_task(kept.keep(lambda: kept.open(b.open), at_start=False))
