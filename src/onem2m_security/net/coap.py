@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final, cast
 
@@ -11,7 +12,13 @@ from aiocoap import error, resource
 from aiocoap.numbers.codes import Code
 from aiocoap.optiontypes import StringOption, UintOption
 
-from ..errors import ConfigurationError, HandshakeError, MessageError, ResolverUnavailableError
+from ..errors import (
+    AnswerTimeoutError,
+    ConfigurationError,
+    HandshakeError,
+    MessageError,
+    ResolverUnavailableError,
+)
 from ..frameworks.steps import Established, Initiator
 from ..onem2m.primitives import Operation, RefusedError, Request, Response, Rsc
 from .binding import (
@@ -24,6 +31,7 @@ from .binding import (
     write_content,
 )
 from .coap_blocks import Blocks
+from .coap_client import CoapSessions
 from .coap_layer import AIOCOAP_MOVED, CoapApplication, CoapInterface, CoapRemote, coap_context
 from .coap_messages import (
     FROM,
@@ -216,12 +224,6 @@ class CoapServer:
 # --- client ---
 
 
-def _heed(answer: asyncio.Future[Any]) -> None:
-    """An answer that comes after its request was given up is nobody's."""
-    if not answer.cancelled():
-        answer.exception()
-
-
 class CoapClient(RequestClient):
     """Sends request primitives over a DTLS connection, opened when needed and then kept."""
 
@@ -229,11 +231,10 @@ class CoapClient(RequestClient):
         self._link = link
         self._initiator = initiator
         self._limits = link.limits or Limits()
-        self._context: Any = None
-        self._interface: CoapInterface | None = None
-        self._remote: CoapRemote | None = None
-        self._established: Established | None = None
-        self._opening = asyncio.Lock()
+        self._sessions = CoapSessions(self._limits, self._open)
+
+    async def _open(self, make: Callable[[DatagramConnection], CoapApplication]) -> CoapRemote:
+        return (await open_datagram_connection(self._link, self._initiator, make)).remote
 
     async def send(self, asked: Asked) -> Response:
         """Send a request primitive and return the response primitive, whatever its status."""
@@ -248,63 +249,23 @@ class CoapClient(RequestClient):
         if payload:
             message.opt.content_format = _CONTENT_FORMAT_JSON
         try:
-            message.remote = await self._open()
-            answer = await self._answer(message)
+            answer = await self._sessions.ask(message)
             return read_response(text_option(answer, RESPONSE_STATUS), answer.payload, self._limits)
         except MessageError as failure:
             raise ResolverUnavailableError(
                 f"{self._initiator.peer} at {self._link.address}: {failure}"
             ) from None
-        except (error.Error, HandshakeError, OSError, TimeoutError) as failure:
+        except (error.Error, HandshakeError, AnswerTimeoutError, OSError) as failure:
             reason = str(failure) or type(failure).__name__
             raise ResolverUnavailableError(
                 f"{self._initiator.peer} at {self._link.address}: {reason}"
             ) from failure
 
-    async def _answer(self, message: Any) -> Any:
-        """Wait for the answer; a session on which none comes is closed, and the next request makes another.
-
-        The peer may have lost the session, and over UDP nobody says so.
-        """
-        answer: asyncio.Future[Any] = self._context.request(message).response
-        answer.add_done_callback(_heed)
-        try:
-            # Not asyncio.timeout: aiocoap does not expect its future to be cancelled while the session ends.
-            await asyncio.wait([answer], timeout=self._limits.request_seconds)
-        finally:
-            connection = message.remote.connection
-            if connection is not None and (not answer.done() or answer.exception() is not None):
-                connection.close()
-        if not answer.done():
-            raise TimeoutError(f"no answer within {self._limits.request_seconds:g} s")
-        return answer.result()
-
-    async def _open(self) -> CoapRemote:
-        async with self._opening:
-            if self._remote is not None and self._remote.is_open:
-                return self._remote
-            if self._interface is None:
-                self._context, self._interface = await coap_context(self._limits)
-            interface = self._interface
-
-            def make(connection: DatagramConnection) -> CoapApplication:
-                return CoapApplication(interface, CoapRemote.of(connection))
-
-            opened = await open_datagram_connection(self._link, self._initiator, make)
-            self._remote, self._established = opened.remote, opened.remote.established
-            return self._remote
-
     @property
     def established(self) -> Established:
         """What the newest connection's handshake established."""
-        if self._established is None:
-            raise HandshakeError("no connection was made yet")
-        return self._established
+        return self._sessions.established
 
     async def close(self) -> None:
         """Close the kept connection."""
-        if self._remote is not None and self._remote.connection is not None:
-            self._remote.connection.close()
-        if self._context is not None:
-            await self._context.shutdown()
-            self._context = self._interface = None
+        await self._sessions.close()
