@@ -21,6 +21,7 @@ ROOMS = {
     "net.http": "server",
     "net.http_server": "server",
     "net.loop": "server",  # and without it asyncio's own
+    "net.plain_port": "server",
     "net.ub": "server",
     "servers.run": "server",
     "telemetry": "server",  # and without it nothing is counted

@@ -29,6 +29,9 @@ class Bootstraps(Protocol):
     async def renewed(self, refused: KeyIdentifier) -> BootstrappedContext:
         """A new one in the place of one that was refused."""
 
+    async def bootstrap(self) -> BootstrappedContext:
+        """A new one in the place of the one that is kept."""
+
 
 class ByBootstrapping:
     """The way to one NAF.
@@ -84,6 +87,12 @@ class ByBootstrapping:
         b_tid = refused.credential.key_id
         LOG.info("B-TID is refused: bootstrapping anew", peer=str(refused.peer), b_tid=b_tid.base64)
         context = await self._ue.renewed(b_tid)
+        self._new = context.b_tid
+        return self._by(context)
+
+    async def afresh(self) -> Initiator:
+        """By a new bootstrapping, which takes the place of the one that is kept; raises as a call does."""
+        context = await self._ue.bootstrap()
         self._new = context.b_tid
         return self._by(context)
 

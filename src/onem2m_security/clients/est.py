@@ -25,7 +25,8 @@ from ..certificates.local import LocalCertificate
 from ..certificates.signing_requests import CertifiedName, chain_of, make_request, require_answers
 from ..errors import CredentialError, MessageError, PeerRefusedError, ResolverUnavailableError
 from ..frameworks.steps import Established, Initiator
-from ..net.http_client import HttpAnswer, HttpConnections
+from ..net.http_client import HttpConnections
+from ..net.http_pool import HttpAnswer
 from ..net.limits import Limits
 from ..net.link import Link
 

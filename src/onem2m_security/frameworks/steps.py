@@ -177,6 +177,9 @@ class Renewing(Protocol):
     async def renewed(self, refused: Initiator) -> Initiator:
         """A new one, in the place of one that the peer refused."""
 
+    async def afresh(self) -> Initiator:
+        """A new one, in the place of one that is about to end, which stays where no new one is to be had."""
+
 
 async def initiator_of(how: How) -> Initiator:
     """The initiator for a session that is opened now.

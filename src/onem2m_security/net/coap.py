@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Final, cast
 
 from aiocoap import error, resource
 from aiocoap.numbers.codes import Code
 
-from ..errors import ConfigurationError, HandshakeError, MessageError, ResolverUnavailableError
+from ..errors import (
+    AnswerTimeoutError,
+    ConfigurationError,
+    HandshakeError,
+    MessageError,
+    ResolverUnavailableError,
+)
 from ..frameworks.steps import Established, Initiator
 from ..onem2m.carried import CarriedRequest, CarriedResponse
 from ..onem2m.primitives import RefusedError, Rsc
@@ -16,6 +23,7 @@ from .binding import RELEASE_VERSION, CarriedHandler, RequestHandler, answering
 from .carrying_client import CarryingClient
 from .coap_blocks import Blocks
 from .coap_carried import read_request, read_response, write_request, write_response
+from .coap_client import CoapSessions
 from .coap_layer import AIOCOAP_MOVED, CoapApplication, CoapInterface, CoapRemote, coap_context
 from .coap_messages import REQUEST_ID, read_message, text_option
 from .limits import Limits
@@ -150,12 +158,6 @@ class CoapServer:
 # --- client ---
 
 
-def _heed(answer: asyncio.Future[Any]) -> None:
-    """An answer that comes after its request was given up is nobody's."""
-    if not answer.cancelled():
-        answer.exception()
-
-
 class CoapClient(CarryingClient):
     """Sends request primitives over a DTLS connection, opened when needed and then kept."""
 
@@ -163,11 +165,10 @@ class CoapClient(CarryingClient):
         super().__init__(str(initiator.local), link.limits or Limits())
         self._link = link
         self._initiator = initiator
-        self._context: Any = None
-        self._interface: CoapInterface | None = None
-        self._remote: CoapRemote | None = None
-        self._established: Established | None = None
-        self._opening = asyncio.Lock()
+        self._sessions = CoapSessions(self._limits, self._open)
+
+    async def _open(self, make: Callable[[DatagramConnection], CoapApplication]) -> CoapRemote:
+        return (await open_datagram_connection(self._link, self._initiator, make)).remote
 
     @property
     def name(self) -> str:
@@ -176,63 +177,41 @@ class CoapClient(CarryingClient):
 
     async def carry(self, request: CarriedRequest) -> CarriedResponse:
         """Send a request primitive as it is, and return the response primitive as it comes."""
-        message = write_request(request)
-        try:
-            message.remote = await self._open()
-            answer = read_response(await self._answer(message))
-        except MessageError as failure:
-            raise ResolverUnavailableError(f"{self.name}: {failure}") from None
-        except (error.Error, HandshakeError, OSError, TimeoutError) as failure:
-            reason = str(failure) or type(failure).__name__
-            raise ResolverUnavailableError(f"{self.name}: {reason}") from failure
-        if len(answer.content) > self._limits.body_octets:
-            raise ResolverUnavailableError(f"{self.name}: the answer is too long")
-        return answer
-
-    async def _answer(self, message: Any) -> Any:
-        """Wait for the answer; a session on which none comes is closed, and the next request makes another.
-
-        The peer may have lost the session, and over UDP nobody says so.
-        """
-        answer: asyncio.Future[Any] = self._context.request(message).response
-        answer.add_done_callback(_heed)
-        try:
-            # Not asyncio.timeout: aiocoap does not expect its future to be cancelled while the session ends.
-            await asyncio.wait([answer], timeout=self._limits.request_seconds)
-        finally:
-            connection = message.remote.connection
-            if connection is not None and (not answer.done() or answer.exception() is not None):
-                connection.close()
-        if not answer.done():
-            raise TimeoutError(f"no answer within {self._limits.request_seconds:g} s")
-        return answer.result()
-
-    async def _open(self) -> CoapRemote:
-        async with self._opening:
-            if self._remote is not None and self._remote.is_open:
-                return self._remote
-            if self._interface is None:
-                self._context, self._interface = await coap_context(self._limits)
-            interface = self._interface
-
-            def make(connection: DatagramConnection) -> CoapApplication:
-                return CoapApplication(interface, CoapRemote.of(connection))
-
-            opened = await open_datagram_connection(self._link, self._initiator, make)
-            self._remote, self._established = opened.remote, opened.remote.established
-            return self._remote
+        return await carried_by(self._sessions, request, self.name, self._limits)
 
     @property
     def established(self) -> Established:
         """What the newest connection's handshake established."""
-        if self._established is None:
-            raise HandshakeError("no connection was made yet")
-        return self._established
+        return self._sessions.established
 
     async def close(self) -> None:
         """Close the kept connection."""
-        if self._remote is not None and self._remote.connection is not None:
-            self._remote.connection.close()
-        if self._context is not None:
-            await self._context.shutdown()
-            self._context = self._interface = None
+        await self._sessions.close()
+
+
+async def carried_by(
+    sessions: CoapSessions, request: CarriedRequest, name: str, limits: Limits
+) -> CarriedResponse:
+    """Send a request primitive, and return the response primitive.
+
+    Args:
+        sessions: Over what.
+        request: The request primitive.
+        name: The peer, for people.
+        limits: Bounds on the answer.
+
+    Raises:
+        AnswerTimeoutError: There was no answer in time.
+        ResolverUnavailableError: The peer cannot be reached, or its answer is no response primitive.
+        RefusedError: CoAP cannot carry what the request says.
+    """
+    message = write_request(request)
+    try:
+        answer = read_response(await sessions.ask(message))
+    except AnswerTimeoutError as failure:
+        raise AnswerTimeoutError(f"{name}: {failure}") from failure
+    except (error.Error, HandshakeError, MessageError, OSError) as failure:
+        raise ResolverUnavailableError(f"{name}: {str(failure) or type(failure).__name__}") from failure
+    if len(answer.content) > limits.body_octets:
+        raise ResolverUnavailableError(f"{name}: the answer is too long")
+    return answer

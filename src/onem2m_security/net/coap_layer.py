@@ -52,6 +52,8 @@ class CoapRemote(interfaces.EndpointAddress):
         self.owner = owner
         self.unanswered: OrderedDict[bytes, float] = OrderedDict()
         """The tokens of its requests that wait for their answers, and since when."""
+        self.heard = 0
+        """How many of its datagrams came: whether it gave a sign of life."""
         self._name = connection.peer_address
         self._number = next(self._numbers)
         room = connection.max_payload - _HEAD_OCTETS
@@ -194,6 +196,7 @@ class CoapApplication:
 
     def datagram_received(self, data: bytes) -> None:
         """A CoAP message; what is none is dropped (RFC 7252 clause 4.2)."""
+        self.remote.heard += 1
         try:
             message, refusal = read_message(data, self.remote)
         except error.UnparsableMessage:

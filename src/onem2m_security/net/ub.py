@@ -5,20 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Any
 
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response as HttpResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
-from uvicorn.server import ServerState
 
 from ..gba.ub_messages import UbRequest, UbResponse
 from ..quotas import OverQuota
-from .address import Address
-from .http_server import BoundedHttpProtocol, check_bounds, http_config
 from .limits import Limits, at_most, network_of
-from .stream import StreamPort, StreamTransport
+from .plain_port import PlainHttpPort
+from .stream import StreamTransport
 from .ub_client import UB_BODY_MAX_OCTETS
 
 UB_IDLE_SECONDS = 30.0
@@ -60,20 +57,7 @@ class _Crowd:
             del self._present[network]
 
 
-class _UbProtocol(BoundedHttpProtocol):
-    """A UE's connection; it counts as half-open until its first request is complete."""
-
-    def __init__(self, *args: Any, limits: Limits, port: UbListener) -> None:  # noqa: ANN401 - handed through
-        super().__init__(*args, limits=limits)
-        self._port = port
-
-    def on_message_complete(self) -> None:
-        super().on_message_complete()
-        if not self.transport.is_closing():
-            self._port.half_open.leave(self.transport)
-
-
-class UbListener(StreamPort):
+class UbListener(PlainHttpPort):
     """The TCP port where a BSF meets UEs."""
 
     def __init__(self, handler: UbHandler, *, limits: Limits | None = None) -> None:
@@ -84,32 +68,13 @@ class UbListener(StreamPort):
             limits: Bounds on sizes, time and number; of bodies and idleness, Ub has narrower ones.
         """
         given = limits or Limits()
-        super().__init__(
-            replace(
-                given,
-                body_octets=min(given.body_octets, UB_BODY_MAX_OCTETS),
-                idle_seconds=min(given.idle_seconds, UB_IDLE_SECONDS),
-            )
+        narrower = replace(
+            given,
+            body_octets=min(given.body_octets, UB_BODY_MAX_OCTETS),
+            idle_seconds=min(given.idle_seconds, UB_IDLE_SECONDS),
         )
-        self._crowd = _Crowd(self._limits.connections_per_address)
-        self._state = ServerState()
-        self._config = http_config(_application(handler, self._limits), self._limits)
-
-    async def start(self, address: Address) -> Address:
-        """Listen; returns the address in use (for port 0 with the port that was chosen).
-
-        Raises:
-            ConfigurationError: The address cannot be listened on, or the bounds of HTTP do not hold with the
-                uvicorn that is installed.
-        """
-        check_bounds()
-        return await super().start(address)
-
-    def accept(self) -> StreamTransport:
-        """A transport for the next UE."""
-        transport = StreamTransport(self._limits, self)
-        transport.set_protocol(_UbProtocol(self._config, self._state, {}, limits=self._limits, port=self))
-        return transport
+        super().__init__(_application(handler, narrower), limits=narrower)
+        self._crowd = _Crowd(narrower.connections_per_address)
 
     def entered(self, connection: StreamTransport) -> bool:
         """A UE connected; whether there is a place for it, and not too many from its address."""
