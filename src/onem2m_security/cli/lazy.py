@@ -32,6 +32,7 @@ COMMANDS: Final = {
     "demo": LazyCommand("demo", "demo", "Run the main job on this machine."),
     "connect": LazyCommand("connect", "connect", "Be Entity A: associate with Entity B."),
     "listen": LazyCommand("listen", "listen", "Be Entity B: accept associations."),
+    "gateway": LazyCommand("gateway", "gateway", "Secure a CSE: be Entity B in front of it."),
     "enrol": LazyCommand("enrol", "enrol", "Be an Enrolee: bootstrap with an MEF."),
     "certificate": LazyCommand(
         "certificate", "certificate", "Get an Enrolee's certificate from its MEF by EST."
