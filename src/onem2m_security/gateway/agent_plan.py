@@ -49,7 +49,7 @@ class AgentPlan:
     listen: tuple[LocalAddress, ...] = ()
     listen_coap: tuple[Address, ...] = ()
     originator: OriginatorRule | None = None
-    at_start: bool = False
+    at_start: bool = True
     answer: timedelta = ANSWER
     beyond_loopback: bool = False
 
@@ -58,6 +58,10 @@ class AgentPlan:
             raise ConfigurationError("an agent listens somewhere: give a place for HTTP or for CoAP")
         for address in () if self.beyond_loopback else (*self.listen, *self.listen_coap):
             require_loopback(address)
+
+    def __str__(self) -> str:
+        """The agent, for people."""
+        return f"agent for {self.registrar}, on {' and '.join(map(str, (*self.listen, *self.listen_coap)))}"
 
     @property
     def limits(self) -> Limits:
@@ -76,6 +80,10 @@ class Running:
 
     agent: Agent
     listening: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """The one line that is printed when it serves."""
+        return f"agent for {self.agent.registrar} listening on {' and '.join(self.listening)}"
 
 
 @contextlib.asynccontextmanager
