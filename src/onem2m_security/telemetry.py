@@ -83,6 +83,9 @@ SESSIONS_ENDED: Final = Counter(
 REQUESTS: Final = Counter(
     "onem2m_requests_total", "oneM2M requests answered, by response status code", ["local", "rsc"]
 )
+CARRIED: Final = Counter(
+    "onem2m_gateway_requests_total", "Requests at a gateway, by response status code", ["local", "rsc"]
+)
 KEYS_STORED: Final = Counter("onem2m_keys_stored_total", "Keys made durable, by kind", ["kind"])
 FETCHES: Final = Counter(
     "onem2m_key_fetches_total", "Keys asked of a MAF, MEF or BSF, by result", ["function", "result"]

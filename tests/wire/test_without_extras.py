@@ -127,7 +127,7 @@ def test_entities_associate_by_keys_certificates_and_a_maf(programs):
     frameworks = ("saef-psk", "saef-certificate", "saef-maf")
     assert pairs == [f"{framework} {transport}" for transport in ("tls", "dtls") for framework in frameworks]
     assert refused == (
-        "not installed: uvicorn, httptools, starlette, prometheus_client. "
+        "not installed: uvicorn, httptools, starlette, prometheus_client, cbor2. "
         "This needs: pip install 'onem2m-security[server]'"
     )
     assert done.stderr == ""
@@ -184,7 +184,7 @@ def test_a_server_says_in_one_line_what_it_needs_and_makes_no_store(command, tmp
     done = alone(without_all_but("cli") + COMMAND, *arguments)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
-        "m2msec: not installed: uvicorn, httptools, starlette, prometheus_client. "
+        "m2msec: not installed: uvicorn, httptools, starlette, prometheus_client, cbor2. "
         "This needs: pip install 'onem2m-security[server]'\n"
     )
     assert list(tmp_path.iterdir()) == []

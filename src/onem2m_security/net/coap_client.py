@@ -30,6 +30,8 @@ class CoapSessions:
         limits: Limits,
         open_session: Callable[[MakeApplication], Awaitable[CoapRemote]],
         serves: Callable[[Established], bool] = lambda _: True,
+        *,
+        remote_of: Callable[[DatagramConnection], CoapRemote] = CoapRemote.of,
     ) -> None:
         """Nothing is opened yet.
 
@@ -37,10 +39,12 @@ class CoapSessions:
             limits: Bounds on time and size.
             open_session: Opens a session with this on top of it.
             serves: Whether the one that is kept may take a further request.
+            remote_of: What the peer of a session is to the CoAP layer.
         """
         self._limits = limits
         self._open_session = open_session
         self._serves = serves
+        self._remote_of = remote_of
         self._context: Any = None
         self._interface: CoapInterface | None = None
         self._remote: CoapRemote | None = None
@@ -102,7 +106,7 @@ class CoapSessions:
                 self._context, self._interface = await coap_context(self._limits)
             interface = self._interface
             self._remote = await self._open_session(
-                lambda connection: CoapApplication(interface, CoapRemote.of(connection))
+                lambda connection: CoapApplication(interface, self._remote_of(connection))
             )
             if kept is not None:
                 self._under_way[kept] += 0  # it stands here until it has ended

@@ -14,7 +14,7 @@ from .channel import Channel
 from .limits import Limits, at_most
 
 MAX_CONNECTIONS: Final = 8
-"""Of one pool, in use or kept; more would make httpcore's pool slower, not faster."""
+"""Of one pool, in use or kept, unless it is said: more make httpcore's pool slower, not faster."""
 
 
 class _Stream(httpcore.AsyncNetworkStream):
@@ -107,21 +107,29 @@ class HttpPool:
         authority: The host that requests name.
     """
 
-    def __init__(self, authority: str, backend: httpcore.AsyncNetworkBackend, limits: Limits) -> None:
+    def __init__(
+        self,
+        authority: str,
+        backend: httpcore.AsyncNetworkBackend,
+        limits: Limits,
+        *,
+        connections: int = MAX_CONNECTIONS,
+    ) -> None:
         """A pool without a connection yet.
 
         Args:
             authority: The host that requests name.
             backend: Opens connections.
             limits: Bounds on time and size.
+            connections: How many there are at most, in use or kept.
         """
         self.authority = authority
         self._limits = limits
         # The pool looks through all that wait for it at every step: let them wait here.
-        self._places = asyncio.Semaphore(MAX_CONNECTIONS)
+        self._places = asyncio.Semaphore(connections)
         self._pool = httpcore.AsyncConnectionPool(
-            max_connections=MAX_CONNECTIONS,
-            max_keepalive_connections=MAX_CONNECTIONS,
+            max_connections=connections,
+            max_keepalive_connections=connections,
             keepalive_expiry=min(60.0, limits.idle_seconds / 2),
             network_backend=backend,
         )

@@ -14,7 +14,7 @@ from ..frameworks.steps import Authorities, Established, How, Initiator, initiat
 from ..onem2m.primitives import Response, Rsc
 from ..tasks import GRACE_SECONDS, together
 from .address import Address, Binding, Transport
-from .binding import RequestHandler
+from .binding import CarriedHandler, RequestHandler
 from .channel import ChannelHandler, channel_protocol, datagram_channels
 from .coap import CoapClient, CoapServer
 from .http_client import HttpClient
@@ -92,6 +92,22 @@ async def request_port(
         protocol = http_protocol(handler, limits, plain)
         return Listener(authorities, protocol, limits, open_sessions=open_sessions)
     return _CoapPort(authorities, await CoapServer.create(handler, limits), limits, open_sessions)
+
+
+async def carrying_port(
+    transport: Transport, authorities: Authorities, handler: CarriedHandler, limits: Limits
+) -> Port:
+    """A port whose handler carries requests on: HTTP over TLS, or CoAP over DTLS."""
+    open_sessions = OpenSessions(authorities, limits.quotas)
+    handler = open_sessions.guard(handler)
+    if transport is Transport.TLS:
+        require("server")
+        from .http import carried_http_protocol  # noqa: PLC0415 - a device has no web server
+
+        return Listener(
+            authorities, carried_http_protocol(handler, limits), limits, open_sessions=open_sessions
+        )
+    return _CoapPort(authorities, await CoapServer.carrying(handler, limits), limits, open_sessions)
 
 
 def channel_port(
