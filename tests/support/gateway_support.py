@@ -208,5 +208,5 @@ async def gateway(
             address = await entity_b.carry_over(tuple(Transport), LOOPBACK, door.handle)
             yield Gateway(address, cse, bound, entity_b)
     finally:
-        await behind.upstream.close()
+        await door.close()
         await cse.stop()

@@ -31,7 +31,8 @@ NOBODY = {
 
 NAMES_NO_RECORD = {
     None, "CLASS", "DIR", "DIRECTORY", "DURATION", "FILE", "FILE|-", "FQDN", "FQDN:USS", "FQDN=HOST:PORT",
-    "FQDN[=KEY]", "FQDN[=SUID,…]", "HASH", "HEX", "HOST", "HOST:PORT", "N", "N:URI", "NAME", "OID", "PATH",
+    "FQDN[=KEY]", "FQDN[=SUID,…]", "HASH", "HEX", "HOST", "HOST:PORT",
+    "HOST:PORT|unix:PATH", "N", "N:URI", "NAME", "OID", "PATH",
     "SUID", "TEXT", "URI", "USS", "1|3", "tls|dtls", "raw-public-key|device|cse-id|ae-id|node-id|fqdn",
 }  # fmt: skip
 
@@ -47,6 +48,7 @@ NOT_ASKED = {
     "bsf add-subscriber": MAKES_IT,
     "bsf add-naf": MAKES_IT,
     "usim make": MAKES_IT,
+    "agent": ASKS_WHOEVER_KNOWS,
     "enrol": ASKS_WHOEVER_KNOWS,
     "maf key deregister": ASKS_WHOEVER_KNOWS,
     "maf key register": ASKS_WHOEVER_KNOWS,

@@ -18,7 +18,7 @@ from onem2m_security.errors import ConfigurationError
 from onem2m_security.net.address import Address
 from onem2m_security.net.limits import Limits
 from onem2m_security.net.local_address import UnixSocket, is_loopback, parse_local, require_loopback
-from onem2m_security.net.plain_port import PlainHttpPort
+from onem2m_security.net.plain_port import PlainHttpPort, for_programs
 
 REQUEST = b"GET /some/where HTTP/1.1\r\nHost: localhost\r\n\r\n"
 _NOBODY = 65534
@@ -154,3 +154,41 @@ def test_what_is_no_local_address_is_refused(text):
 
 def test_an_address_is_parsed_as_everywhere():
     assert parse_local("127.0.0.1:80") == Address("127.0.0.1", 80)
+
+
+def asking(*headers: str) -> bytes:
+    return "\r\n".join(["GET /some/where HTTP/1.1", *headers, "", ""]).encode()
+
+
+async def status_of(application, request):
+    async with PlainHttpPort(application) as port:
+        reader, writer = await connected(await port.listen(LOOPBACK))
+        writer.write(request)
+        status = (await reader.readline()).split()[1]
+        writer.close()
+        return int(status)
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1:8080", "[::1]:8080", "LOCALHOST:1", "[::1]"])
+async def test_programs_of_this_machine_are_served_by_every_name_of_loopback(host):
+    assert await status_of(for_programs(tells_the_path), asking(f"Host: {host}")) == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        ["Host: localhost", "Origin: https://page.example"],
+        ["Host: localhost", "oRiGiN: null"],
+        ["Host: page.example"],
+        ["Host: localhost.page.example:8080"],
+        ["Host: [2001:db8::1]:8080"],
+    ],
+)
+async def test_a_web_page_in_a_browser_of_this_machine_is_not_served(headers):
+    assert await status_of(for_programs(tells_the_path), asking(*headers)) == 403
+
+
+async def test_where_other_machines_may_ask_any_name_will_do_but_no_web_page():
+    application = for_programs(tells_the_path, hosts=False)
+    assert await status_of(application, asking("Host: agent.example")) == 200
+    assert await status_of(application, asking("Host: agent.example", "Origin: https://page.example")) == 403

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from ..configuration.agents import plans
 from ..configuration.description import Description
 from ..configuration.reference import EXAMPLE, page, schema
 from .common import log_to_stderr
@@ -30,7 +31,10 @@ def check(
     Prints a line for each function and peer. Nothing is listened on, nobody is met, no store is opened.
     """
     log_to_stderr(verbose=False)
-    for line in Description.read(config).check():
+    description = Description.read(config)
+    lines = description.check()
+    lines += [str(plan) for plan in plans(description)]
+    for line in lines:
         print(line)
 
 

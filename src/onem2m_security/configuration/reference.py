@@ -18,8 +18,10 @@ from ..gateway.upstream import UpstreamAddress
 from ..identifiers import EntityId, Fqdn, KeyIdentifier
 from ..net.address import Address
 from ..net.limits import Limits
+from ..net.local_address import UnixSocket
 from ..peer_quotas import PeerQuotas
 from ..release import Release
+from .agent_settings import AgentSettings
 from .bounds import LimitSettings, QuotaSettings
 from .enrolment import EnrolmentSettings
 from .entity_b import EntityBSettings
@@ -49,6 +51,7 @@ _TABLES: Final[tuple[tuple[str, type[Table]], ...]] = (
     ("`[mef.est]`", EstSettings),
     ("`[[bsf]]`", BsfSettings),
     ("`[[bsf.hss-nafs]]`", HssNafSettings),
+    ("`[[agent]]`", AgentSettings),
     ("`[limits]`", LimitSettings),
     ("`[quotas]`", QuotaSettings),
 )
@@ -66,6 +69,7 @@ _NAMES: Final[dict[type, str]] = {
     Path: "file",
     Address: "address",
     UpstreamAddress: "URL",
+    UnixSocket: "Unix socket",
     Fqdn: "domain name",
     EntityId: "identity",
     KeyIdentifier: "key identifier",
@@ -76,9 +80,9 @@ _HEAD: Final = """\
 <!-- Made from the models by `m2msec config schema --markdown`; a test holds that it is what that prints. -->
 
 One file in TOML describes an entity: what it serves, who it is, and its peers by identity. `m2msec serve`,
-`m2msec gateway`, `m2msec connect`, `m2msec listen`, `m2msec enrol` and `m2msec escertke` read it; `m2msec
-config example` prints one with comments, `m2msec config check FILE` reads one with every file that it names,
-`m2msec config schema` prints a JSON schema for editors.
+`m2msec gateway`, `m2msec agent`, `m2msec connect`, `m2msec listen`, `m2msec enrol` and `m2msec escertke`
+read it; `m2msec config example` prints one with comments, `m2msec config check FILE` reads one with every
+file that it names, `m2msec config schema` prints a JSON schema for editors.
 
 Keys never stand in it, only the names of files that hold them; a relative name is beside the configuration
 file. Durations are written as `90s`, `15m`, `24h` or `7d`, addresses as `HOST:PORT` or `[IPv6]:PORT`. A table

@@ -16,6 +16,7 @@ from pydantic import Field, ValidationError, model_validator
 from ..errors import ConfigurationError
 from ..files import read_bounded
 from ..identifiers import EntityId
+from .agent_settings import AgentSettings
 from .bounds import LimitSettings, QuotaSettings
 from .complaints import Place, complaint, complaints, nearest
 from .enrolment import EnrolmentSettings
@@ -64,6 +65,7 @@ class Settings(Table):
         maf: The MAFs to run.
         mef: The MEFs to run.
         bsf: The BSFs to run.
+        agent: The agents to run (m2msec agent).
         limits: Bounds on time, size and number.
         quotas: What one authenticated peer may have and do.
         metrics: Where to offer Prometheus metrics, in the clear.
@@ -79,6 +81,7 @@ class Settings(Table):
     maf: Annotated[tuple[MafSettings, ...], ONE_OR_MANY] = ()
     mef: Annotated[tuple[MefSettings, ...], ONE_OR_MANY] = ()
     bsf: Annotated[tuple[BsfSettings, ...], ONE_OR_MANY] = ()
+    agent: Annotated[tuple[AgentSettings, ...], ONE_OR_MANY] = ()
     limits: LimitSettings = LimitSettings()
     quotas: QuotaSettings = QuotaSettings()
 
@@ -154,8 +157,8 @@ class Settings(Table):
                 yield ("mef", number, "est", "server"), str(mef.est_server)
         if self.entity_b is not None:
             yield from _asked(("entity-b",), self.entity_b)
-        for number, enrolment in enumerate(self.enrolment):
-            yield ("enrolment", number, "mef"), str(enrolment.mef)
+        yield from ((("enrolment", number, "mef"), str(one.mef)) for number, one in enumerate(self.enrolment))
+        yield from ((("agent", number, "peer"), str(one.peer)) for number, one in enumerate(self.agent))
         for peer, settings in self.peers.items():
             if settings.prove is not None:
                 yield from _others(("peers", str(peer), "prove"), settings.prove)

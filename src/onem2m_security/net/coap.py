@@ -24,7 +24,7 @@ from .carrying_client import CarryingClient
 from .coap_blocks import Blocks
 from .coap_carried import read_request, read_response, write_request, write_response
 from .coap_client import CoapSessions
-from .coap_layer import AIOCOAP_MOVED, CoapApplication, CoapInterface, CoapRemote, coap_context
+from .coap_layer import AIOCOAP_MOVED, CoapApplication, CoapInterface, CoapPeer, CoapRemote, coap_context
 from .coap_messages import REQUEST_ID, read_message, text_option
 from .limits import Limits
 from .link import Link
@@ -149,6 +149,11 @@ class CoapServer:
             return CoapApplication(self._interface, CoapRemote.of(connection))
 
         return make
+
+    def on(self, peer: CoapPeer) -> CoapApplication:
+        """The same on top of a peer without a session, which nobody has authenticated."""
+        nothing = cast("Established", None)
+        return CoapApplication(self._interface, CoapRemote(peer, nothing, owner=peer.peer_address))
 
     async def stop(self) -> None:
         """Answer nothing more."""

@@ -89,15 +89,18 @@ class CoapSessions:
             raise AnswerTimeoutError(f"no answer within {silence if is_lost else seconds:g} s")
         return answer.result()
 
-    async def open(self) -> CoapRemote:
+    async def open(self, *, another: bool = False) -> CoapRemote:
         """The session that is kept or, if it may take no further request, another.
+
+        Args:
+            another: Open another in any case.
 
         Raises:
             HandshakeError: None can be opened.
         """
         async with self._opening:
             kept = self._remote
-            if kept is not None and kept.is_open and self._serves(kept.established):
+            if not another and kept is not None and kept.is_open and self._serves(kept.established):
                 return kept
             if self._interface is None:
                 self._context, self._interface = await coap_context(self._limits)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
-from starlette.types import ASGIApp
+from starlette.responses import Response as HttpResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from ..errors import ConfigurationError
@@ -13,7 +15,7 @@ from ..tasks import GRACE_SECONDS
 from .address import Address
 from .http_server import BoundedHttpProtocol, check_bounds, http_config
 from .limits import Limits
-from .local_address import LocalAddress, UnixSocket
+from .local_address import LocalAddress, UnixSocket, is_loopback
 from .stream import StreamPort, StreamTransport
 
 
@@ -30,18 +32,52 @@ class _Protocol(BoundedHttpProtocol):
             self._port.half_open.leave(self.transport)
 
 
+def for_programs(application: ASGIApp, *, hosts: bool = True) -> ASGIApp:
+    """The application, for everything but web pages.
+
+    A page that somebody opens in a browser on this machine can send requests to loopback, and by a name of
+    its own that leads there it could read the answers too. Browsers say where a page comes from (Origin), and
+    by which name it asks (Host).
+
+    Args:
+        application: Answers all others.
+        hosts: Refuse names that are not those of loopback, too.
+    """
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [(name.lower(), value) for name, value in scope["headers"]]
+        named = [value.decode("latin-1") for name, value in headers if name == b"host"]
+        is_of_page = any(name == b"origin" for name, _ in headers)
+        if is_of_page or (hosts and not all(is_loopback(_host_of(one)) for one in named)):
+            await HttpResponse("this is no place for web pages\n", 403)(scope, receive, send)
+            return
+        await application(scope, receive, send)
+
+    return answer
+
+
+def _host_of(authority: str) -> str:
+    """The host of a Host header, without port and brackets."""
+    host = authority.rpartition("]")[0].removeprefix("[")
+    return host or authority.partition(":")[0]
+
+
 class PlainHttpPort(StreamPort):
     """A port without TLS."""
 
-    def __init__(self, application: ASGIApp, *, limits: Limits | None = None) -> None:
+    def __init__(
+        self, application: ASGIApp, *, limits: Limits | None = None, state: Mapping[str, Any] | None = None
+    ) -> None:
         """Hand every request to the application.
 
         Args:
             application: Answers a request.
             limits: Bounds on sizes, time and number.
+            state: What the application finds in the state of each request.
         """
         super().__init__(limits or Limits())
         self._state = ServerState()
+        self._found = dict(state or {})
         self._config = http_config(application, self._limits)
         self._at: UnixSocket | None = None
 
@@ -74,7 +110,9 @@ class PlainHttpPort(StreamPort):
     def accept(self) -> StreamTransport:
         """A transport for the next client."""
         transport = StreamTransport(self._limits, self)
-        transport.set_protocol(_Protocol(self._config, self._state, {}, limits=self._limits, port=self))
+        transport.set_protocol(
+            _Protocol(self._config, self._state, self._found, limits=self._limits, port=self)
+        )
         return transport
 
     async def stop(self, *, grace: float = GRACE_SECONDS) -> None:

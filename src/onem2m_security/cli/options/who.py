@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from ...clients.entity_a import associate
+from ...frameworks.steps import How
 from ...identifiers import EntityId, Fqdn
 from ...net.channel import Channel
 from ...net.link import Link
@@ -57,7 +58,21 @@ class WhoOptions(OptionGroup):
             ConfigurationError: None was given, or several, or its options cannot be used.
             HandshakeError: Somebody cannot be reached, or refuses us.
         """
-        credential = the_given(self.kinds, nothing=KEYS)
         async with contextlib.AsyncExitStack() as running:
-            aim = Aim(peer, self.entity, link, self.maf, self.release, self.server_name, running)
-            return await associate(link, await credential.how(aim))
+            return await associate(link, await self.how(peer, link, running))
+
+    async def how(self, peer: EntityId, link: Link, running: contextlib.AsyncExitStack) -> How:
+        """How we prove ourselves to Entity B by the one credential that was given.
+
+        Args:
+            peer: IdB.
+            link: The way to it.
+            running: Closes what that takes, when nobody proves anything any more.
+
+        Raises:
+            ConfigurationError: As for ``associate``.
+            HandshakeError: The same.
+        """
+        credential = the_given(self.kinds, nothing=KEYS)
+        aim = Aim(peer, self.entity, link, self.maf, self.release, self.server_name, running)
+        return await credential.how(aim)
