@@ -73,6 +73,7 @@ def reader(tmp_path):
 @pytest.mark.parametrize("page", PAGES)
 def test_what_a_page_tells_to_type_does_what_it_says(reader, page):
     needs("openssl")
+    needs("curl")
     printed = [[reader.type(command) for command in commands(block)] for block in blocks(page)]
     assert "Stopped" not in reader.shell.run("jobs")
     SAYS.get(page, lambda *_: None)(reader, *printed)
@@ -97,9 +98,18 @@ def both_have_one_end_to_end_key(reader: Reader, *_: list[str]) -> None:
     reader.type("cmp alice-e2e.key bob-e2e.key")
 
 
+def an_ae_is_served_and_an_impostor_is_not(_: Reader, *printed: list[str]) -> None:
+    *_, ae, impostor = printed
+    assert '"aei": "Cthermometer"' in ae[1]
+    assert '"con": "22.5"' in ae[4]
+    assert " 403 " in impostor[0]
+    assert ": 4106" in impostor[0]
+
+
 SAYS = {
     "README.md": openssl_and_the_maf_have_one_key,
     "docs/command-line.md": everybody_is_associated,
+    "docs/gateway.md": an_ae_is_served_and_an_impostor_is_not,
     "docs/escertke.md": both_have_one_end_to_end_key,
 }
 """What must be seen, beyond that each command succeeds and each server listens."""
