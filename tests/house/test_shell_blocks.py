@@ -15,6 +15,7 @@ from requirements import needs
 from terminal import Shell, a_shell
 
 PORT = re.compile(r"(?<=127\.0\.0\.1:)\d+")
+LISTENS = re.compile(r"--listen\S* (127\.0\.0\.1:\d+)")
 BLOCK = re.compile(r"^(<!-- not run: \S.* -->\n)?```sh\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 PAGES = [
     str(page.relative_to(ROOT))
@@ -50,7 +51,9 @@ class Reader:
         since, serves = len(self.shell.printed), re.search(r"^m2msec .*(serve|listen)\b", command)
         if serves:
             printed = self.shell.run(command.removesuffix("&") + " &")
-            return printed if "listening on" in printed else self.shell.wait_for("listening on", since)
+            for address in LISTENS.findall(command):  # a server may have several, and a line for each
+                printed = self.shell.wait_for(f"listening on {re.escape(address)}", since)
+            return printed
         printed = self.shell.run(command)
         assert "status 0\n" in self.shell.run('echo "status $?"'), f"{command}: {printed}"
         return printed
