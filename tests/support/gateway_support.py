@@ -76,6 +76,7 @@ class PlayedCse:
         self.seen: list[Seen] = []
         self.answer: Answer = self._ok
         self.connections = 0
+        self.to = ""
         self._tasks: set[asyncio.Task[None]] = set()
         self.server: asyncio.Server | None = None
 
@@ -85,10 +86,12 @@ class PlayedCse:
     async def start(self, path: Path | None = None) -> str:
         if path is not None:
             self.server = await asyncio.start_unix_server(self._serve, path)
-            return f"unix:{path}"
+            self.to = f"unix:{path}"
+            return self.to
         self.server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         host, port = self.server.sockets[0].getsockname()
-        return f"http://{host}:{port}"
+        self.to = f"http://{host}:{port}"
+        return self.to
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -205,5 +208,5 @@ async def gateway(
             address = await entity_b.carry_over(tuple(Transport), LOOPBACK, door.handle)
             yield Gateway(address, cse, bound, entity_b)
     finally:
-        await door.close()
+        await behind.upstream.close()
         await cse.stop()

@@ -23,6 +23,13 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
             " --kpsa-peer /device-7"
         ),
     ),
+    "gateway": (
+        (
+            "m2msec gateway --listen 127.0.0.1:9443 --cse-id /in-cse --to http://127.0.0.1:8080"
+            " --maf 127.0.0.1:8443 --km-id b@maf.example.com --km-file km-b"
+        ),
+        "m2msec gateway --config cse.toml",
+    ),
     "agent": (
         "m2msec agent --config device.toml",
         (

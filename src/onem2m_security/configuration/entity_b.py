@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -40,6 +40,8 @@ class EntityBSettings(Table):
         remember: How long what these said of a key counts, before they are asked again.
     """
 
+    table: ClassVar[str] = "entity-b"
+
     listen: AddressSetting
     transports: Annotated[tuple[Transport, ...], Field(min_length=1)] = (Transport.TLS, Transport.DTLS)
     certificate: FileSetting | None = None
@@ -64,7 +66,7 @@ class EntityBSettings(Table):
         if self.certificate is not None and self.private_key is not None:
             return LocalCertificate.load(here / self.certificate, here / self.private_key)
         if (self.certificate, self.private_key, self.associations) != (None, None, None):
-            raise ConfigurationError("entity-b: certificates take certificate and private-key, both")
+            raise ConfigurationError(f"{self.table}: certificates take certificate and private-key, both")
         return None
 
     def accepted(self, here: Path) -> Accepted:
@@ -79,7 +81,8 @@ class EntityBSettings(Table):
         if self.associations is None:
             if self.crl is not None or self.require_crl:
                 raise ConfigurationError(
-                    "entity-b: crl and require-crl are for associations; those of a peer stand in its trust"
+                    f"{self.table}: crl and require-crl are for associations; those of a peer stand in its "
+                    "trust"
                 )
             return ()
         crls = None if self.crl is None else CrlSource(here / self.crl)
