@@ -68,7 +68,7 @@ async def gateway(domain: Domain, cse: Cse, transport: Transport) -> AsyncIterat
     door = Door(Registrar(IN_CSE, bound), Behind(to, places, bound))
     async with entity_b(domain, transport) as b:
         yield Link(await b.carry_over((transport,), Address("127.0.0.1", 0), door.handle), transport)
-        await door.close()
+    await to.close()
 
 
 @contextlib.asynccontextmanager

@@ -32,7 +32,7 @@ COMMANDS: Final = {
     "demo": LazyCommand("demo", "demo", "Run the main job on this machine."),
     "connect": LazyCommand("connect", "connect", "Be Entity A: associate with Entity B."),
     "listen": LazyCommand("listen", "listen", "Be Entity B: accept associations."),
-    "gateway": LazyCommand("gateway", "gateway", "Secure a CSE: be Entity B in front of it."),
+    "gateway": LazyCommand("gateway", "gateway", "Be Entity B in front of a CSE: accept associations."),
     "agent": LazyCommand(
         "agent", "agent", "Be Entity A beside an AE or a CSE that knows nothing of security."
     ),
