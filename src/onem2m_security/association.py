@@ -95,14 +95,16 @@ class Association:
         clause 7.2), so the stem of an AE of another CSE is none of its identities. A request refused here is
         answered with ORIGINATOR_NOT_AUTHENTICATED.
         """
-        return self._is_cse or any(self._names(ae_id, originator) for ae_id in self._ae_ids)
+        return self.is_with_cse or any(self._names(ae_id, originator) for ae_id in self.ae_ids)
 
     @property
-    def _is_cse(self) -> bool:
+    def is_with_cse(self) -> bool:
+        """Whether the other end is a CSE for sure, which passes the requests of others on."""
         return self.peer is not None and self.peer.is_surely_cse
 
     @property
-    def _ae_ids(self) -> tuple[EntityId, ...]:
+    def ae_ids(self) -> tuple[EntityId, ...]:
+        """As which AEs the other end has proven itself; empty when only its credential is known."""
         return self.allowed_ae_ids or (() if self.peer is None else (self.peer,))
 
     def _names(self, ae_id: EntityId, originator: str) -> bool:

@@ -102,6 +102,10 @@ class ResolverUnavailableError(SecurityFrameworkError):
     """The party that knows the key (MAF, MEF or BSF) could not be asked, or gave no usable answer."""
 
 
+class AnswerTimeoutError(ResolverUnavailableError, TimeoutError):
+    """A request was sent, and there was no answer within the limit; it may have been carried out."""
+
+
 class PeerRefusedError(SecurityFrameworkError):
     """The peer answered a request with an error.
 

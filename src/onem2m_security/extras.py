@@ -9,7 +9,7 @@ from .errors import ConfigurationError
 
 BRINGS: Final = {
     "cli": ("typer", "rich", "pydantic"),
-    "server": ("prometheus_client",),
+    "server": ("prometheus_client", "cbor2"),
 }
 """What only an extra of this package brings."""
 

@@ -147,6 +147,12 @@ BOOTSTRAPPINGS: Final = Metric(
     "Answers of a BSF on Ub, by HTTP status",
     ("bsf", "status"),
 )
+CARRIED: Final = Metric(
+    "counter",
+    "onem2m_gateway_requests_total",
+    "Requests at a gateway, by response status code",
+    ("local", "rsc"),
+)
 OVER_QUOTA: Final = Metric(
     "counter",
     "onem2m_over_quota_total",

@@ -11,6 +11,8 @@ import dataclasses
 import json
 from collections.abc import Callable
 
+from aiocoap.error import UnparsableMessage
+
 import strangers
 from onem2m_security.credentials import Secret
 from onem2m_security.diameter.bootstrapping_info import BootstrappingInfoRequest, decode_naf_key
@@ -33,12 +35,20 @@ from onem2m_security.gba.bootstrap_info import BootstrappingInfo as UbBootstrapp
 from onem2m_security.identifiers import CredentialId, EntityId, Fqdn, KeyIdentifier
 from onem2m_security.net.address import Address
 from onem2m_security.net.binding import (
-    MAX_SEGMENTS,
     path_segments,
     read_content,
     read_response,
     request_primitive,
 )
+from onem2m_security.net.coap_carried import read_request as coap_request
+from onem2m_security.net.coap_carried import read_response as coap_response
+from onem2m_security.net.coap_carried import write_request as write_coap
+from onem2m_security.net.coap_messages import read_message
+from onem2m_security.net.http_carried import HttpRequestHead
+from onem2m_security.net.http_carried import read_request as http_request
+from onem2m_security.net.http_carried import read_response as http_response
+from onem2m_security.net.http_carried import write_request as write_http
+from onem2m_security.net.http_carried import write_response as write_http_response
 from onem2m_security.net.json_primitives import (
     is_request,
     read_answer,
@@ -50,6 +60,7 @@ from onem2m_security.net.json_primitives import (
 )
 from onem2m_security.net.limits import Limits
 from onem2m_security.net.request_client import Asked
+from onem2m_security.onem2m.carried import path_of, segments_of, to_of, to_of_path
 from onem2m_security.onem2m.commands import CommandDescription
 from onem2m_security.onem2m.fetch_credentials import FetchedCredential
 from onem2m_security.onem2m.primitives import Operation, RefusedError
@@ -149,10 +160,10 @@ def resources(octets: bytes) -> None:
 
 
 def http_segments(octets: bytes) -> None:
-    """The path of a request: a bounded number of segments, none of which is split again."""
+    """The path of a request: its segments, none of which is split again."""
     with contextlib.suppress(RefusedError):
         request = request_primitive(Operation.RETRIEVE, path_segments(octets), "/a", "1")
-        assert 1 <= len(request.to) <= MAX_SEGMENTS
+        assert 1 <= len(request.to) <= octets.count(b"/") + 1
 
 
 def bodies(octets: bytes) -> None:
@@ -181,6 +192,37 @@ def json_primitives(octets: bytes) -> None:
         )
         again = read_request(read_primitive(write_request(asked, request.originator)), "maf.example")
         assert json.dumps(dataclasses.asdict(again)) == json.dumps(dataclasses.asdict(request))
+
+
+def carried_over_http(octets: bytes) -> None:
+    """A request and an answer that are carried on: the request line, header fields, and whatever follows."""
+    line, *fields = octets.split(b"\n")
+    method, _, target = line.decode("latin-1").partition(" ")
+    path, _, query = target.encode("latin-1").partition(b"?")
+    headers = [(name, value) for name, _, value in (field.partition(b": ") for field in fields)]
+    with contextlib.suppress(RefusedError):
+        request = http_request(HttpRequestHead(method, path, query, headers))
+        assert to_of_path(path_of(request.to).encode()) == to_of(segments_of(request.to)) == request.to
+        written = write_http(request)
+        path, _, query = written.target.encode().partition(b"?")
+        headers = [(name.encode(), value.encode()) for name, value in written.headers]
+        assert http_request(HttpRequestHead(written.method, path, query, headers)) == request
+    with contextlib.suppress(MessageError):
+        answer = http_response(headers)
+        again = [(name.encode(), value.encode()) for name, value in write_http_response(answer)[1]]
+        assert http_response(again).rsc == answer.rsc
+
+
+def carried_over_coap(octets: bytes) -> None:
+    """A request or an answer that is carried on, as a CoAP message."""
+    with contextlib.suppress(UnparsableMessage, RefusedError, MessageError):
+        message, _ = read_message(octets, None)
+        if message.code.is_request():
+            request = coap_request(message)
+            assert coap_request(write_coap(request)) == request
+            write_http(request)
+        else:
+            write_http_response(coap_response(message))
 
 
 def fetched_credentials(octets: bytes) -> None:
@@ -232,6 +274,8 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
         http_segments,
         bodies,
         json_primitives,
+        carried_over_http,
+        carried_over_coap,
         fetched_credentials,
         diameter,
         bootstrapping_info,
@@ -281,6 +325,17 @@ SEEDS: dict[str, list[bytes]] = {
         b'{"op":1,"to":"/maf/symmKeyReg","fr":"/a","rqi":"1","ty":65001,"rvi":"3","pc":{"sec:skr":{}}}',
         b'{"op":2,"to":"//maf.example/x%2F/y","fr":"/a","rqi":"1"}',
         b'{"rsc":2001,"rqi":"1","pc":{"sec:skr":{}}}',
+    ],
+    "carried_over_http": [
+        b"POST /~/cse-id/cse?rcn=1&fu=1\nX-M2M-RI: 1\nX-M2M-Origin: C\nContent-Type: application/json;ty=2",
+        b"GET /_/sp.example/cse-id/x%2Fy\nX-M2M-RI: 1\nAccept: a/b\nX-M2M-EC: 4",
+        b"GET /\nX-M2M-RSC: 2000\nX-M2M-RI: 1\nContent-Location: /cse/x",
+    ],
+    "carried_over_coap": [
+        bytes.fromhex(
+            "4402000174657374b17e066373652d69640363736511323572636e3d3106746b6e733d61d1e7788102413381434131d10704ff7b7d"
+        ),
+        bytes.fromhex("4441000174657374836373650161413220e1000031d20b07d1ff7b7d"),
     ],
     "fetched_credentials": [
         (

@@ -18,6 +18,7 @@ from source import MODULES, PACKAGE, imports, tree_of
 ROOMS = {
     "cli": "cli",
     "configuration": "cli",
+    "gateway.assigned": "server",
     "net.loop": "server",  # and without it asyncio's own
     "servers.run": "server",
     "telemetry": "server",  # and without it nothing is counted

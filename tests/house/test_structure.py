@@ -51,7 +51,9 @@ def test_the_way_to_a_peer_is_one_value():
         if {"limits"} < way & {parameter.arg for parameter in parameters(function)}
     }
     made_by_a_port = ("net/udp.py", "__init__")  # a connection of the port, whose bounds it has
-    ports = {("net/ports.py", "request_port"), ("net/ports.py", "channel_port")}  # they reach nobody
+    ports = {
+        ("net/ports.py", f"{kind}_port") for kind in ("request", "carrying", "channel")
+    }  # they reach nobody
     assert found == {made_by_a_port, *ports}
 
 

@@ -32,6 +32,7 @@ FLOORS = (
     {"net"},
     {"clients"},
     {"servers"},
+    {"gateway"},
     {"configuration"},
     {"demo", "cli", "__main__", ""},  # "" is the package itself
 )

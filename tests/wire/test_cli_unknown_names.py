@@ -31,8 +31,9 @@ NOBODY = {
 
 NAMES_NO_RECORD = {
     None, "CLASS", "DIR", "DIRECTORY", "DURATION", "FILE", "FILE|-", "FQDN", "FQDN:USS", "FQDN=HOST:PORT",
-    "FQDN[=KEY]", "FQDN[=SUID,…]", "HASH", "HEX", "HOST", "HOST:PORT", "N", "N:URI", "NAME", "OID", "PATH",
-    "SUID", "TEXT", "URI", "USS", "1|3", "tls|dtls", "raw-public-key|device|cse-id|ae-id|node-id|fqdn",
+    "FQDN[=KEY]", "FQDN[=SUID,…]", "HASH", "HEX", "HOST", "HOST:PORT",
+    "HOST:PORT|unix:PATH", "N", "N:URI", "NAME", "OID", "PATH",
+    "SUID", "TEXT", "URI", "URL", "USS", "1|3", "tls|dtls", "raw-public-key|device|cse-id|ae-id|node-id|fqdn",
 }  # fmt: skip
 
 MAKES_IT = "makes what it names"
@@ -47,6 +48,8 @@ NOT_ASKED = {
     "bsf add-subscriber": MAKES_IT,
     "bsf add-naf": MAKES_IT,
     "usim make": MAKES_IT,
+    "agent": ASKS_WHOEVER_KNOWS,
+    "gateway": ASKS_WHOEVER_KNOWS,
     "enrol": ASKS_WHOEVER_KNOWS,
     "maf key deregister": ASKS_WHOEVER_KNOWS,
     "maf key register": ASKS_WHOEVER_KNOWS,

@@ -48,7 +48,7 @@ TABLE = {
     4105: "4.03", 4106: "4.03", 4107: "4.03", 4117: "4.03", 4127: "4.03", 5000: "5.00", 5001: "5.01",
     4029: "4.29", 5103: "4.04", 5105: "4.03", 5106: "4.00", 5107: "4.04", 5206: "5.01", 5207: "4.06",
 }  # fmt: skip
-"""TS-0008 table 6.2.4-1, the lines that a MAF, MEF, BSF or registrar may need; 4029 is OURS."""
+"""TS-0008 table 6.2.4-1, the lines that a MAF, MEF or BSF may need; 4029 is OURS."""
 
 Handler = Callable[[Request], Response]
 
@@ -141,7 +141,7 @@ async def test_a_primitive_arrives_as_it_was_sent_with_who_sent_it(operation):
         assert client.established.association.peer == ID_B
 
 
-@pytest.mark.parametrize("rsc", Rsc)
+@pytest.mark.parametrize("rsc", [Rsc(rsc) for rsc in TABLE])
 async def test_every_status_has_the_code_of_ts_0008(rsc):
     async with serving(lambda _: Response(rsc)) as service:
         code, options, _ = await ask(service, b"\x01", path=[b"x"])
@@ -379,7 +379,7 @@ JSON = {12: b"\x32"}
         (coap(2, 1, options=RQI, payload=b"{}"), 4015, "4.15"),
         (coap(2, 1, options=RQI | {12: b"\x29"}, payload=b"<a/>"), 4015, "4.15"),
         (coap(1, 1, options=RQI | {17: b"\x29"}), 5207, "4.06"),
-        (coap(1, 1, options={283: b"r", 11: [b"x"] * 9}), 4004, "4.04"),
+        (coap(1, 1, options={283: b"r", 11: [b"", b"x"]}), 4000, "4.00"),
     ],
 )
 async def test_a_bad_request_gets_its_status_and_reaches_no_handler(message, rsc, code):
@@ -395,7 +395,7 @@ async def test_the_onem2m_content_format_is_taken_too():
     async with serving(ok) as service, await channel_to(service) as channel:
         message = coap(2, 1, options=RQI | {12: (10001).to_bytes(2, "big")}, payload=b'{"a": 1}')
         answer, _, _ = parse(await exchange(channel, message))
-        assert answer == Code.CONTENT
+        assert answer == Code.CHANGED  # it was a NOTIFY (TS-0008 table 6.2.4-1)
         assert service.requests[0][0].content == {"a": 1}
 
 

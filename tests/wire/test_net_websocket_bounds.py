@@ -287,7 +287,7 @@ async def test_whoever_closes_hears_the_same_status_and_nothing_more():
         ({"to": "/x\ud800"}, Rsc.BAD_REQUEST),
         ({"to": "/%ff"}, Rsc.BAD_REQUEST),
         ({"to": "//other.example/x"}, Rsc.NOT_FOUND),
-        ({"to": "/x" * 9}, Rsc.NOT_FOUND),
+        ({"to": "/x" * 9, "op": 9}, Rsc.OPERATION_NOT_ALLOWED),
         ({"fr": ["/a"]}, Rsc.BAD_REQUEST),
         ({"rqi": 1}, Rsc.BAD_REQUEST),
         ({"rqi": ""}, Rsc.BAD_REQUEST),

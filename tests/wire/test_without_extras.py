@@ -198,7 +198,7 @@ def test_a_server_says_in_one_line_what_it_needs_and_makes_no_store(command, tmp
     done = alone(without_all_but("cli") + COMMAND, *arguments)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
-        "m2msec: not installed: prometheus_client. This needs: pip install 'onem2m-security[server]'\n"
+        "m2msec: not installed: prometheus_client, cbor2. This needs: pip install 'onem2m-security[server]'\n"
     )
     assert list(tmp_path.iterdir()) == []
 

@@ -29,10 +29,14 @@ def check(
 
     Prints a line for each function and peer. Nothing is listened on, nobody is met, no store is opened.
     """
+    from ..configuration.agents import plans
     from ..configuration.description import Description
 
     log_to_stderr(verbose=False)
-    for line in Description.read(config).check():
+    description = Description.read(config)
+    lines = description.check()
+    lines += [str(plan) for plan in plans(description)]
+    for line in lines:
         print(line)
 
 

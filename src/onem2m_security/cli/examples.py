@@ -23,6 +23,25 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
             " --kpsa-peer /device-7"
         ),
     ),
+    "gateway": (
+        (
+            "m2msec gateway --listen 127.0.0.1:9443 --cse-id /in-cse --to http://127.0.0.1:8080"
+            " --maf 127.0.0.1:8443 --km-id b@maf.example.com --km-file km-b"
+        ),
+        "m2msec gateway --config cse.toml",
+    ),
+    "agent": (
+        "m2msec agent --config device.toml",
+        (
+            "m2msec agent --listen 127.0.0.1:8000 --peer /in-cse --to 127.0.0.1:9443"
+            " --entity /in-cse/Csensor --maf 127.0.0.1:8443 --km-id a@maf.example.com --km-file km-a"
+        ),
+        (
+            "m2msec agent --enrol --mef 127.0.0.1:7443 --kpm-id device-7@mef.example.com --kpm-file kpm"
+            " --enrolee-id /in-cse/Csensor --target maf.example.com --credentials device"
+            " --listen 127.0.0.1:8000 --peer /in-cse --to 127.0.0.1:9443 --maf 127.0.0.1:8443"
+        ),
+    ),
     "enrol": (
         (
             "m2msec enrol 127.0.0.1:7443 --data device --kpm-id device-7@mef.example.com --kpm-file kpm"

@@ -32,6 +32,10 @@ COMMANDS: Final = {
     "demo": LazyCommand("demo", "demo", "Run the main job on this machine."),
     "connect": LazyCommand("connect", "connect", "Be Entity A: associate with Entity B."),
     "listen": LazyCommand("listen", "listen", "Be Entity B: accept associations."),
+    "gateway": LazyCommand("gateway", "gateway", "Be Entity B in front of a CSE: accept associations."),
+    "agent": LazyCommand(
+        "agent", "agent", "Be Entity A beside an AE or a CSE that knows nothing of security."
+    ),
     "enrol": LazyCommand("enrol", "enrol", "Be an Enrolee: bootstrap with an MEF."),
     "certificate": LazyCommand(
         "certificate", "certificate", "Get an Enrolee's certificate from its MEF by EST."

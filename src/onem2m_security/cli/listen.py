@@ -6,7 +6,7 @@ import contextlib
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Never
 
 import typer
@@ -60,8 +60,11 @@ class EntityBOptions(OptionGroup):
     session: SessionOptions
     remember: RememberOption = WORD_REMEMBERED
 
-    def accepting(self) -> Accepting:
+    def accepting(self, *, body_octets: int | None = None) -> Accepting:
         """The Entity B that the options say.
+
+        Args:
+            body_octets: Longest body of a request; None for the usual.
 
         Raises:
             ConfigurationError: They do not say where or who it is, or nobody could associate with it.
@@ -70,7 +73,7 @@ class EntityBOptions(OptionGroup):
 
         if self.listen is None or self.cse_id is None:
             raise ConfigurationError("give --listen HOST:PORT and --cse-id IDB, or --config FILE")
-        parts = self.sources.parts(self.cse_id, self.session.link)
+        parts, limits = self.sources.parts(self.cse_id, self.session.link), self.session.limits
         entity_b = EntityB(
             self.cse_id,
             keys=parts.keys,
@@ -79,7 +82,7 @@ class EntityBOptions(OptionGroup):
             bsfs=parts.bsfs,
             endpoint=parts.endpoint,
             remembered=self.remember,
-            limits=self.session.limits,
+            limits=replace(limits, body_octets=body_octets or limits.body_octets),
         )
         return Accepting(entity_b, self.listen, (self.session.transport,))
 

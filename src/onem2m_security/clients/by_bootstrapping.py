@@ -29,6 +29,9 @@ class Bootstraps(Protocol):
     async def renewed(self, refused: KeyIdentifier) -> BootstrappedContext:
         """A new one in the place of one that was refused."""
 
+    async def bootstrap(self) -> BootstrappedContext:
+        """A new one in the place of the one that is kept."""
+
 
 class ByBootstrapping:
     """The way to one NAF.
@@ -97,6 +100,12 @@ class ByBootstrapping:
             "the BSF have it as a NAF of ours (m2msec bsf subscribers)",
             alert=error.alert,
         )
+
+    async def afresh(self) -> Initiator:
+        """By a new bootstrapping, which takes the place of the one that is kept; raises as a call does."""
+        context = await self._ue.bootstrap()
+        self._new = context.b_tid
+        return self._by(context)
 
     def _by(self, context: BootstrappedContext) -> Initiator:
         if context.b_tid not in self._made:

@@ -18,11 +18,11 @@ from ..frameworks.resolvers import REMEMBERED, ResolverChain
 from ..frameworks.steps import Acceptor, Authorities, Resolver
 from ..identifiers import EntityId, KeyIdentifier
 from ..net.address import Address, Transport
-from ..net.binding import RequestHandler
+from ..net.binding import CarriedHandler, RequestHandler
 from ..net.channel import ChannelHandler
 from ..net.descriptors import open_files
 from ..net.limits import Limits
-from ..net.ports import Port, channel_port, request_port, start_together
+from ..net.ports import Port, carrying_port, channel_port, request_port, start_together
 from ..tasks import together
 from ..tls.endpoint import Endpoint
 from .bsf import BsfClient
@@ -127,6 +127,19 @@ class EntityB:
         """
         port = await request_port(transport, self._authorities, handler, self._limits_over(transport))
         return await self._start(address, port)
+
+    async def carry_over(
+        self, transports: Sequence[Transport], address: Address, handler: CarriedHandler
+    ) -> Address:
+        """The same for a handler that carries primitives on, over several transports on one port number."""
+        limits = {transport: self._limits_over(transport) for transport in transports}
+
+        async def port(transport: Transport) -> Port:
+            return await carrying_port(transport, self._authorities, handler, limits[transport])
+
+        started, address = await start_together(port, address, transports)
+        self._ports += started
+        return address
 
     def _limits_over(self, transport: Transport) -> Limits:
         if transport is Transport.DTLS:  # all its peers share one descriptor

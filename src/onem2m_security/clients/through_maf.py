@@ -84,10 +84,8 @@ class ThroughMaf:
             local = (await initiator_of(self._at_maf)).local
             key = await self._kept.find(local, self._peer, self._maf)
             if key is None:
-                key = await self._make()
-                self._new.add(str(key.kc_id))
-                await self._kept.keep(local, self._peer, key)
-        return saef_maf.initiate(local, self._peer, key, release=self._release, server_name=self._server_name)
+                key = await self._made(local)
+        return self._by(local, key)
 
     async def served(self, initiator: Initiator) -> None:
         """Entity B took it."""
@@ -127,6 +125,21 @@ class ThroughMaf:
             f"and the MAF have us with {self._peer} as a target (m2msec maf clients)",
             alert=error.alert,
         )
+
+    async def afresh(self) -> Initiator:
+        """By a new Kc, which takes the place of the one that is kept; raises as a call does."""
+        async with self._turn:
+            local = (await initiator_of(self._at_maf)).local
+            return self._by(local, await self._made(local))
+
+    async def _made(self, local: EntityId) -> ConnectionKey:
+        key = await self._make()
+        self._new.add(str(key.kc_id))
+        await self._kept.keep(local, self._peer, key)
+        return key
+
+    def _by(self, local: EntityId, key: ConnectionKey) -> Initiator:
+        return saef_maf.initiate(local, self._peer, key, release=self._release, server_name=self._server_name)
 
     async def _find(self) -> ConnectionKey | None:
         local = (await initiator_of(self._at_maf)).local

@@ -25,7 +25,7 @@ from ..servers.service import Service
 from .accepting import Accepting
 from .clients import bsf_client, maf_client, mef_client
 from .complaints import nearest
-from .enrolment import EnrolmentSettings
+from .enrolment import EnrolmentSettings, chosen
 from .entity_b import EntityBSettings
 from .meeting import Meeting, Role
 from .peers import PeerSettings
@@ -150,24 +150,30 @@ class Description:
         return self.settings.entity_b
 
     @contextlib.asynccontextmanager
-    async def entity_b(self) -> AsyncIterator[EntityB]:
+    async def entity_b(
+        self, settings: EntityBSettings | None = None, local: EntityId | None = None
+    ) -> AsyncIterator[EntityB]:
         """Us as Entity B, with all that the file says of who may associate; it does not listen yet.
+
+        Args:
+            settings: How we accept associations; by default as ``[entity-b]`` says.
+            local: Who we are; by default whom ``[identity]`` says.
 
         Raises:
             ConfigurationError: There is no ``[entity-b]``, nobody could associate, or a file cannot be used.
             CredentialError: A certificate or a key cannot be used.
         """
-        settings = self.accepting
-        by = self._accepting(settings)
+        settings, local = settings or self.accepting, local or self.local
+        by = self._accepting(settings, local)
         async with AsyncExitStack() as closing:
 
             async def meet(name: Fqdn, role: Role) -> tuple[Meeting, How]:
-                meeting = self.meeting(EntityId(str(name)), role, closing=closing)
+                meeting = self.meeting(EntityId(str(name)), role, local=local, closing=closing)
                 return meeting, await meeting.how()
 
-            naf = settings.naf or self.local.domain_name
+            naf = settings.naf or local.domain_name
             entity_b = EntityB(
-                self.local,
+                local,
                 keys=by.accepted.keys,
                 mafs=[maf_client(*await meet(maf, Role.MAF)) for maf in by.accepted.mafs],
                 mefs=[mef_client(*await meet(mef, Role.MEF)) for mef in by.accepted.mefs],
@@ -206,17 +212,7 @@ class Description:
         Raises:
             ConfigurationError: There is none, or there are several.
         """
-        known = {str(one.mef): one for one in self.settings.enrolment}
-        if mef is None and len(known) == 1:
-            return self.settings.enrolment[0]
-        if mef is not None and str(mef) in known:
-            return known[str(mef)]
-        if not known:
-            asked = "with whom do we enrol, and for whom? Give [enrolment] with mef and targets"
-            raise ConfigurationError(f"{self.file}: {asked}")
-        if mef is None:
-            raise ConfigurationError(f"{self.file}: with which MEF? {' or '.join(known)}")
-        raise ConfigurationError(f"{self.file}: there is no [enrolment] with {mef}{nearest(str(mef), known)}")
+        return chosen(self.settings.enrolment, mef, self.file)
 
     def check(self) -> list[str]:
         """Read every file that is named, and say what was found.
@@ -234,8 +230,11 @@ class Description:
                 trust.accepted(peer, self.here)
             told.append(f"peer {peer}" + (f", at {settings.address}" if settings.address else ""))
         if self.settings.entity_b is not None:
-            self._accepting(self.settings.entity_b)
+            self._accepting(self.settings.entity_b, self.local)
             told.append(f"Entity B {self.local}, on {self.settings.entity_b.listen}")
+        for gateway in self.settings.gateway:
+            self._accepting(gateway, gateway.cse_id or self.local)
+            told.append(f"gateway to {gateway.to}, on {gateway.listen}")
         for enrolment in self.settings.enrolment:
             self.meeting(EntityId(str(enrolment.mef)), Role.OWN_MEF)
             told.append(f"Enrolee {self.local}, with {enrolment.mef}")
@@ -247,7 +246,7 @@ class Description:
         if own and peer.kind is not EntityKind.FUNCTION:
             own_initiator(self.meeting(peer))
 
-    def _accepting(self, settings: EntityBSettings) -> Accepting:
+    def _accepting(self, settings: EntityBSettings, local: EntityId) -> Accepting:
         """By what everybody may prove itself to us as Entity B; functions are asked, and do not associate."""
         described = {
             peer: functools.reduce(operator.or_, (one.accepted(peer, self.here) for one in known.trust))
@@ -255,17 +254,17 @@ class Description:
             if known.trust and peer.kind is not EntityKind.FUNCTION
         }
         certificate = settings.own_certificate(self.here)
-        by = Accepting.of(self.local, settings.accepted(self.here), described, certificate)
+        by = Accepting.of(local, settings.accepted(self.here), described, certificate)
         for peer, accepted in described.items():
             if by.endpoint is None and accepted.trusts and self.settings.peers[peer].prove is None:
                 raise ConfigurationError(
-                    f"{self.file}: peer {peer}: certificates are mutual: give [entity-b] certificate and "
-                    "private-key"
+                    f"{self.file}: peer {peer}: certificates are mutual: give [{settings.table}] certificate "
+                    "and private-key"
                 )
         if by.accepts_nobody:
             raise ConfigurationError(
-                f"{self.file}: nobody could associate: give peers trust, or [entity-b] mafs, mefs, bsfs or "
-                "associations"
+                f"{self.file}: nobody could associate: give peers trust, or [{settings.table}] mafs, mefs, "
+                "bsfs or associations"
             )
         return by
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -38,6 +38,8 @@ class EntityBSettings(CertifiedSettings):
         remember: How long what these said of a key counts, before they are asked again.
     """
 
+    table: ClassVar[str] = "entity-b"
+
     listen: AddressSetting
     transports: Annotated[tuple[Transport, ...], Field(min_length=1)] = (Transport.TLS, Transport.DTLS)
     release: ReleaseSetting = DEFAULT_RELEASE
@@ -52,7 +54,7 @@ class EntityBSettings(CertifiedSettings):
         try:
             return super().own_certificate(here)
         except ConfigurationError as error:
-            raise ConfigurationError(f"entity-b: {error}") from None
+            raise ConfigurationError(f"{self.table}: {error}") from None
 
     def accepted(self, here: Path) -> Accepted:
         """By what those may prove themselves whom no ``trust`` describes.
@@ -66,7 +68,8 @@ class EntityBSettings(CertifiedSettings):
         if self.associations is None:
             if self.crl is not None or self.require_crl:
                 raise ConfigurationError(
-                    "entity-b: crl and require-crl are for associations; those of a peer stand in its trust"
+                    f"{self.table}: crl and require-crl are for associations; those of a peer stand in its "
+                    "trust"
                 )
             return ()
         return (replace(self.trust(here), release=self.release),)

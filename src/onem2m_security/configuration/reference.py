@@ -14,16 +14,20 @@ from typing import Any, Final
 from pydantic.fields import FieldInfo
 
 from ..durations import show_duration
+from ..gateway.upstream import UpstreamAddress
 from ..identifiers import EntityId, Fqdn, KeyIdentifier
 from ..net.address import Address
 from ..net.limits import Limits
+from ..net.local_address import UnixSocket
 from ..peer_quotas import PeerQuotas
 from ..release import Release
+from .agent_settings import AgentSettings
 from .bounds import LimitSettings, QuotaSettings
 from .enrolment import EnrolmentSettings
 from .entity_b import EntityBSettings
 from .est import EstSettings
 from .functions import BsfSettings, HssNafSettings, MafSettings, MefSettings
+from .gateway import GatewaySettings
 from .peers import MefPeerSettings, PeerSettings
 from .prove import PROOFS
 from .settings import IdentitySettings, Settings, StoreSettings
@@ -39,6 +43,7 @@ _TABLES: Final[tuple[tuple[str, type[Table]], ...]] = (
     ("`[store]`", StoreSettings),
     ('`[peers."IDENTITY"]`', PeerSettings),
     ("`[entity-b]`", EntityBSettings),
+    ("`[[gateway]]`", GatewaySettings),
     ("`[[enrolment]]`", EnrolmentSettings),
     ("`[[maf]]`", MafSettings),
     ("`[[maf.mefs]]`", MefPeerSettings),
@@ -46,13 +51,14 @@ _TABLES: Final[tuple[tuple[str, type[Table]], ...]] = (
     ("`[mef.est]`", EstSettings),
     ("`[[bsf]]`", BsfSettings),
     ("`[[bsf.hss-nafs]]`", HssNafSettings),
+    ("`[[agent]]`", AgentSettings),
     ("`[limits]`", LimitSettings),
     ("`[quotas]`", QuotaSettings),
 )
 _DESCRIBED_BY: Final[dict[type[Table], type]] = {LimitSettings: Limits, QuotaSettings: PeerQuotas}
 """Models that say nothing of their own: what they make says it."""
 
-_IN_THE_COMMON_STORE: Final = (EnrolmentSettings, MafSettings, MefSettings, BsfSettings)
+_IN_THE_COMMON_STORE: Final = (GatewaySettings, EnrolmentSettings, MafSettings, MefSettings, BsfSettings)
 """Models whose ``data`` is filled in from ``[store]`` before they see it: a file may leave it out."""
 
 _NAMES: Final[dict[type, str]] = {
@@ -62,6 +68,8 @@ _NAMES: Final[dict[type, str]] = {
     timedelta: "duration",
     Path: "file",
     Address: "address",
+    UpstreamAddress: "URL",
+    UnixSocket: "Unix socket",
     Fqdn: "domain name",
     EntityId: "identity",
     KeyIdentifier: "key identifier",
@@ -72,9 +80,9 @@ _HEAD: Final = """\
 <!-- Made from the models by `m2msec config schema --markdown`; a test holds that it is what that prints. -->
 
 One file in TOML describes an entity: what it serves, who it is, and its peers by identity. `m2msec serve`,
-`m2msec connect`, `m2msec listen`, `m2msec enrol` and `m2msec escertke` read it; `m2msec config example`
-prints one with comments, `m2msec config check FILE` reads one with every file that it names, `m2msec config
-schema` prints a JSON schema for editors.
+`m2msec gateway`, `m2msec agent`, `m2msec connect`, `m2msec listen`, `m2msec enrol` and `m2msec escertke`
+read it; `m2msec config example` prints one with comments, `m2msec config check FILE` reads one with every
+file that it names, `m2msec config schema` prints a JSON schema for editors.
 
 Keys never stand in it, only the names of files that hold them; a relative name is beside the configuration
 file. Durations are written as `90s`, `15m`, `24h` or `7d`, addresses as `HOST:PORT` or `[IPv6]:PORT`. A table

@@ -16,17 +16,19 @@ from pydantic import Field, ValidationError, model_validator
 from ..errors import ConfigurationError
 from ..files import read_bounded
 from ..identifiers import EntityId
+from .agent_settings import AgentSettings
 from .bounds import LimitSettings, QuotaSettings
 from .complaints import Place, complaint, complaints, nearest
 from .enrolment import EnrolmentSettings
 from .entity_b import EntityBSettings
 from .functions import BsfSettings, FunctionSettings, MafSettings, MefSettings
+from .gateway import GatewaySettings
 from .peers import MefPeerSettings, PeerSettings
 from .toml_lines import Lines
 from .values import ONE_OR_MANY, AddressSetting, EntitySetting, FileSetting, Table, as_list
 
 MAX_FILE_OCTETS: Final = 1 << 20
-WITH_DATA: Final = ("maf", "mef", "bsf", "enrolment")
+WITH_DATA: Final = ("maf", "mef", "bsf", "enrolment", "gateway")
 """Tables that have a data directory each, their own or, if they do not say it, the common one."""
 
 
@@ -59,9 +61,11 @@ class Settings(Table):
         peers: Whom we know, by identity.
         entity_b: How we accept associations.
         enrolment: With which MEFs we enrol.
+        gateway: The CSEs to stand in front of.
         maf: The MAFs to run.
         mef: The MEFs to run.
         bsf: The BSFs to run.
+        agent: The agents to run (m2msec agent).
         limits: Bounds on time, size and number.
         quotas: What one authenticated peer may have and do.
         metrics: Where to offer Prometheus metrics, in the clear.
@@ -73,9 +77,11 @@ class Settings(Table):
     peers: dict[EntitySetting, PeerSettings] = Field(default_factory=dict)
     entity_b: EntityBSettings | None = None
     enrolment: Annotated[tuple[EnrolmentSettings, ...], ONE_OR_MANY] = ()
+    gateway: Annotated[tuple[GatewaySettings, ...], ONE_OR_MANY] = ()
     maf: Annotated[tuple[MafSettings, ...], ONE_OR_MANY] = ()
     mef: Annotated[tuple[MefSettings, ...], ONE_OR_MANY] = ()
     bsf: Annotated[tuple[BsfSettings, ...], ONE_OR_MANY] = ()
+    agent: Annotated[tuple[AgentSettings, ...], ONE_OR_MANY] = ()
     limits: LimitSettings = LimitSettings()
     quotas: QuotaSettings = QuotaSettings()
 
@@ -142,18 +148,18 @@ class Settings(Table):
                 )
 
     def _named(self) -> Iterator[tuple[Place, str]]:
-        for number, maf in enumerate(self.maf):
-            yield from _asked(("maf", number), maf)
-        for number, bsf in enumerate(self.bsf):
-            yield from _asked(("bsf", number), bsf)
+        asking = {"maf": self.maf, "bsf": self.bsf, "gateway": self.gateway}
+        for kind, tables in asking.items():
+            for number, table in enumerate(tables):
+                yield from _asked((kind, number), table)
         for number, mef in enumerate(self.mef):
             yield from _asked(("mef", number), mef)
             if mef.est_server is not None:
                 yield ("mef", number, "est", "server"), str(mef.est_server)
         if self.entity_b is not None:
             yield from _asked(("entity-b",), self.entity_b)
-        for number, enrolment in enumerate(self.enrolment):
-            yield ("enrolment", number, "mef"), str(enrolment.mef)
+        yield from ((("enrolment", number, "mef"), str(one.mef)) for number, one in enumerate(self.enrolment))
+        yield from ((("agent", number, "peer"), str(one.peer)) for number, one in enumerate(self.agent))
         for peer, settings in self.peers.items():
             if settings.prove is not None:
                 yield from _others(("peers", str(peer), "prove"), settings.prove)
@@ -191,10 +197,10 @@ def load(file: Path) -> Settings:
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigurationError(f"{file}: not TOML: {error}") from None
     settings = Settings.of(document, file, Lines(text))
-    if not settings.functions and not settings.peers and settings.entity_b is None:
+    if not (settings.functions or settings.peers or settings.entity_b or settings.gateway):
         raise ConfigurationError(
-            f"{file}: there is nothing to run: give [maf], [mef], [bsf] or [entity-b], or the [peers] of an "
-            "entity"
+            f"{file}: there is nothing to run: give [maf], [mef], [bsf], [entity-b] or [gateway], or the "
+            "[peers] of an entity"
         )
     return settings
 

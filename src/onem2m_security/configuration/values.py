@@ -13,6 +13,7 @@ from ..durations import parse_duration, show_duration
 from ..errors import ConfigurationError, IdentifierError
 from ..identifiers import EntityId, Fqdn, KeyIdentifier
 from ..net.address import Address
+from ..net.local_address import LocalAddress, parse_local
 from ..onem2m.commands import DeviceConfigUri
 from ..release import Release
 from ..servers.association_policy import AssociationRule
@@ -52,9 +53,13 @@ class _OneOrMany(BeforeValidator):
 ONE_OR_MANY = _OneOrMany(as_list)
 """Of an array of tables: one of them may stand alone."""
 
+ONE_OR_MORE_TEXTS = _OneOrMany(lambda value: [value] if isinstance(value, str) else value)
+"""The same of an array of texts."""
+
 FqdnSetting = Annotated[Fqdn, _from_text(Fqdn.parse)]
 EntitySetting = Annotated[EntityId, _from_text(EntityId.parse)]
 AddressSetting = Annotated[Address, _from_text(Address.parse)]
+LocalAddressSetting = Annotated[LocalAddress, _from_text(parse_local)]
 KeyIdSetting = Annotated[KeyIdentifier, _from_text(KeyIdentifier.parse)]
 KmIdSetting = Annotated[KeyIdentifier, _from_text(KeyIdentifier.parse_km_id)]
 DurationSetting = Annotated[timedelta, _from_text(parse_duration), PlainSerializer(show_duration)]

@@ -19,5 +19,6 @@ bootstrap_gba          8.3.2.3    Ks_(ext/int)_NAF                       Km, Kps
 =====================  =========  =====================================  =====================
 
 ``steps.py`` has the contracts that they share, ``resolvers.py`` the resolvers, ``renewal.py`` the step that
-is taken again while a session is open, ``instructions.py`` what an Enrolee is to be provisioned for.
+is taken again while a session is open, ``request_reachable.py`` the same with the roles reversed (SA2),
+``instructions.py`` what an Enrolee is to be provisioned for.
 """

@@ -230,6 +230,9 @@ class Renewing(Protocol):
     def explained(self, refused: Initiator, error: HandshakeError) -> HandshakeError:
         """The error when it is given up: what it means on this way, and what to do, for people."""
 
+    async def afresh(self) -> Initiator:
+        """A new one, in the place of one that is about to end, which stays where no new one is to be had."""
+
 
 async def initiator_of(how: How) -> Initiator:
     """The initiator for a session that is opened now.

@@ -1,29 +1,108 @@
 """What the bindings to HTTP (TS-0009), CoAP (TS-0008) and WebSocket (TS-0020) share, without I/O.
 
-Octets become primitives, and primitives octets. A binding itself only knows the names of its options or
-headers, and its codes.
+A binding turns messages into carried primitives, whose content is octets; here these become primitives with a
+content of JSON values, and back.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Any, Final
-from urllib.parse import unquote_to_bytes
+from urllib.parse import parse_qsl, unquote_to_bytes
 
 from ..errors import MessageError
 from ..frameworks.steps import Established
+from ..onem2m.carried import MAX_REQUEST_ID, CarriedRequest, CarriedResponse, path_of, to_of
 from ..onem2m.primitives import Operation, RefusedError, Request, Response, Rsc
 from .limits import Limits
+from .request_client import Asked
 
 RequestHandler = Callable[[Request, Established], Awaitable[Response]]
 """Answers a request primitive that came over an established session."""
 
+CarriedHandler = Callable[[CarriedRequest, Established], Awaitable[CarriedResponse]]
+"""Answers a request primitive whose content it need not read, and that came over an established session."""
+
 RELEASE_VERSION: Final = "3"
 """The Release Version Indicator of what is sent (TS-0009 clause 6.4.22, TS-0008 clause 6.2.2.4)."""
 
-MAX_SEGMENTS: Final = 8
-MAX_REQUEST_ID: Final = 255
+_JSON: Final = "application/json"
+_JSON_TYPES: Final = {_JSON, "application/vnd.onem2m-res+json"}
+_JSON_RANGES: Final = _JSON_TYPES | {"*/*", "application/*", "application/vnd.onem2m-ntfy+json"}
+
+
+def answering(handler: RequestHandler, limits: Limits) -> CarriedHandler:
+    """Answers carried primitives by a handler for which their content is JSON values."""
+
+    async def answer(carried: CarriedRequest, established: Established) -> CarriedResponse:
+        response = await handler(_request(carried, limits), established)
+        content = write_content(response.content)
+        return CarriedResponse(
+            response.rsc,
+            carried.request_id,
+            release_version=RELEASE_VERSION,
+            location="" if response.created is None else path_of(to_of(response.created)),
+            content_type=_JSON if content else "",
+            content=content,
+        )
+
+    return answer
+
+
+def _request(carried: CarriedRequest, limits: Limits) -> Request:
+    request = request_primitive(
+        carried.operation,
+        path_segments(path_of(carried.to).encode()),
+        carried.originator,
+        carried.request_id,
+        carried.resource_type,
+    )
+    require_json_is_acceptable(is_acceptable=_takes_json(carried.accept))
+    is_json = carried.content_type.partition(";")[0] in _JSON_TYPES
+    return replace(
+        request,
+        content=read_content(carried.content, limits, is_json=is_json),
+        query=tuple(parse_qsl(carried.query, keep_blank_values=True)),
+        release_version=carried.release_version,
+        parameters=carried.parameters,
+    )
+
+
+def _takes_json(accept: str) -> bool:
+    """Whether an Accept header (TS-0009 clause 6.4.2) leaves room for JSON; without any, everything is."""
+    for part in filter(None, (part.strip().lower() for part in accept.split(","))):
+        name, *rest = (each.strip() for each in part.split(";"))
+        weight = next((value for key, _, value in (each.partition("=") for each in rest) if key == "q"), "1")
+        if name in _JSON_RANGES and weight.strip("0.") != "":
+            return True
+    return not accept.strip()
+
+
+def carried_of(asked: Asked, originator: str) -> CarriedRequest:
+    """What is asked, as a carried primitive from this originator."""
+    content = b"" if asked.content is None else write_content(asked.content)
+    return CarriedRequest(
+        asked.operation,
+        to_of(asked.to),
+        asked.request_id,
+        originator=originator,
+        resource_type=asked.resource_type if asked.operation is Operation.CREATE else None,
+        release_version=RELEASE_VERSION,
+        accept=_JSON,
+        content_type=_JSON if content else "",
+        content=content,
+    )
+
+
+def response_of(carried: CarriedResponse, limits: Limits) -> Response:
+    """The response primitive of a carried one.
+
+    Raises:
+        MessageError: It has no status that is known, or another content than a JSON object.
+    """
+    return read_response(str(int(carried.rsc)), carried.content, limits)
 
 
 def request_primitive(
@@ -38,21 +117,18 @@ def request_primitive(
     Args:
         operation: What the method means; None when it means nothing here. POST means NOTIFY, and CREATE when
             there is a Resource Type (TS-0009 clause 6.2.1, TS-0008 clause 6.2.1).
-        to: The segments of the path; those beyond one too many need not be there.
+        to: The segments of the path.
         originator: The From parameter, at most 255 characters of which count.
         request_id: The Request Identifier, 1 to 255 characters; empty when it is missing.
         resource_type: The Resource Type; None when it is missing.
 
     Raises:
-        RefusedError: OPERATION_NOT_ALLOWED, BAD_REQUEST for the Request Identifier, NOT_FOUND for a path that
-            is longer than any here.
+        RefusedError: OPERATION_NOT_ALLOWED, BAD_REQUEST for the Request Identifier.
     """
     if operation is None:
         raise RefusedError(Rsc.OPERATION_NOT_ALLOWED, "POST, GET, PUT and DELETE are offered")
     if not 1 <= len(request_id) <= MAX_REQUEST_ID:
         raise RefusedError(Rsc.BAD_REQUEST, "the Request Identifier is missing, or too long")
-    if len(to) > MAX_SEGMENTS:
-        raise RefusedError(Rsc.NOT_FOUND, "nothing is found here")
     if operation is Operation.NOTIFY and resource_type is not None:
         operation = Operation.CREATE
     return Request(operation, to, originator[:255], request_id, resource_type=resource_type)
@@ -61,14 +137,12 @@ def request_primitive(
 def path_segments(raw_path: bytes) -> tuple[str, ...]:
     """The path, split before it is unquoted: a base64 identifier may hold a quoted slash.
 
-    Of a path that is too long, no more than shows that it is.
-
     Raises:
         RefusedError: BAD_REQUEST when it is not UTF-8.
     """
     parts = raw_path.partition(b"?")[0].strip(b"/").split(b"/")
     try:
-        return tuple(unquote_to_bytes(part).decode("utf-8") for part in parts[: MAX_SEGMENTS + 1])
+        return tuple(unquote_to_bytes(part).decode("utf-8") for part in parts)
     except UnicodeDecodeError:
         raise RefusedError(Rsc.BAD_REQUEST, "the path is not UTF-8") from None
 

@@ -3,81 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
+from collections.abc import Callable
 from typing import Any, Final, cast
 
-import aiocoap
 from aiocoap import error, resource
 from aiocoap.numbers.codes import Code
-from aiocoap.optiontypes import StringOption, UintOption
 
-from ..errors import ConfigurationError, HandshakeError, MessageError, ResolverUnavailableError
+from ..errors import (
+    AnswerTimeoutError,
+    ConfigurationError,
+    HandshakeError,
+    MessageError,
+    ResolverUnavailableError,
+)
 from ..frameworks.steps import Established, Initiator
-from ..onem2m.primitives import Operation, RefusedError, Request, Response, Rsc
-from .binding import (
-    RELEASE_VERSION,
-    RequestHandler,
-    read_content,
-    read_response,
-    request_primitive,
-    require_json_is_acceptable,
-    write_content,
-)
+from ..onem2m.carried import CarriedRequest, CarriedResponse
+from ..onem2m.primitives import RefusedError, Rsc
+from .binding import RELEASE_VERSION, CarriedHandler, RequestHandler, answering
+from .carrying_client import CarryingClient
 from .coap_blocks import Blocks
-from .coap_layer import AIOCOAP_MOVED, CoapApplication, CoapInterface, CoapRemote, coap_context
-from .coap_messages import (
-    FROM,
-    RELEASE_VERSION_INDICATOR,
-    REQUEST_ID,
-    RESOURCE_TYPE,
-    RESPONSE_STATUS,
-    number_option,
-    read_message,
-    text_option,
-)
+from .coap_carried import read_request, read_response, write_request, write_response
+from .coap_client import CoapSessions
+from .coap_layer import AIOCOAP_MOVED, CoapApplication, CoapInterface, CoapPeer, CoapRemote, coap_context
+from .coap_messages import REQUEST_ID, read_message, text_option
 from .limits import Limits
 from .link import Link
-from .request_client import Asked, RequestClient
 from .udp import DatagramApplication, DatagramConnection, MakeApplication
 from .udp_client import open_datagram_connection
 
-_CONTENT_FORMAT_JSON: Final = 50
-_JSON_FORMATS: Final = {_CONTENT_FORMAT_JSON, 10001}
-"""application/json and vnd.onem2m-res+json (TS-0008 table 6.2.2.2-1)."""
 _PROOF_SECONDS: Final = 5.0
 _ENDLESS: Final = b"\x40\x02\0\1" + b"\xd3\x0e\xff\xff\xf6"
 """A request (POST) whose Block1 option says that it is the last of 2^20 blocks of 1024 octets."""
 _REPEATED: Final = b"\x40\x01\0\2" + b"\xe1\0\x0er"
 """A request (GET) with a Request Identifier."""
-_METHODS: Final = {
-    Operation.CREATE: Code.POST,
-    Operation.RETRIEVE: Code.GET,
-    Operation.UPDATE: Code.PUT,
-    Operation.DELETE: Code.DELETE,
-    Operation.NOTIFY: Code.POST,
-}
-_OPERATIONS: Final = {code: operation for operation, code in _METHODS.items()}
-
-_CODES: Final = {
-    Rsc.OK: Code.CONTENT,
-    Rsc.CREATED: Code.CREATED,
-    Rsc.DELETED: Code.DELETED,
-    Rsc.UPDATED: Code.CHANGED,
-    Rsc.BAD_REQUEST: Code.BAD_REQUEST,
-    Rsc.CONTENTS_UNACCEPTABLE: Code.BAD_REQUEST,
-    Rsc.ORIGINATOR_HAS_NO_PRIVILEGE: Code.FORBIDDEN,
-    Rsc.ORIGINATOR_NOT_AUTHENTICATED: Code.FORBIDDEN,
-    Rsc.CONFLICT: Code.FORBIDDEN,
-    Rsc.NOT_FOUND: Code.NOT_FOUND,
-    Rsc.TARGET_NOT_REACHABLE: Code.NOT_FOUND,
-    Rsc.OPERATION_NOT_ALLOWED: Code.METHOD_NOT_ALLOWED,
-    Rsc.UNSUPPORTED_MEDIA_TYPE: Code.UNSUPPORTED_CONTENT_FORMAT,
-    Rsc.NOT_ACCEPTABLE: Code.NOT_ACCEPTABLE,
-    Rsc.TOO_MANY_REQUESTS: Code.TOO_MANY_REQUESTS,
-    Rsc.INTERNAL_SERVER_ERROR: Code.INTERNAL_SERVER_ERROR,
-}
-"""Response Status Code to CoAP response code (TS-0008 table 6.2.4-1)."""
-
 
 # --- server ---
 
@@ -85,56 +43,31 @@ _CODES: Final = {
 class _Site(resource.Resource, resource.PathCapable):
     """Every path leads here."""
 
-    def __init__(self, handler: RequestHandler, limits: Limits) -> None:
+    def __init__(self, handler: CarriedHandler, limits: Limits) -> None:
         super().__init__()
         self.blocks = Blocks(limits.body_octets)
         self._handler = handler
-        self._limits = limits
 
     async def render(self, request: Any) -> Any:
         """Answer one request, or one block of it."""
         return await self.blocks.serve(request, self._answer)
 
-    async def _answer(self, request: Any) -> Any:
-        established: Established = request.remote.established
-        request_id = text_option(request, REQUEST_ID)
+    async def _answer(self, message: Any) -> Any:
+        established: Established = message.remote.established
+        operation = None
         try:
-            response = await self._handler(self._parse(request, request_id), established)
+            request = read_request(message)
+            operation = request.operation
+            return write_response(await self._handler(request, established), operation)
         except RefusedError as refused:
-            response = refused.response
-        return _render(response, request_id)
-
-    def _parse(self, message: Any, request_id: str) -> Request:
-        request = request_primitive(
-            _OPERATIONS.get(message.code),
-            tuple(message.opt.uri_path),
-            text_option(message, FROM),
-            request_id,
-            number_option(message, RESOURCE_TYPE),
-        )
-        require_json_is_acceptable(is_acceptable=message.opt.accept in {None, *_JSON_FORMATS})
-        is_json = message.opt.content_format in _JSON_FORMATS
-        return replace(request, content=read_content(message.payload, self._limits, is_json=is_json))
+            request_id = text_option(message, REQUEST_ID)
+            refusal = CarriedResponse.refusal(refused, request_id, RELEASE_VERSION)
+            return write_response(refusal, operation)
 
     async def needs_blockwise_assembly(self, request: Any) -> bool:
         """No: aiocoap would put any number of requests together, of any length."""
         del request
         return False
-
-
-def _render(response: Response, request_id: str) -> Any:
-    payload = write_content(response.content)
-    message = aiocoap.Message(code=_CODES[response.rsc], payload=payload)
-    message.opt.add_option(UintOption(RESPONSE_STATUS, int(response.rsc)))
-    message.opt.add_option(StringOption(RELEASE_VERSION_INDICATOR, RELEASE_VERSION))
-    message.opt.max_age = 0  # it may hold keys: nobody caches it (TS-0008 clause 6.4)
-    if request_id:
-        message.opt.add_option(StringOption(REQUEST_ID, request_id))
-    if payload:
-        message.opt.content_format = _CONTENT_FORMAT_JSON
-    if response.created is not None:
-        message.opt.location_path = response.created
-    return message
 
 
 class _Probe:
@@ -157,12 +90,12 @@ async def _prove(limits: Limits) -> None:
     Raises:
         ConfigurationError: It does not.
     """
-    done: list[Request] = []
+    done: list[CarriedRequest] = []
 
-    async def note(request: Request, established: Established) -> Response:
+    async def note(request: CarriedRequest, established: Established) -> CarriedResponse:
         del established
         done.append(request)
-        return Response(Rsc.OK)
+        return CarriedResponse(Rsc.OK)
 
     context, interface = await coap_context(limits, _Site(note, limits))
     probe: Any = _Probe()
@@ -196,6 +129,15 @@ class CoapServer:
         Raises:
             ConfigurationError: The installed aiocoap does not do what the bounds rest on.
         """
+        return await cls.carrying(answering(handler, limits), limits)
+
+    @classmethod
+    async def carrying(cls, handler: CarriedHandler, limits: Limits) -> CoapServer:
+        """The same for a handler that carries primitives on.
+
+        Raises:
+            ConfigurationError: As for ``create``.
+        """
         await _prove(limits)
         return cls(*await coap_context(limits, _Site(handler, limits)))
 
@@ -208,103 +150,75 @@ class CoapServer:
 
         return make
 
+    def on(self, peer: CoapPeer) -> CoapApplication:
+        """The same on top of a peer without a session, which nobody has authenticated."""
+        nothing = cast("Established", None)
+        return CoapApplication(self._interface, CoapRemote(peer, nothing, owner=peer.peer_address))
+
     async def stop(self) -> None:
         """Answer nothing more."""
-        await self._context.shutdown()
+        context, self._context = self._context, None
+        if context is not None:
+            await context.shutdown()
 
 
 # --- client ---
 
 
-def _heed(answer: asyncio.Future[Any]) -> None:
-    """An answer that comes after its request was given up is nobody's."""
-    if not answer.cancelled():
-        answer.exception()
-
-
-class CoapClient(RequestClient):
+class CoapClient(CarryingClient):
     """Sends request primitives over a DTLS connection, opened when needed and then kept."""
 
     def __init__(self, link: Link, initiator: Initiator) -> None:
+        super().__init__(str(initiator.local), link.limits or Limits())
         self._link = link
         self._initiator = initiator
-        self._limits = link.limits or Limits()
-        self._context: Any = None
-        self._interface: CoapInterface | None = None
-        self._remote: CoapRemote | None = None
-        self._established: Established | None = None
-        self._opening = asyncio.Lock()
+        self._sessions = CoapSessions(self._limits, self._open)
 
-    async def send(self, asked: Asked) -> Response:
-        """Send a request primitive and return the response primitive, whatever its status."""
-        payload = write_content(asked.content)
-        message = aiocoap.Message(code=_METHODS[asked.operation], payload=payload)
-        message.opt.uri_path = asked.to
-        message.opt.add_option(StringOption(FROM, str(self._initiator.local)))
-        message.opt.add_option(StringOption(REQUEST_ID, asked.request_id))
-        message.opt.add_option(StringOption(RELEASE_VERSION_INDICATOR, RELEASE_VERSION))
-        if asked.resource_type is not None:
-            message.opt.add_option(UintOption(RESOURCE_TYPE, asked.resource_type))
-        if payload:
-            message.opt.content_format = _CONTENT_FORMAT_JSON
-        try:
-            message.remote = await self._open()
-            answer = await self._answer(message)
-            return read_response(text_option(answer, RESPONSE_STATUS), answer.payload, self._limits)
-        except MessageError as failure:
-            raise ResolverUnavailableError(
-                f"{self._initiator.peer} at {self._link.address}: {failure}"
-            ) from None
-        except (error.Error, HandshakeError, OSError, TimeoutError) as failure:
-            reason = str(failure) or type(failure).__name__
-            raise ResolverUnavailableError(
-                f"{self._initiator.peer} at {self._link.address}: {reason}"
-            ) from failure
+    async def _open(self, make: Callable[[DatagramConnection], CoapApplication]) -> CoapRemote:
+        return (await open_datagram_connection(self._link, self._initiator, make)).remote
 
-    async def _answer(self, message: Any) -> Any:
-        """Wait for the answer; a session on which none comes is closed, and the next request makes another.
+    @property
+    def name(self) -> str:
+        """The peer, and where it is, for people."""
+        return f"{self._initiator.peer} at {self._link.address}"
 
-        The peer may have lost the session, and over UDP nobody says so.
-        """
-        answer: asyncio.Future[Any] = self._context.request(message).response
-        answer.add_done_callback(_heed)
-        try:
-            # Not asyncio.timeout: aiocoap does not expect its future to be cancelled while the session ends.
-            await asyncio.wait([answer], timeout=self._limits.request_seconds)
-        finally:
-            connection = message.remote.connection
-            if connection is not None and (not answer.done() or answer.exception() is not None):
-                connection.close()
-        if not answer.done():
-            raise TimeoutError(f"no answer within {self._limits.request_seconds:g} s")
-        return answer.result()
-
-    async def _open(self) -> CoapRemote:
-        async with self._opening:
-            if self._remote is not None and self._remote.is_open:
-                return self._remote
-            if self._interface is None:
-                self._context, self._interface = await coap_context(self._limits)
-            interface = self._interface
-
-            def make(connection: DatagramConnection) -> CoapApplication:
-                return CoapApplication(interface, CoapRemote.of(connection))
-
-            opened = await open_datagram_connection(self._link, self._initiator, make)
-            self._remote, self._established = opened.remote, opened.remote.established
-            return self._remote
+    async def carry(self, request: CarriedRequest) -> CarriedResponse:
+        """Send a request primitive as it is, and return the response primitive as it comes."""
+        return await carried_by(self._sessions, request, self.name, self._limits)
 
     @property
     def established(self) -> Established:
         """What the newest connection's handshake established."""
-        if self._established is None:
-            raise HandshakeError("no connection was made yet")
-        return self._established
+        return self._sessions.established
 
     async def close(self) -> None:
         """Close the kept connection."""
-        if self._remote is not None and self._remote.connection is not None:
-            self._remote.connection.close()
-        if self._context is not None:
-            await self._context.shutdown()
-            self._context = self._interface = None
+        await self._sessions.close()
+
+
+async def carried_by(
+    sessions: CoapSessions, request: CarriedRequest, name: str, limits: Limits
+) -> CarriedResponse:
+    """Send a request primitive, and return the response primitive.
+
+    Args:
+        sessions: Over what.
+        request: The request primitive.
+        name: The peer, for people.
+        limits: Bounds on the answer.
+
+    Raises:
+        AnswerTimeoutError: There was no answer in time.
+        ResolverUnavailableError: The peer cannot be reached, or its answer is no response primitive.
+        RefusedError: CoAP cannot carry what the request says.
+    """
+    message = write_request(request)
+    try:
+        answer = read_response(await sessions.ask(message))
+    except AnswerTimeoutError as failure:
+        raise AnswerTimeoutError(f"{name}: {failure}") from failure
+    except (error.Error, HandshakeError, MessageError, OSError) as failure:
+        raise ResolverUnavailableError(f"{name}: {str(failure) or type(failure).__name__}") from failure
+    if len(answer.content) > limits.body_octets:
+        raise ResolverUnavailableError(f"{name}: the answer is too long")
+    return answer

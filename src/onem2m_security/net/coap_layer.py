@@ -11,7 +11,7 @@ import itertools
 import logging
 from collections import OrderedDict
 from collections.abc import Hashable
-from typing import Any, Final, Self
+from typing import Any, Final, Protocol, Self
 
 import aiocoap
 from aiocoap import error, interfaces
@@ -38,20 +38,44 @@ _UNANSWERED: Final = 64
 """How many requests of one peer may wait for their answers."""
 
 
+class CoapPeer(Protocol):
+    """What carries the messages of one peer: a DTLS connection, or plain UDP."""
+
+    @property
+    def peer_address(self) -> str:
+        """The peer's address and port."""
+
+    @property
+    def max_payload(self) -> int:
+        """The most octets of one message."""
+
+    @property
+    def closed(self) -> bool:
+        """Is it over?"""
+
+    def send(self, data: bytes) -> None:
+        """Send one message."""
+
+    def close(self) -> None:
+        """End it."""
+
+
 class CoapRemote(interfaces.EndpointAddress):
-    """A DTLS peer as aiocoap sees it; after the connection's end only its name is left."""
+    """A peer as aiocoap sees it; after the connection's end only its name is left."""
 
     scheme = "coaps"
     is_multicast = False
     is_multicast_locally = False
     _numbers = itertools.count()
 
-    def __init__(self, connection: DatagramConnection, established: Established, owner: Hashable) -> None:
-        self.connection: DatagramConnection | None = connection
+    def __init__(self, connection: CoapPeer, established: Established, owner: Hashable) -> None:
+        self.connection: CoapPeer | None = connection
         self.established = established
         self.owner = owner
         self.unanswered: OrderedDict[bytes, float] = OrderedDict()
         """The tokens of its requests that wait for their answers, and since when."""
+        self.heard = 0
+        """How many of its datagrams came: whether it gave a sign of life."""
         self._name = connection.peer_address
         self._number = next(self._numbers)
         room = connection.max_payload - _HEAD_OCTETS
@@ -194,6 +218,7 @@ class CoapApplication:
 
     def datagram_received(self, data: bytes) -> None:
         """A CoAP message; what is none is dropped (RFC 7252 clause 4.2)."""
+        self.remote.heard += 1
         try:
             message, refusal = read_message(data, self.remote)
         except error.UnparsableMessage:

@@ -50,6 +50,7 @@ _KNOWN: Final = {
     # RFC 7252 table 4; conditions (If-Match, If-None-Match) are not offered.
     OptionNumber.URI_HOST: _TEXT,
     OptionNumber.URI_PORT: _NUMBER,
+    OptionNumber.LOCATION_PATH: _TEXTS,
     OptionNumber.URI_PATH: _TEXTS,
     OptionNumber.URI_QUERY: _TEXTS,
     OptionNumber.CONTENT_FORMAT: _NUMBER,

@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
 from urllib.parse import quote
 
-from ..errors import HandshakeError, MessageError, ResolverUnavailableError
+from ..errors import AnswerTimeoutError, HandshakeError, MessageError, ResolverUnavailableError
 from ..frameworks.steps import Established, Initiator
-from ..onem2m.primitives import Operation, Response
-from .binding import RELEASE_VERSION, read_response, write_content
+from ..onem2m.carried import CarriedRequest, CarriedResponse
+from .carrying_client import CarryingClient
+from .http_carried import read_response, write_request
 from .http_pool import HttpAnswer, HttpConnection, HttpPool
 from .limits import Limits
 from .link import Link
-from .request_client import Asked, RequestClient
 from .tcp import SecureTransport, open_transport
-
-METHODS: Final = {
-    Operation.CREATE: "POST",
-    Operation.RETRIEVE: "GET",
-    Operation.UPDATE: "PUT",
-    Operation.DELETE: "DELETE",
-    Operation.NOTIFY: "POST",
-}
 
 
 def path_component(to: Iterable[str]) -> str:
@@ -30,19 +21,74 @@ def path_component(to: Iterable[str]) -> str:
     return "/" + "/".join(quote(segment, safe="") for segment in to)
 
 
-class HttpConnections:
-    """HTTP over TLS, over connections that one initiator makes and that are reused.
+class HttpPeer:
+    """A peer that is asked over HTTP, however its connections are opened.
 
     Attributes:
         authority: The host that requests name.
+        pool: The connections.
     """
 
+    def __init__(self, authority: str, pool: HttpPool) -> None:
+        """Ask by this name, over these connections."""
+        self.authority = authority
+        self.pool = pool
+
+    async def exchange(
+        self, method: str, target: str, headers: Iterable[tuple[str, str]], body: bytes | None = None
+    ) -> HttpAnswer:
+        """Send a request and return the answer, whatever its status.
+
+        Args:
+            method: ``GET``, ``POST`` …
+            target: The path component of the request-target.
+            headers: Header fields, each name once; those of host and length are added.
+            body: The octets; None for none.
+
+        Raises:
+            AnswerTimeoutError: There was no answer within ``request_seconds``.
+            ResolverUnavailableError: The peer cannot be reached, or its answer is not HTTP.
+            SecurityFrameworkError: As whoever opens a connection says.
+        """
+        try:
+            return await self.pool.exchange(method, target, {"Host": self.authority, **dict(headers)}, body)
+        except AnswerTimeoutError as error:
+            raise AnswerTimeoutError(f"{self.authority}: {error}") from error
+        except HandshakeError:  # which may be one of time, before anything was asked
+            raise
+        except OSError as error:
+            raise ResolverUnavailableError(f"{self.authority}: {error or type(error).__name__}") from error
+
+    async def carry(self, request: CarriedRequest, more: Iterable[tuple[str, str]] = ()) -> CarriedResponse:
+        """Send a request primitive as it is, with further header fields, and return the response primitive.
+
+        Raises:
+            ResolverUnavailableError: Its answer is no response primitive.
+            SecurityFrameworkError: As for ``exchange``.
+        """
+        message = write_request(request)
+        answer = await self.exchange(message.method, message.target, [*message.headers, *more], message.body)
+        if answer.body is None:
+            raise ResolverUnavailableError(f"{self.authority}: the answer is too long")
+        try:
+            return read_response(answer.fields, answer.body)
+        except MessageError as error:
+            raise ResolverUnavailableError(f"{self.authority}: {error}") from None
+
+    async def close(self) -> None:
+        """Close the kept connections."""
+        await self.pool.close()
+
+
+class HttpConnections(HttpPeer):
+    """HTTP over TLS, over connections that one initiator makes and that are reused."""
+
     def __init__(self, link: Link, initiator: Initiator) -> None:
-        self.authority = (initiator.server_name and str(initiator.server_name)) or link.address.host
         self._link = link
         self._initiator = initiator
         self._established: Established | None = None
-        self._pool = HttpPool(self._connect, link.limits or Limits())
+        authority = (initiator.server_name and str(initiator.server_name)) or link.address.host
+        super().__init__(authority, HttpPool(self._connect, link.limits or Limits()))
 
     async def _connect(self, connection: HttpConnection) -> None:
         def on_top(transport: SecureTransport) -> HttpConnection:
@@ -54,61 +100,43 @@ class HttpConnections:
     async def exchange(
         self, method: str, target: str, headers: Iterable[tuple[str, str]], body: bytes | None = None
     ) -> HttpAnswer:
-        """Send a request and return the answer, whatever its status.
-
-        Args:
-            method: ``GET``, ``POST`` …
-            target: The path component of the request-target.
-            headers: Header fields; those of host and length are added.
-            body: The octets; None for none.
+        """Send a request and return the answer, whatever its status; see ``HttpPeer``.
 
         Raises:
             ResolverUnavailableError: The peer cannot be reached, or its answer is not HTTP.
         """
         try:
-            return await self._pool.exchange(method, target, {"Host": self.authority, **dict(headers)}, body)
-        except (HandshakeError, OSError) as error:
-            raise ResolverUnavailableError(f"{self.authority}: {error or type(error).__name__}") from error
+            return await super().exchange(method, target, headers, body)
+        except HandshakeError as error:
+            raise ResolverUnavailableError(f"{self.authority}: {error}") from error
 
     @property
     def established(self) -> Established:
-        """What the newest connection's handshake established."""
+        """What the newest connection's handshake established.
+
+        Raises:
+            HandshakeError: No connection was made yet.
+        """
         if self._established is None:
             raise HandshakeError("no connection was made yet")
         return self._established
 
-    async def close(self) -> None:
-        """Close the kept connections."""
-        await self._pool.close()
 
-
-class HttpClient(RequestClient):
+class HttpClient(CarryingClient):
     """Sends request primitives over TLS, over connections that one initiator makes and that are reused."""
 
     def __init__(self, link: Link, initiator: Initiator) -> None:
-        self._limits = link.limits or Limits()
-        self._originator = str(initiator.local)
+        super().__init__(str(initiator.local), link.limits or Limits())
         self._connections = HttpConnections(link, initiator)
 
-    async def send(self, asked: Asked) -> Response:
-        """Send a request primitive and return the response primitive, whatever its status."""
-        headers = [
-            ("X-M2M-Origin", self._originator),
-            ("X-M2M-RI", asked.request_id),
-            ("X-M2M-RVI", RELEASE_VERSION),
-            ("Accept", "application/json"),
-        ]
-        body = None
-        if asked.content is not None:
-            type_part = "" if asked.resource_type is None else f";ty={asked.resource_type}"
-            headers.append(("Content-Type", f"application/json{type_part}"))
-            body = write_content(asked.content)
-        method, target = METHODS[asked.operation], path_component(asked.to)
-        answer = await self._connections.exchange(method, target, headers, body)
-        try:
-            return read_response(answer.last("x-m2m-rsc"), answer.body, self._limits)
-        except MessageError as error:
-            raise ResolverUnavailableError(f"{self._connections.authority}: {error}") from None
+    @property
+    def name(self) -> str:
+        """The peer, for people."""
+        return self._connections.authority
+
+    async def carry(self, request: CarriedRequest) -> CarriedResponse:
+        """Send a request primitive as it is, and return the response primitive as it comes."""
+        return await self._connections.carry(request)
 
     @property
     def established(self) -> Established:

@@ -97,7 +97,7 @@ def head(line: str, fields: Iterable[tuple[str, str]]) -> bytes:
     whole = "\r\n".join(lines)
     if whole.count("\n") != len(lines) - 1 or whole.count("\r") != len(lines) - 1 or "\0" in whole:
         raise ValueError("a header field holds the end of a line")
-    return f"{whole}\r\n\r\n".encode("latin-1")
+    return f"{whole}\r\n\r\n".encode()
 
 
 @lru_cache(maxsize=1)

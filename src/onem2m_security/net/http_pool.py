@@ -15,6 +15,7 @@ from typing import Final, cast
 
 import httptools
 
+from ..errors import AnswerTimeoutError, HandshakeError
 from ..tasks import Tasks
 from .http_bound import HeadBound
 from .http_messages import SAFE, head
@@ -35,13 +36,18 @@ class HttpAnswer:
 
     Attributes:
         status: The HTTP status code.
-        headers: The header fields in their order, by name in lower case.
+        fields: The header fields in their order, as they came, by name in lower case.
         body: The octets; None when there were more than ``body_octets``.
     """
 
     status: int
-    headers: tuple[tuple[str, str], ...]
+    fields: tuple[tuple[bytes, bytes], ...] = field(repr=False)
     body: bytes | None = field(repr=False)
+
+    @property
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """The header fields as texts."""
+        return tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in self.fields)
 
     def last(self, name: str) -> str | None:
         """The last header field of this name, in lower case; None where there is none."""
@@ -56,10 +62,19 @@ class HttpConnection(asyncio.Protocol):
         is_over: Nothing more can be asked over it.
         was_used: Something was answered over it.
         used_at: When that was last, by the clock of the event loop.
+        serves: Whether it may take a further request; whoever connects it may say.
     """
 
-    def __init__(self, limits: Limits, freed: Callable[[], None]) -> None:
-        """A connection that is about to be made; ``freed`` hears when there is room for a request."""
+    def __init__(self, limits: Limits, freed: Callable[[], None], pipelined: int = MAX_UNDER_WAY) -> None:
+        """A connection that is about to be made.
+
+        Args:
+            limits: Bounds on an answer.
+            freed: Hears when there is room for a request.
+            pipelined: How many requests that change nothing may be under way at once.
+        """
+        self.serves: Callable[[], bool] = lambda: True
+        self._pipelined = pipelined
         self.under_way = 0
         self.is_over = self.was_used = self._is_alone = False
         self._loop = asyncio.get_running_loop()
@@ -75,10 +90,10 @@ class HttpConnection(asyncio.Protocol):
 
     def takes(self, *, alone: bool) -> bool:
         """Whether there is room for one more request, which may have to be alone."""
-        if self.is_over or self._is_alone:
+        if self.is_over or self._is_alone or not self.serves():
             return False
         # Whether it is kept after an answer shows with the first (RFC 9112 clause 9.3.2).
-        return self.under_way < (MAX_UNDER_WAY if self.was_used and not alone else 1)
+        return self.under_way < (self._pipelined if self.was_used and not alone else 1)
 
     def reserve(self, *, alone: bool) -> None:
         """Keep room for a request."""
@@ -195,9 +210,8 @@ class HttpConnection(asyncio.Protocol):
             self.end("it closed the connection")
 
     def _complete(self, body: bytes | None) -> None:
-        headers = ((name.decode("latin-1"), value.decode("latin-1")) for name, value in self._headers)
         self.was_used, self.used_at = True, self._loop.time()
-        self._answered(HttpAnswer(self._parser.get_status_code(), tuple(headers), body))
+        self._answered(HttpAnswer(self._parser.get_status_code(), tuple(self._headers), body))
 
 
 Open = Callable[[HttpConnection], Awaitable[object]]
@@ -207,14 +221,24 @@ Open = Callable[[HttpConnection], Awaitable[object]]
 class HttpPool:
     """The kept connections to one server."""
 
-    def __init__(self, connect: Open, limits: Limits, *, most: int = MAX_CONNECTIONS) -> None:
-        """Open so many connections at most, by this."""
+    def __init__(
+        self, connect: Open, limits: Limits, *, most: int = MAX_CONNECTIONS, pipelined: int = MAX_UNDER_WAY
+    ) -> None:
+        """No connection yet.
+
+        Args:
+            connect: Opens one; what it raises is raised to whoever asks.
+            limits: Bounds on time and size.
+            most: How many connections there are at most, in use or kept.
+            pipelined: How many requests that change nothing share one; 1 for peers that may not like it.
+        """
         self._connect = connect
         self._limits = limits
         self._most = most
+        self._pipelined = pipelined
         self._kept_seconds = min(60.0, limits.idle_seconds / 2)
         # Those that wait for a place look at all connections whenever one is freed: let the others wait here.
-        self._places = asyncio.Semaphore(most * MAX_UNDER_WAY)
+        self._places = asyncio.Semaphore(most * pipelined)
         self._connections: dict[HttpConnection, asyncio.Task[object]] = {}
         self._freed = asyncio.Event()
         self._tasks = Tasks()
@@ -231,7 +255,8 @@ class HttpPool:
             body: The octets; None for none.
 
         Raises:
-            OSError: The connection ended before the answer, or there was none within ``request_seconds``.
+            AnswerTimeoutError: There was no answer within ``request_seconds``.
+            OSError: The connection ended before the answer.
             HandshakeError: No connection could be made.
             ValueError: A header field holds the end of a line.
         """
@@ -247,8 +272,10 @@ class HttpPool:
                     if alone:
                         raise
                     return await self._asked(request, deadline, alone=False)
+        except HandshakeError:  # which may be one of time, before anything was asked
+            raise
         except TimeoutError:
-            raise TimeoutError(f"there was no answer within {seconds:g} s") from None
+            raise AnswerTimeoutError(f"there was no answer within {seconds:g} s") from None
 
     async def _asked(self, request: bytes, deadline: float, *, alone: bool) -> HttpAnswer:
         connection = await self._place(alone=alone)
@@ -276,19 +303,24 @@ class HttpPool:
     def _room(self, *, alone: bool) -> HttpConnection | None:
         long_ago = asyncio.get_running_loop().time() - self._kept_seconds
         for connection in list(self._connections):
-            if connection.under_way == 0 and connection.used_at < long_ago:
+            if connection.under_way == 0 and (connection.used_at < long_ago or not connection.serves()):
                 connection.end("nobody used it")
             if connection.is_over:
                 del self._connections[connection]
             elif connection.takes(alone=alone):
                 return connection
-        if len(self._connections) >= self._most:
-            return None
-        made = HttpConnection(self._limits, self._freed.set)
+        return None if len(self._connections) >= self._most else self._another()
+
+    def _another(self) -> HttpConnection:
+        made = HttpConnection(self._limits, self._freed.set, self._pipelined)
         self._connections[made] = self._tasks.start(
             self._opened(made), lambda error: made.end(str(error), ConnectionAbortedError)
         )
         return made
+
+    async def open_another(self) -> None:
+        """Open one more connection, for the next request; raises as whoever opens it does."""
+        await asyncio.shield(self._connections[self._another()])
 
     async def _opened(self, connection: HttpConnection) -> object:
         return await self._connect(connection)

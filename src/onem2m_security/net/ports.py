@@ -13,10 +13,10 @@ from ..frameworks.steps import Authorities, Established, How, Initiator, Renewin
 from ..onem2m.primitives import Response, Rsc
 from ..tasks import GRACE_SECONDS, together
 from .address import Address, Binding, Transport
-from .binding import RequestHandler
+from .binding import CarriedHandler, RequestHandler
 from .channel import ChannelHandler, channel_protocol, datagram_channels
 from .coap import CoapClient, CoapServer
-from .http import http_protocol
+from .http import carried_http_protocol, http_protocol
 from .http_client import HttpClient
 from .limits import Limits
 from .link import Link
@@ -89,6 +89,18 @@ async def request_port(
         protocol = http_protocol(handler, limits, plain)
         return Listener(authorities, protocol, limits, open_sessions=open_sessions)
     return _CoapPort(authorities, await CoapServer.create(handler, limits), limits, open_sessions)
+
+
+async def carrying_port(
+    transport: Transport, authorities: Authorities, handler: CarriedHandler, limits: Limits
+) -> Port:
+    """A port whose handler carries requests on: HTTP over TLS, or CoAP over DTLS."""
+    open_sessions = OpenSessions(authorities, limits.quotas)
+    handler = open_sessions.guard(handler)
+    if transport is Transport.TLS:
+        protocol = carried_http_protocol(handler, limits)
+        return Listener(authorities, protocol, limits, open_sessions=open_sessions)
+    return _CoapPort(authorities, await CoapServer.carrying(handler, limits), limits, open_sessions)
 
 
 def channel_port(

@@ -5,17 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from functools import partial
 
 from ..gba.ub_messages import UbRequest, UbResponse
 from ..quotas import OverQuota
-from ..telemetry import LOG
-from .address import Address
 from .http_messages import HttpRequest, HttpResponse
-from .http_server import HttpProtocol
-from .http_trial import check_bounds
 from .limits import Limits, network_of
-from .stream import StreamPort, StreamTransport
+from .plain_port import PlainPort
+from .stream import StreamTransport
 from .ub_client import UB_BODY_MAX_OCTETS
 
 UB_IDLE_SECONDS = 30.0
@@ -57,7 +53,7 @@ class _Crowd:
             del self._present[network]
 
 
-class UbListener(StreamPort):
+class UbListener(PlainPort):
     """The TCP port where a BSF meets UEs."""
 
     def __init__(self, handler: UbHandler, *, limits: Limits | None = None) -> None:
@@ -78,26 +74,6 @@ class UbListener(StreamPort):
         self._crowd = _Crowd(self._limits.connections_per_address)
         self._handler = handler
 
-    async def start(self, address: Address) -> Address:
-        """Listen; returns the address in use (for port 0 with the port that was chosen).
-
-        Raises:
-            ConfigurationError: The address cannot be listened on, or the bounds of HTTP do not hold with the
-                httptools that is installed.
-        """
-        check_bounds()
-        return await super().start(address)
-
-    def accept(self) -> StreamTransport:
-        """A transport for the next UE."""
-        transport = StreamTransport(self._limits, self)
-        transport.set_protocol(
-            HttpProtocol(
-                partial(self._answer, transport), self._limits, lambda work: self.tasks.start(work, _failed)
-            )
-        )
-        return transport
-
     def entered(self, connection: StreamTransport) -> bool:
         """A UE connected; whether there is a place for it, and not too many from its address."""
         if not super().entered(connection):
@@ -114,10 +90,8 @@ class UbListener(StreamPort):
         super().left(connection)
         self._crowd.leave(connection)
 
-    async def _answer(self, connection: StreamTransport, request: HttpRequest) -> HttpResponse:
-        """Answer a UE, which counts as half-open until its first request is complete."""
-        if request.body is not None:
-            self.half_open.leave(connection)
+    async def answer(self, connection: StreamTransport, request: HttpRequest) -> HttpResponse:
+        """Answer a UE."""
         authorizations = request.all_of(b"authorization")
         if request.body is None or len(authorizations) > 1:
             return HttpResponse(413 if request.body is None else 400)
@@ -132,7 +106,3 @@ class UbListener(StreamPort):
             )
         )
         return HttpResponse(answered.status, tuple(answered.headers), answered.body)
-
-
-def _failed(error: BaseException) -> None:
-    LOG.error("a connection of a UE failed", error=repr(error))

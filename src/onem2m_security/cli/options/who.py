@@ -17,6 +17,7 @@ from .grouping import OptionGroup, without
 from .keys import KEYS, KmOptions, KpsaOptions
 
 if TYPE_CHECKING:
+    from ...frameworks.steps import How
     from ...net.channel import Channel
     from ...net.link import Link
 
@@ -60,7 +61,21 @@ class WhoOptions(OptionGroup):
         """
         from ...clients.entity_a import associate
 
-        credential = the_given(self.kinds, nothing=KEYS)
         async with contextlib.AsyncExitStack() as running:
-            aim = Aim(peer, self.entity, link, self.maf, self.release, self.server_name, running)
-            return await associate(link, await credential.how(aim))
+            return await associate(link, await self.how(peer, link, running))
+
+    async def how(self, peer: EntityId, link: Link, running: contextlib.AsyncExitStack) -> How:
+        """How we prove ourselves to Entity B by the one credential that was given.
+
+        Args:
+            peer: IdB.
+            link: The way to it.
+            running: Closes what that takes, when nobody proves anything any more.
+
+        Raises:
+            ConfigurationError: As for ``associate``.
+            HandshakeError: The same.
+        """
+        credential = the_given(self.kinds, nothing=KEYS)
+        aim = Aim(peer, self.entity, link, self.maf, self.release, self.server_name, running)
+        return await credential.how(aim)

@@ -1,0 +1,44 @@
+"""``[[agent]]``: Entity A beside an AE or a CSE of this machine that knows nothing of security."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from ..gateway.agent_plan import ANSWER
+from ..gateway.originators import OriginatorRule
+from .values import (
+    ONE_OR_MORE_TEXTS,
+    AddressSetting,
+    DurationSetting,
+    EntitySetting,
+    LocalAddressSetting,
+    Table,
+)
+
+
+class AgentSettings(Table):
+    """``[[agent]]``: a port on this machine, and the association with the registrar that it leads to.
+
+    Whoever may open the port acts as the identity under ``[identity]``: give it to nobody else.
+
+    Attributes:
+        peer: The registrar, by its CSE-ID: it is a peer, and its entry says where it is and how we prove
+            ourselves.
+        listen: Where an AE or a CSE asks over HTTP, in the clear: ``HOST:PORT`` of loopback, or
+            ``unix:PATH``, which nobody but our own user may open; one, or an array of several.
+        listen_coap: The same over CoAP: ``HOST:PORT``.
+        originator: What is done about From: ``pass`` it as it is; ``fill`` it in where it is missing;
+            ``insist`` on it, which refuses everybody else here already. Default: ``fill`` for an AE, ``pass``
+            for a CSE.
+        at_start: Whether to associate at the start, and not at the first request.
+        answer: How long an answer of the registrar is waited for.
+        beyond_loopback: Whether other machines may ask too, in the clear.
+    """
+
+    peer: EntitySetting
+    listen: Annotated[tuple[LocalAddressSetting, ...], ONE_OR_MORE_TEXTS] = ()
+    listen_coap: Annotated[tuple[AddressSetting, ...], ONE_OR_MORE_TEXTS] = ()
+    originator: OriginatorRule | None = None
+    at_start: bool = True
+    answer: DurationSetting = ANSWER
+    beyond_loopback: bool = False

@@ -1,0 +1,77 @@
+"""A CSE that this project did not write: the ACME CSE from PyPI, unchanged, on loopback."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from programs import PATIENCE, wait_until
+
+CONFIGURATION = """\
+[basic.config]
+cseType=IN
+cseID={cse_id}
+cseName=cse-in
+serviceProviderID=//sp.example
+adminID=CAdmin
+networkInterface=127.0.0.1
+cseHost=127.0.0.1
+httpPort={port}
+databaseType=memory
+logLevel=debug
+
+[logging]
+enableFileLogging=true
+maxLogMessageLength=0
+size=100000000
+"""
+
+
+class Cse:
+    """A running ACME CSE; its resources are below ``cse-in``."""
+
+    def __init__(self, directory: Path, cse_id: str = "id-in") -> None:
+        self.directory = directory
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            self.port = listener.getsockname()[1]
+        (directory / "acme.ini").write_text(
+            CONFIGURATION.format(port=self.port, cse_id=cse_id), encoding="ascii"
+        )
+        command = [str(Path(sys.executable).with_name("acmecse")), "--config", "acme.ini", "-dir", "."]
+        command += ["--headless", "--http", "--no-mqtt", "--no-ws", "--no-coap", "--no-remote-cse"]
+        with (directory / "out").open("wb") as out:
+            self.process = subprocess.Popen(
+                command,
+                cwd=directory,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+            )
+        self._wait_until_it_has_started()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/cse-in"
+
+    @property
+    def log(self) -> str:
+        """What it logged; at its debug level it logs every body that it forwards."""
+        return "".join(
+            path.read_text(encoding="utf-8", errors="replace")
+            for path in sorted((self.directory / "logs").glob("*"))
+        )
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.wait(PATIENCE)
+
+    def _wait_until_it_has_started(self) -> None:
+        """Its log tells. A request during its start would end it: its web server is still being set up."""
+
+        def started() -> bool:
+            assert self.process.poll() is None, self.log
+            return "CSE started" in self.log
+
+        wait_until(started, "the start of the CSE")
