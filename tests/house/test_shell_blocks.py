@@ -15,6 +15,7 @@ from requirements import needs
 from terminal import Shell, a_shell
 
 PORT = re.compile(r"(?<=127\.0\.0\.1:)\d+")
+LISTENS = re.compile(r"--listen\S* (127\.0\.0\.1:\d+)")
 BLOCK = re.compile(r"^(<!-- not run: \S.* -->\n)?```sh\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 PAGES = [
     str(page.relative_to(ROOT))
@@ -50,7 +51,9 @@ class Reader:
         since, serves = len(self.shell.printed), re.search(r"^m2msec .*(serve|listen)\b", command)
         if serves:
             printed = self.shell.run(command.removesuffix("&") + " &")
-            return printed if "listening on" in printed else self.shell.wait_for("listening on", since)
+            for address in LISTENS.findall(command):  # a server may have several, and a line for each
+                printed = self.shell.wait_for(f"listening on {re.escape(address)}", since)
+            return printed
         printed = self.shell.run(command)
         assert "status 0\n" in self.shell.run('echo "status $?"'), f"{command}: {printed}"
         return printed
@@ -73,6 +76,7 @@ def reader(tmp_path):
 @pytest.mark.parametrize("page", PAGES)
 def test_what_a_page_tells_to_type_does_what_it_says(reader, page):
     needs("openssl")
+    needs("curl")
     printed = [[reader.type(command) for command in commands(block)] for block in blocks(page)]
     assert "Stopped" not in reader.shell.run("jobs")
     SAYS.get(page, lambda *_: None)(reader, *printed)
@@ -97,9 +101,18 @@ def both_have_one_end_to_end_key(reader: Reader, *_: list[str]) -> None:
     reader.type("cmp alice-e2e.key bob-e2e.key")
 
 
+def an_ae_is_served_and_an_impostor_is_not(_: Reader, *printed: list[str]) -> None:
+    *_, ae, impostor = printed
+    assert '"aei": "Cthermometer"' in ae[1]
+    assert '"con": "22.5"' in ae[4]
+    assert " 403 " in impostor[0]
+    assert ": 4106" in impostor[0]
+
+
 SAYS = {
     "README.md": openssl_and_the_maf_have_one_key,
     "docs/command-line.md": everybody_is_associated,
+    "docs/gateway.md": an_ae_is_served_and_an_impostor_is_not,
     "docs/escertke.md": both_have_one_end_to_end_key,
 }
 """What must be seen, beyond that each command succeeds and each server listens."""

@@ -22,6 +22,11 @@ httpPort={port}
 databaseType=memory
 logLevel=debug
 
+[coap]
+enable={coap}
+port={coap_port}
+listenIF=127.0.0.1
+
 [logging]
 enableFileLogging=true
 maxLogMessageLength=0
@@ -32,15 +37,26 @@ size=100000000
 class Cse:
     """A running ACME CSE; its resources are below ``cse-in``."""
 
-    def __init__(self, directory: Path, cse_id: str = "id-in") -> None:
+    def __init__(self, directory: Path, cse_id: str = "id-in", *, coap: bool = False) -> None:
         self.directory = directory
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener:
+            listener.bind(("127.0.0.1", 0))
+            self.coap_port = listener.getsockname()[1]
         with socket.create_server(("127.0.0.1", 0)) as listener:
             self.port = listener.getsockname()[1]
         (directory / "acme.ini").write_text(
-            CONFIGURATION.format(port=self.port, cse_id=cse_id), encoding="ascii"
+            CONFIGURATION.format(port=self.port, cse_id=cse_id, coap_port=self.coap_port, coap=coap),
+            encoding="ascii",
         )
         command = [str(Path(sys.executable).with_name("acmecse")), "--config", "acme.ini", "-dir", "."]
-        command += ["--headless", "--http", "--no-mqtt", "--no-ws", "--no-coap", "--no-remote-cse"]
+        command += [
+            "--headless",
+            "--http",
+            "--no-mqtt",
+            "--no-ws",
+            "--coap" if coap else "--no-coap",
+            "--no-remote-cse",
+        ]
         with (directory / "out").open("wb") as out:
             self.process = subprocess.Popen(
                 command,
@@ -50,6 +66,16 @@ class Cse:
                 stderr=subprocess.STDOUT,
             )
         self._wait_until_it_has_started()
+        if coap:  # in a thread of its own, which comes later
+            wait_until(self._has_its_coap_port, "the port for CoAP")
+
+    def _has_its_coap_port(self) -> bool:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+            try:
+                other.bind(("127.0.0.1", self.coap_port))
+            except OSError:
+                return True
+        return False
 
     @property
     def url(self) -> str:

@@ -52,6 +52,14 @@ class Seen:
         return [value for key, value in self.headers if key.lower() == name.lower()]
 
 
+class LastWordsError(Exception):
+    """What a played CSE says before it closes the connection."""
+
+    def __init__(self, octets: bytes = b"") -> None:
+        super().__init__()
+        self.octets = octets
+
+
 Answer = Callable[[Seen], Awaitable[bytes]]
 
 
@@ -108,8 +116,13 @@ class PlayedCse:
                 body = await reader.readexactly(octets)
                 seen = Seen(line, headers, body, head + body)
                 self.seen.append(seen)
-                writer.write(await self.answer(seen))
-                await writer.drain()
+                try:
+                    writer.write(await self.answer(seen))
+                    await writer.drain()
+                except LastWordsError as last:
+                    writer.write(last.octets)
+                    await writer.drain()
+                    return
 
     async def stop(self) -> None:
         if self.server is not None:
@@ -208,5 +221,5 @@ async def gateway(
             address = await entity_b.carry_over(tuple(Transport), LOOPBACK, door.handle)
             yield Gateway(address, cse, bound, entity_b)
     finally:
-        await behind.upstream.close()
+        await door.close()
         await cse.stop()

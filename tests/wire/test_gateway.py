@@ -7,11 +7,15 @@ import contextlib
 import json
 from dataclasses import replace
 
+import aiocoap
 import pytest
+from aiocoap.optiontypes import OpaqueOption
 
-from gateway_support import PlayedCse, Seen, answered, gateway, initiator, request
+from gateway_support import PlayedCse, Seen, answer_on, answered, gateway, initiator, request
 from onem2m_security.net.address import Transport
+from onem2m_security.net.channel import open_channel
 from onem2m_security.net.coap import CoapClient
+from onem2m_security.net.coap_messages import FROM, REQUEST_ID
 from onem2m_security.net.http_client import HttpClient
 from onem2m_security.onem2m.carried import CarriedRequest
 from onem2m_security.onem2m.primitives import Operation
@@ -155,21 +159,21 @@ async def running():
 
 
 INNER = request("GET", "/cse/secret", originator="CAdmin")
-POST, FROM = b"POST /cse/x HTTP/1.1\r\nHost: c\r\nX-M2M-RI: r\r\n", b"X-M2M-Origin: Cae\r\n"
+POST, BY_AE = b"POST /cse/x HTTP/1.1\r\nHost: c\r\nX-M2M-RI: r\r\n", b"X-M2M-Origin: Cae\r\n"
 SMUGGLED = {
-    "two lengths": POST + FROM + b"Content-Length: 0\r\nContent-Length: %d\r\n\r\n" % len(INNER) + INNER,
+    "two lengths": POST + BY_AE + b"Content-Length: 0\r\nContent-Length: %d\r\n\r\n" % len(INNER) + INNER,
     "a length and chunks": POST
-    + FROM
+    + BY_AE
     + b"Content-Length: %d\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" % (len(INNER) + 5)
     + INNER,
     "chunks spelt otherwise": POST
-    + FROM
+    + BY_AE
     + b"Transfer-Encoding: xchunked\r\nContent-Length: %d\r\n\r\n" % len(INNER)
     + INNER,
-    "a folded header": POST + b"X-Other: a\r\n X-M2M-Origin: CAdmin\r\n" + FROM + b"\r\n",
-    "a space before the colon": POST + b"X-M2M-Origin : CAdmin\r\n" + FROM + b"\r\n",
-    "a line feed alone": POST + b"X: a\nX-M2M-Origin: CAdmin\r\n" + FROM + b"\r\n",
-    "a carriage return alone": POST + b"X: a\rX-M2M-Origin: CAdmin\r\n" + FROM + b"\r\n",
+    "a folded header": POST + b"X-Other: a\r\n X-M2M-Origin: CAdmin\r\n" + BY_AE + b"\r\n",
+    "a space before the colon": POST + b"X-M2M-Origin : CAdmin\r\n" + BY_AE + b"\r\n",
+    "a line feed alone": POST + b"X: a\nX-M2M-Origin: CAdmin\r\n" + BY_AE + b"\r\n",
+    "a carriage return alone": POST + b"X: a\rX-M2M-Origin: CAdmin\r\n" + BY_AE + b"\r\n",
     "a body in a GET": request("GET", "/cse/x", body=INNER),
 }
 
@@ -216,6 +220,36 @@ async def test_what_the_association_has_proven_is_told_in_headers_that_no_client
 async def test_without_the_setting_nothing_is_told(running):
     await running.ask(request())
     assert [name for name, _ in running.cse.seen[0].headers if "ssociation" in name] == []
+
+
+async def test_texts_beyond_ascii_pass_as_they_are(running):
+    async def answer(seen: Seen) -> bytes:
+        return answered(more=["X-M2M-VSI: ü€"], ri=seen.all_of("x-m2m-ri")[0])
+
+    running.cse.answer = answer
+    async with running.associated() as channel:
+        await channel.write(request("GET", "/cse/%C3%BC%e2%82%ac", "X-M2M-VSI: ü€", ri="€1"))
+        status, headers, _ = await answer_on(channel)
+    assert (status, headers["x-m2m-ri"], headers["x-m2m-vsi"]) == (200, "€1", "ü€")
+    [seen] = running.cse.seen
+    assert seen.line == "GET /cse/%C3%BC%E2%82%AC HTTP/1.1"
+    assert seen.all_of("x-m2m-vsi") == ["ü€"]
+
+
+@pytest.mark.parametrize(
+    "twice", [[(FROM, b"Cae"), (FROM, b"CAdmin")], [(FROM, b"CAdmin"), (FROM, b"Cae")], [(FROM, b"CAdmin")]]
+)
+async def test_a_coap_impostor_is_refused_and_the_cse_never_sees_it(running, twice):
+    message = aiocoap.Message(code=aiocoap.GET)
+    message.mtype, message.mid, message.token = aiocoap.CON, 1, b"t"
+    message.opt.uri_path = ("cse", "x")
+    for number, value in [*twice, (REQUEST_ID, b"r")]:
+        message.opt.add_option(OpaqueOption(number, value))
+    async with await open_channel(running.link(Transport.DTLS), initiator("ae")) as channel:
+        await channel.write(message.encode())
+        answer = aiocoap.Message.decode(await channel.read())
+    assert str(answer.code).split()[0] in {"4.02", "4.03"}
+    assert running.cse.seen == []
 
 
 # --- registrations ---

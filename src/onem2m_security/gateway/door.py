@@ -162,6 +162,11 @@ class Door:
             seconds=round(seconds, 6),
         )
 
+    async def close(self) -> None:
+        """Nothing more is carried."""
+        await self._behind.upstream.close()
+        self._behind.bound.close()
+
 
 def vouched_for(association: Association) -> list[tuple[str, str]]:
     """What an association has proven, in header fields that no client can set (OURS)."""

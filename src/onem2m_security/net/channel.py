@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from ..association import Association
+from ..errors import ConfigurationError
 from ..frameworks.steps import Established, Initiator
 from .address import Transport
 from .link import Link
@@ -59,6 +60,15 @@ class Channel(abc.ABC):
     @abc.abstractmethod
     def closing(self) -> bool:
         """Has either side closed the connection?"""
+
+    @property
+    def streams(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Over TLS: the channel as asyncio's own streams, for whoever knows no other.
+
+        Raises:
+            ConfigurationError: Over DTLS there are datagrams, and no stream.
+        """
+        raise ConfigurationError("over DTLS there are datagrams, and no stream")
 
     @abc.abstractmethod
     async def read(self, limit: int = READ_LIMIT) -> bytes:
@@ -109,6 +119,11 @@ class StreamChannel(Channel):
     def closing(self) -> bool:
         """Has either side closed the connection?"""
         return self._transport.is_closing() or self._reader.at_eof() or self.association.seconds_left <= 0
+
+    @property
+    def streams(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """The same as asyncio's own streams, for whoever knows no other."""
+        return self._reader, self._writer
 
     async def read(self, limit: int = READ_LIMIT) -> bytes:
         """At most ``limit`` octets of application data; empty at the end."""

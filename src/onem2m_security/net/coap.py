@@ -157,7 +157,9 @@ class CoapServer:
 
     async def stop(self) -> None:
         """Answer nothing more."""
-        await self._context.shutdown()
+        context, self._context = self._context, None
+        if context is not None:
+            await context.shutdown()
 
 
 # --- client ---

@@ -180,4 +180,6 @@ async def _parse(http_request: HttpRequest, limits: Limits) -> CarriedRequest:
 
 def _render(response: CarriedResponse) -> HttpResponse:
     status, headers = write_response(response)
-    return HttpResponse(response.content or None, status, headers=dict(headers))
+    made = HttpResponse(response.content or None, status)
+    made.raw_headers += [(name.lower().encode("ascii"), value.encode()) for name, value in headers]
+    return made
