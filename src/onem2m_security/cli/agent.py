@@ -13,8 +13,10 @@ import typer
 from ..durations import parse_duration
 from ..errors import ConfigurationError
 from ..frameworks.steps import How
+from ..gateway.agent_back import BackPlan
 from ..gateway.agent_plan import ANSWER, AgentPlan, running
 from ..gateway.originators import OriginatorRule
+from ..gateway.upstream import UpstreamAddress
 from ..identifiers import EntityId
 from ..net.address import Address
 from ..net.descriptors import raise_open_files
@@ -79,6 +81,28 @@ class AgentOptions(OptionGroup):
         bool, typer.Option("--beyond-loopback", help="Let other machines ask too, in the clear.")
     ] = False
 
+    back_to: Annotated[
+        UpstreamAddress | None,
+        parsed(
+            UpstreamAddress.parse,
+            "--back-to",
+            metavar="URL",
+            help="The AE's own pointOfAccess, http://HOST:PORT: the registrar reaches it by us.",
+        ),
+    ] = None
+    back_listen: Annotated[
+        Address | None,
+        parsed(
+            Address.parse, "--back-listen", metavar="HOST:PORT", help="Where we listen for the registrar."
+        ),
+    ] = None
+    back_at: Annotated[
+        Address | None,
+        parsed(
+            Address.parse, "--back-at", metavar="HOST:PORT", help="Where it finds that; default: the same."
+        ),
+    ] = None
+
     def plan(self, session: SessionOptions) -> AgentPlan:
         """The agent that the options say.
 
@@ -98,6 +122,7 @@ class AgentOptions(OptionGroup):
             at_start=not self.at_first_use,
             answer=self.answer,
             beyond_loopback=self.beyond_loopback,
+            back=BackPlan.of(self.back_to, self.back_listen, self.back_at, session.transport),
         )
 
 
@@ -154,6 +179,7 @@ def agent(
 async def _serve(agents: Iterable[tuple[AgentPlan, How]]) -> None:
     async with contextlib.AsyncExitStack() as serving:
         started = [await serving.enter_async_context(running(plan, how)) for plan, how in agents]
+        signalled = until_signalled()
         for one in started:
             print(one, flush=True)
-        await until_signalled()
+        await signalled

@@ -59,6 +59,15 @@ class BehindOptions(OptionGroup):
         float,
         typer.Option("--answer-seconds", min=0.1, help="How long the CSE may take for an answer."),
     ] = ANSWER_SECONDS
+    back: Annotated[
+        Address | None,
+        parsed(
+            Address.parse,
+            "--back",
+            metavar="HOST:PORT",
+            help="Reach registrees at their pointOfAccess over SA2; the CSE asks for them here, on loopback.",
+        ),
+    ] = None
     body_octets: Annotated[
         int, typer.Option("--body-octets", min=1024, help="Longest content of a request or an answer.")
     ] = Limits().body_octets
@@ -83,6 +92,7 @@ class BehindOptions(OptionGroup):
             data=self.data or _DATA,
             tells=self.tell,
             peers=() if peer is None else (peer,),
+            back=self.back,
         )
 
 
@@ -133,6 +143,7 @@ def _services(description: Description) -> Iterable[GatewayService]:
             data=description.here / settings.data,
             tells=settings.tell,
             peers=tuple(peer for peer, known in description.settings.peers.items() if known.trust),
+            back=settings.back,
         )
 
 
@@ -147,7 +158,8 @@ async def _serve(services: list[GatewayService], metrics: Address | None) -> Non
             from prometheus_client import start_http_server
 
             start_http_server(metrics.port, metrics.host)
+        signalled = until_signalled()
         for local, address, service in ready:
             where = f"{address} ({over(service.transports)})"
             print(f"gateway of {local} listening on {where}, to {service.to}", flush=True)
-        await until_signalled()
+        await signalled

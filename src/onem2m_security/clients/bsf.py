@@ -8,7 +8,8 @@ from ..errors import (
     PeerRefusedError,
     ResolverUnavailableError,
 )
-from ..frameworks.steps import How, meeting
+from ..frameworks.checked_way import meeting
+from ..frameworks.steps import How
 from ..gba.context import NafKey
 from ..identifiers import Fqdn, KeyIdentifier
 from ..net.link import Link

@@ -8,7 +8,8 @@ from ..diameter import messages as dm
 from ..diameter.bootstrapping_info import BootstrappingInfoRequest, decode_naf_key
 from ..diameter.messages import DiameterMessage
 from ..errors import MessageError, ResolverUnavailableError
-from ..frameworks.steps import How, meeting
+from ..frameworks.checked_way import meeting
+from ..frameworks.steps import How
 from ..gba.context import NafKey
 from ..identifiers import Fqdn, KeyIdentifier
 from ..net.diameter import DiameterClient

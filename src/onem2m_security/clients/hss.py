@@ -20,7 +20,8 @@ from ..diameter.messages import DiameterMessage
 from ..diameter.multimedia_auth import MultimediaAuthAnswer, MultimediaAuthRequest
 from ..diameter.user_settings import UserSecuritySettings
 from ..errors import AuthenticationError, MessageError, ResolverUnavailableError
-from ..frameworks.steps import How, meeting
+from ..frameworks.checked_way import meeting
+from ..frameworks.steps import How
 from ..gba.aka import AuthenticationVector
 from ..gba.keys import Impi, KeyChoice
 from ..gba.subscriber import Guss, NafSettings

@@ -11,8 +11,9 @@ from ..clock import CLOCK, Clock
 from ..credentials import ResolvedKey, Secret
 from ..errors import ResolverUnavailableError
 from ..frameworks import saef_maf
+from ..frameworks.checked_way import meeting
 from ..frameworks.maf_handshake import ConnectionKey, export_connection_key
-from ..frameworks.steps import How, meeting
+from ..frameworks.steps import How
 from ..identifiers import EntityId, Fqdn, KeyIdentifier, Suid
 from ..net.link import Link
 from ..net.ports import request_client

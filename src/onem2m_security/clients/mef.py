@@ -16,8 +16,9 @@ from ..clock import CLOCK, Clock
 from ..credentials import ResolvedKey, Secret
 from ..errors import MessageError, ResolverUnavailableError
 from ..frameworks import maf_handshake, saef_psk
+from ..frameworks.checked_way import meeting
 from ..frameworks.resolvers import REMEMBERED, RemoteKeys, ResolverChain
-from ..frameworks.steps import How, meeting
+from ..frameworks.steps import How
 from ..identifiers import EntityId, Fqdn, KeyIdentifier, Suid
 from ..net.limits import Limits
 from ..net.link import Link

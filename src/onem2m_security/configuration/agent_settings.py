@@ -6,6 +6,7 @@ from typing import Annotated
 
 from ..gateway.agent_plan import ANSWER
 from ..gateway.originators import OriginatorRule
+from .gateway import UpstreamSetting
 from .values import (
     ONE_OR_MORE_TEXTS,
     AddressSetting,
@@ -33,6 +34,11 @@ class AgentSettings(Table):
         at_start: Whether to associate at the start, and not at the first request.
         answer: How long an answer of the registrar is waited for.
         beyond_loopback: Whether other machines may ask too, in the clear.
+        back_to: Where the AE or CSE listens itself, in the clear: ``http://HOST:PORT``. In a pointOfAccess
+            that it registers with, this becomes where the registrar reaches us (8.2.1), and what the
+            registrar sends goes there.
+        back_listen: Where we listen for the registrar then.
+        back_at: Where the registrar finds that; default: the same.
     """
 
     peer: EntitySetting
@@ -42,3 +48,6 @@ class AgentSettings(Table):
     at_start: bool = True
     answer: DurationSetting = ANSWER
     beyond_loopback: bool = False
+    back_to: UpstreamSetting | None = None
+    back_listen: AddressSetting | None = None
+    back_at: AddressSetting | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 
 from ..frameworks.steps import How
+from ..gateway.agent_back import BackPlan
 from ..gateway.agent_plan import AgentPlan
 from ..gateway.originators import Originators
 from ..net.local_address import LocalAddress, UnixSocket
@@ -23,15 +24,17 @@ def plans(description: Description) -> list[AgentPlan]:
 
 def _plan(description: Description, settings: AgentSettings) -> AgentPlan:
     Originators.of(settings.originator, description.local, settings.peer)
+    link = description.meeting(settings.peer).link
     return AgentPlan(
         registrar=settings.peer,
-        link=description.meeting(settings.peer).link,
+        link=link,
         listen=tuple(_beside(description, address) for address in settings.listen),
         listen_coap=settings.listen_coap,
         originator=settings.originator,
         at_start=settings.at_start,
         answer=settings.answer,
         beyond_loopback=settings.beyond_loopback,
+        back=BackPlan.of(settings.back_to, settings.back_listen, settings.back_at, link.transport),
     )
 
 

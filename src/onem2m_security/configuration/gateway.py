@@ -9,7 +9,7 @@ from pydantic import Field, PlainValidator
 from ..errors import ConfigurationError
 from ..gateway.upstream import UpstreamAddress, UpstreamTerms
 from .entity_b import EntityBSettings
-from .values import EntitySetting, FileSetting
+from .values import AddressSetting, EntitySetting, FileSetting
 
 _TERMS = UpstreamTerms()
 
@@ -41,6 +41,9 @@ class GatewaySettings(EntityBSettings):
         under_way: How many requests are under way there at once.
         waiting: How many more wait for that; further ones are refused.
         each: How many of one peer are under way or wait.
+        back: Reach registrees at the pointOfAccess that they register with (``https`` or ``coaps``), over a
+            second association (8.2.1): the CSE is told a plain address here instead, ``HOST:PORT`` of
+            loopback.
     """
 
     table: ClassVar[str] = "gateway"
@@ -53,6 +56,7 @@ class GatewaySettings(EntityBSettings):
     under_way: Annotated[int, Field(gt=0, le=1000)] = _TERMS.under_way
     waiting: Annotated[int, Field(ge=0)] = _TERMS.waiting
     each: Annotated[int, Field(gt=0)] = _TERMS.each
+    back: AddressSetting | None = None
 
     @property
     def terms(self) -> UpstreamTerms:

@@ -17,6 +17,7 @@ from ..onem2m.carried import CarriedRequest, CarriedResponse
 from ..onem2m.primitives import RefusedError, Rsc
 from ..tasks import GRACE_SECONDS, Tasks, together
 from ..telemetry import LOG
+from .agent_back import WayBack
 from .carriers import Carrier
 from .originators import OriginatorRule, Originators
 
@@ -47,6 +48,7 @@ class Agent:
         *,
         rule: OriginatorRule | None = None,
         at_start: bool = False,
+        back: WayBack | None = None,
     ) -> None:
         """An agent that does not listen yet.
 
@@ -56,12 +58,14 @@ class Agent:
             registrar: IdB.
             rule: What is done about From; None for what is usual for an AE or a CSE.
             at_start: Associate when it is entered, not at the first request.
+            back: How the registrar reaches the entity beside us; None for not at all.
         """
         self.kept = kept
         self.registrar = registrar
         self._carrier = carrier
         self._rule = rule
         self._at_start = at_start
+        self._back = back
         self._originators: Originators | None = None
         self._turn = asyncio.Lock()
         self._is_away = False
@@ -76,7 +80,11 @@ class Agent:
         """
         try:
             originators = await self._known_originators()
-            response = await self._carrier.carry(originators.applied(request))
+            asked = originators.applied(request)
+            if self._back is None:
+                response = await self._carrier.carry(asked)
+            else:
+                response = self._back.inward(asked, await self._carrier.carry(self._back.outward(asked)))
         except RefusedError:
             raise
         except AnswerTimeoutError as error:
@@ -121,6 +129,8 @@ class Agent:
         """Let what is under way finish, then end the association."""
         await together(*(port.stop() for port in self._ports))
         await self._tasks.stop(0)
+        if self._back is not None:
+            await self._back.stop()
         await self._carrier.close()
 
     async def __aenter__(self) -> Self:

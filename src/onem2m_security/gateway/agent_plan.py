@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
@@ -11,7 +11,7 @@ from typing import Final
 from ..clients.kept_association import KeptAssociation
 from ..errors import ConfigurationError
 from ..extras import require
-from ..frameworks.steps import How
+from ..frameworks.steps import How, Initiator
 from ..identifiers import EntityId
 from ..net.address import Address
 from ..net.coap import CoapServer
@@ -21,6 +21,7 @@ from ..net.link import Link
 from ..net.local_address import LocalAddress, is_loopback, require_loopback
 from ..net.plain_port import PlainHttpPort, for_programs
 from .agent import Agent
+from .agent_back import BackPlan, WayBack
 from .carriers import carrier
 from .originators import OriginatorRule
 
@@ -41,6 +42,7 @@ class AgentPlan:
         at_start: Associate at the start, not at the first request.
         answer: How long an answer is waited for.
         beyond_loopback: Other machines may ask too.
+        back: How the registrar reaches the entity beside us; None for not at all.
 
     Raises:
         ConfigurationError: It listens nowhere; or other machines would reach it, and may not.
@@ -54,6 +56,7 @@ class AgentPlan:
     at_start: bool = True
     answer: timedelta = ANSWER
     beyond_loopback: bool = False
+    back: BackPlan | None = None
 
     def __post_init__(self) -> None:
         if not self.listen and not self.listen_coap:
@@ -100,13 +103,16 @@ async def running(plan: AgentPlan, how: How) -> AsyncIterator[Running]:
         ConfigurationError: An address cannot be listened on, or the extra ``server`` is missing.
     """
     require("server")
-    kept = KeptAssociation(replace(plan.link, limits=plan.limits), how)
+    back = None if plan.back is None else WayBack(plan.back, plan.limits)
+    opened: Callable[[Initiator], None] = (lambda _: None) if back is None else back.opened
+    kept = KeptAssociation(replace(plan.link, limits=plan.limits), how, opened=opened)
     agent = Agent(
         kept,
         carrier(kept, plan.link.address.host),
         plan.registrar,
         rule=plan.originator,
         at_start=plan.at_start,
+        back=back,
     )
     listening = []
     async with agent:

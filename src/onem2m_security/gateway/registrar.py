@@ -7,6 +7,7 @@ comes over HTTP, CoAP, WebSocket or MQTT is the same here: a request primitive a
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Final
@@ -27,6 +28,8 @@ _TO_BE_ASSIGNED: Final = frozenset({"", "C", "S"})
 _SHOWS_ATTRIBUTES: Final = frozenset({"1", "3", "9"})
 """Result Content with which the answer to a CREATE has the attributes that the CSE assigned."""
 _BLOCKING: Final = "3"
+_WHOLE_REQUEST: Final = re.compile(r"[.-]preq\b", re.IGNORECASE)
+"""In a media type: the content is a request primitive (TS-0004 clause 6.7), with a From of its own."""
 
 _NOT_YOURS: Final = "the originator is not the entity that authenticated this session"
 
@@ -86,8 +89,13 @@ class Registrar:
 
         Raises:
             RefusedError: ORIGINATOR_NOT_AUTHENTICATED: the association does not prove who From says;
-                BAD_REQUEST for a registration whose answer would not say which AE-ID it assigns.
+                BAD_REQUEST for a registration whose answer would not say which AE-ID it assigns;
+                UNSUPPORTED_MEDIA_TYPE for a content that is a request primitive with a From of its own.
         """
+        if _WHOLE_REQUEST.search(request.content_type):
+            raise RefusedError(
+                Rsc.UNSUPPORTED_MEDIA_TYPE, "a request primitive inside another is not carried"
+            )
         if association.is_with_cse:
             self._require_forwarded(request.originator, association)
             return Admitted.AS_IT_IS

@@ -12,6 +12,7 @@ from ..clients.entity_b import EntityB
 from ..identifiers import EntityId
 from ..net.address import Address, Transport
 from ..net.limits import Limits
+from .back_routes import BackRoutes
 from .bound import BoundAeIds, KeptAeIds
 from .door import Behind, Door
 from .places import Places
@@ -33,6 +34,7 @@ class GatewayService:
         data: Where AE-IDs are remembered; None for in memory only.
         tells: Whether the CSE is told what associations have proven.
         peers: Whom a key or certificate is configured for.
+        back: Where the CSE reaches registrees in the clear, on loopback; None for no way back.
     """
 
     entity_b: AbstractAsyncContextManager[EntityB]
@@ -44,6 +46,7 @@ class GatewayService:
     data: Path | None = None
     tells: bool = False
     peers: Collection[EntityId] = ()
+    back: Address | None = None
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[tuple[EntityId, Address]]:
@@ -72,5 +75,8 @@ class GatewayService:
                 registrees=[peer for peer in self.peers if peer.is_surely_cse],
                 is_others=lambda ae_id: str(ae_id) in others,
             )
-            door = Door(registrar, behind)
-            yield local, await entity_b.carry_over(self.transports, self.listen, door.handle)
+            routes = BackRoutes(Door(registrar, behind).handle, self.limits)
+            closing.push_async_callback(routes.stop)
+            if self.back is not None:
+                await routes.listen(self.back)
+            yield local, await entity_b.carry_over(self.transports, self.listen, routes.handle)

@@ -186,6 +186,20 @@ def test_an_answer_that_does_not_say_which_ae_id_it_assigned_is_an_error():
 MN = EntityId.parse("//sp.example/mn-cse")
 
 
+@pytest.mark.parametrize("kind", ["preq+json", "preq+xml", "preq+cbor", "PREQ+json", "preq"])
+def test_no_request_is_carried_inside_another_whose_from_was_looked_at(kind):
+    check, content_type = registrar(), f"application/vnd.onem2m-{kind}"
+    for peer, originator in ((AE, "Cae"), (MN, "/mn-cse")):
+        for operation in Operation:
+            asked = replace(GET, operation=operation, originator=originator, content_type=content_type)
+            assert refused(lambda: check.admit(asked, association(peer))) is (  # noqa: B023
+                Rsc.UNSUPPORTED_MEDIA_TYPE
+            )
+    for other in ("ntfy+json", "res+cbor", "prsp+json"):
+        asked = replace(GET, originator="Cae", content_type=f"application/vnd.onem2m-{other}")
+        assert check.admit(asked, association(AE)) is Admitted.AS_IT_IS
+
+
 @pytest.mark.parametrize(
     "originator",
     [
