@@ -211,26 +211,29 @@ async def test_answers_are_those_that_acme_gives_plainly(house, ae):
         assert without_times(said(through)) == without_times(json.loads(body) if body else {})
 
 
-@pytest.mark.parametrize("transport", Transport)
-async def test_a_cse_that_is_reached_by_coap_serves_aes_over_http_and_coap(tmp_path, transport):
+async def test_a_cse_that_is_reached_by_coap_serves_aes_over_http_and_coap(tmp_path):
     """ACME's library for CoAP tells the blocks of a content by their token: short contents go there."""
     cse = Cse(tmp_path, "in-cse", coap=True)
     try:
         async with gateway(to=f"coap://127.0.0.1:{cse.coap_port}") as running:
-            kind = CoapClient if transport is Transport.DTLS else HttpClient
-            client = kind(running.link(transport), initiator("ae"))
-            assert (await client.carry(register("Cae", "over-coap"))).rsc == 2001
-            made = asks(
-                Operation.CREATE, "cse-in/over-coap", "Cae", {"m2m:cnt": {"rn": "c"}}, resource_type=3
-            )
-            assert (await client.carry(made)).rsc == 2001
-            found = await client.carry(asks(Operation.RETRIEVE, "cse-in", "Cae", query="fu=1&ty=3"))
-            assert said(found)["m2m:uril"] == ["cse-in/over-coap/c"]
-            assert (await client.carry(asks(Operation.RETRIEVE, "cse-in/over-coap", "CAdmin"))).rsc == 4106
-            assert (await client.carry(asks(Operation.DELETE, "cse-in/over-coap", "Cae"))).rsc == 2002
-            await client.close()
+            for transport in Transport:
+                kind = CoapClient if transport is Transport.DTLS else HttpClient
+                client = kind(running.link(transport), initiator("ae"))
+                await register_make_find_and_delete(client, f"over-{transport.value}")
+                await client.close()
     finally:
         cse.stop()
+
+
+async def register_make_find_and_delete(client: CarryingClient, name: str) -> None:
+    own = f"cse-in/{name}"
+    assert (await client.carry(register("Cae", name))).rsc == 2001
+    made = asks(Operation.CREATE, own, "Cae", {"m2m:cnt": {"rn": "c"}}, resource_type=3)
+    assert (await client.carry(made)).rsc == 2001
+    found = await client.carry(asks(Operation.RETRIEVE, "cse-in", "Cae", query="fu=1&ty=3"))
+    assert said(found)["m2m:uril"] == [f"{own}/c"]
+    assert (await client.carry(asks(Operation.RETRIEVE, own, "CAdmin"))).rsc == 4106
+    assert (await client.carry(asks(Operation.DELETE, own, "Cae"))).rsc == 2002
 
 
 def without_times(value: object) -> object:

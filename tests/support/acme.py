@@ -11,9 +11,9 @@ from programs import PATIENCE, wait_until
 
 CONFIGURATION = """\
 [basic.config]
-cseType=IN
+cseType={kind}
 cseID={cse_id}
-cseName=cse-in
+cseName={name}
 serviceProviderID=//sp.example
 adminID=CAdmin
 networkInterface=127.0.0.1
@@ -27,6 +27,7 @@ enable={coap}
 port={coap_port}
 listenIF=127.0.0.1
 
+{more}
 [logging]
 enableFileLogging=true
 maxLogMessageLength=0
@@ -34,18 +35,54 @@ size=100000000
 """
 
 
+REGISTRAR = """
+[cse.registrar]
+address=http://127.0.0.1:{port}
+cseID=/in-cse
+resourceName=cse-in
+INCSEcseID=/in-cse
+"""
+
+
 class Cse:
     """A running ACME CSE; its resources are below ``cse-in``."""
 
-    def __init__(self, directory: Path, cse_id: str = "id-in", *, coap: bool = False) -> None:
-        self.directory = directory
+    def __init__(
+        self,
+        directory: Path,
+        cse_id: str = "id-in",
+        *,
+        coap: bool = False,
+        registrar: int | None = None,
+        more: str = "",
+    ) -> None:
+        """Start it.
+
+        Args:
+            directory: Its own.
+            cse_id: Its CSE-ID.
+            coap: Whether it has a port for CoAP too.
+            registrar: As an MN-CSE, below ``cse-mn``: at which port it registers, with ``/in-cse``.
+            more: Further sections of its configuration.
+        """
+        self.directory, self.name = directory, "cse-in" if registrar is None else "cse-mn"
+        if registrar is not None:
+            more += REGISTRAR.format(port=registrar)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener:
             listener.bind(("127.0.0.1", 0))
             self.coap_port = listener.getsockname()[1]
         with socket.create_server(("127.0.0.1", 0)) as listener:
             self.port = listener.getsockname()[1]
         (directory / "acme.ini").write_text(
-            CONFIGURATION.format(port=self.port, cse_id=cse_id, coap_port=self.coap_port, coap=coap),
+            CONFIGURATION.format(
+                kind="IN" if registrar is None else "MN",
+                name=self.name,
+                port=self.port,
+                cse_id=cse_id,
+                coap_port=self.coap_port,
+                coap=coap,
+                more=more,
+            ),
             encoding="ascii",
         )
         command = [str(Path(sys.executable).with_name("acmecse")), "--config", "acme.ini", "-dir", "."]
@@ -55,7 +92,7 @@ class Cse:
             "--no-mqtt",
             "--no-ws",
             "--coap" if coap else "--no-coap",
-            "--no-remote-cse",
+            "--no-remote-cse" if registrar is None else "--remote-cse",
         ]
         with (directory / "out").open("wb") as out:
             self.process = subprocess.Popen(
@@ -79,7 +116,7 @@ class Cse:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/cse-in"
+        return f"http://127.0.0.1:{self.port}/{self.name}"
 
     @property
     def log(self) -> str:
