@@ -14,7 +14,7 @@ SEED := $(or $(SEED),$(shell od -An -N3 -tu4 /dev/urandom | tr -d ' '))
 PYTEST := $(BIN)/python -m pytest -q --numprocesses logical --maxprocesses 8 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-random test-cost test-fresh coverage lint format bench profile fuzz docs clean
+.PHONY: help setup demo demo-cse test test-fast test-random test-cost test-fresh coverage lint format bench profile fuzz docs clean
 
 help:  ## Show what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -41,6 +41,14 @@ setup: .venv/installed-for-development  ## Make .venv with everything in it
 
 demo: .venv/installed  ## Watch the main job: real servers, a device, an association
 	$(BIN)/m2msec demo
+
+.venv/installed-for-the-cse: .venv/installed
+	@echo 'Adding the ACME CSE to .venv, 60 MB: half a minute, this once.'
+	$(BIN)/python -m pip install --disable-pip-version-check 'acmecse>=2026.5'
+	@touch $@
+
+demo-cse: .venv/installed-for-the-cse  ## Watch an unchanged CSE and a curl AE being secured; needs curl
+	$(BIN)/m2msec demo --framework cse
 
 test: .venv/installed-for-development  ## Run all tests (TESTS=tests/unit/test_keys.py for some)
 	$(PYTEST) $(TESTS)

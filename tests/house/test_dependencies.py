@@ -16,6 +16,7 @@ from places import ROOT
 from source import MODULES, PACKAGE, imports, tree_of
 
 ROOMS = {
+    "cli.gateway": "server",
     "cli": "cli",
     "configuration": "cli",
     "gateway.assigned": "server",

@@ -16,7 +16,7 @@ from terminal import Shell, a_shell
 
 PORT = re.compile(r"(?<=127\.0\.0\.1:)\d+")
 LISTENS = re.compile(r"--listen\S* (127\.0\.0\.1:\d+)")
-BLOCK = re.compile(r"^(<!-- not run: \S.* -->\n)?```sh\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+BLOCK = re.compile(r"^(<!-- not run: \S[^\n]* -->\n)?```sh\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 PAGES = [
     str(page.relative_to(ROOT))
     for page in [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]

@@ -18,7 +18,7 @@ from ..release import DEFAULT_RELEASE
 from .common import JsonOption, ReleaseOption, RevealOption, log_to_stderr
 
 if TYPE_CHECKING:
-    from ..demo.maf import Step
+    from ..demo.maf import Reporter, Step
 
 COLUMN = 9
 """Of a lifeline; four of them leave room for the words of most steps in 80 columns."""
@@ -30,10 +30,15 @@ class Story(enum.Enum):
 
     MAF = "maf"
     GBA = "gba"
+    CSE = "cse"
 
 
 FrameworkOption = Annotated[
-    Story, typer.Option("--framework", help="The MAF-based framework, from the factory key on, or GBA.")
+    Story,
+    typer.Option(
+        "--framework",
+        help="The MAF-based framework, from the factory key on; or GBA; or agent and gateway with a CSE.",
+    ),
 ]
 
 
@@ -48,16 +53,16 @@ def demo(
     Everything runs on loopback in a temporary directory and is gone afterwards. Keys appear as fingerprints
     unless --reveal is given.
     """
-    from ..demo import gba as demo_gba
-    from ..demo.maf import LIFELINES, Demo
+    from ..demo.gba import GbaDemo
+    from ..demo.maf import Demo
     from ..net.loop import run
 
     require("server")
     log_to_stderr(verbose=False)
     started = CLOCK.monotonic()
     steps: list[dict[str, Any]] = []
-    lifelines = LIFELINES if framework is Story.MAF else demo_gba.LIFELINES
-    diagram = Diagram(Console(highlight=False, soft_wrap=True), lifelines)
+    lifelines, column = _lifelines(framework)
+    diagram = Diagram(Console(highlight=False, soft_wrap=True), lifelines, column)
 
     def report(step: Step) -> None:
         steps.append(asdict(step) | {"seconds": round(CLOCK.monotonic() - started, 3)})
@@ -66,10 +71,13 @@ def demo(
 
     if not as_json:
         diagram.open()
+    if framework is Story.CSE:
+        _tell_of_a_cse(report, diagram, steps, as_json=as_json)
+        return
     if framework is Story.MAF:
         association = run(Demo(report, release=release, reveal=reveal).run())
     else:
-        association = run(demo_gba.GbaDemo(report, reveal=reveal).run())
+        association = run(GbaDemo(report, reveal=reveal).run())
     seconds = round(CLOCK.monotonic() - started, 3)
     if as_json:
         told = {"release": release.value, "seconds": seconds, "association": association.as_dict()}
@@ -78,18 +86,42 @@ def demo(
         diagram.close(f"{association.peer} and {association.local} are associated: {seconds:.0f} s.")
 
 
+def _tell_of_a_cse(report: Reporter, diagram: Diagram, steps: list[dict[str, Any]], *, as_json: bool) -> None:
+    """The story in which nobody but agent and gateway knows of an association."""
+    from ..demo.cse import CseDemo
+    from ..net.loop import run
+
+    last = run(CseDemo(report).run())
+    if as_json:
+        print(json.dumps({"steps": steps}, indent=2))
+    else:
+        diagram.close(last)
+
+
+def _lifelines(story: Story) -> tuple[Sequence[str], int]:
+    """Who is in a story, and how wide their columns are."""
+    from ..demo import cse, gba, maf
+
+    return {
+        Story.MAF: (maf.LIFELINES, COLUMN),
+        Story.GBA: (gba.LIFELINES, COLUMN),
+        Story.CSE: (cse.LIFELINES, 8),
+    }[story]
+
+
 class Diagram:
     """A sequence diagram that grows downwards, one arrow at a time, within the width of a console."""
 
-    def __init__(self, console: Console, lifelines: Sequence[str]) -> None:
+    def __init__(self, console: Console, lifelines: Sequence[str], column: int = COLUMN) -> None:
         self._console = console
         self._names = lifelines
-        self._bars = "│".center(COLUMN) * len(lifelines)
+        self._column = column
+        self._bars = "│".center(column) * len(lifelines)
         self._beside = console.width - len(self._bars) - len(GAP)
 
     def open(self) -> None:
         """The heads of the lifelines."""
-        names = "".join(name.center(COLUMN) for name in self._names)
+        names = "".join(name.center(self._column) for name in self._names)
         self._console.print(Text(names.rstrip(), style="bold cyan"))
         self._console.print(Text(self._bars.rstrip(), style="cyan"))
 
@@ -97,7 +129,7 @@ class Diagram:
         """One arrow with its clause, and below it what is to be seen."""
         start, end = self._names.index(step.sender), self._names.index(step.receiver)
         words = [(word, "bold") for word in step.text.split()]
-        self._rows([*words, (f"[{step.clause}]", "yellow")], _arrow(start, end, len(self._names)))
+        self._rows([*words, (f"[{step.clause}]", "yellow")], _arrow(start, end, self._bars))
         for name, value in step.facts.items():
             words = [(word, "dim") for word in (name, *value.split())]
             if max(len(word) for word, _ in words) <= self._beside:
@@ -129,9 +161,9 @@ class Diagram:
             self._console.print(Text(bars, style="cyan").append(line, style="dim"))
 
 
-def _arrow(start: int, end: int, count: int) -> str:
+def _arrow(start: int, end: int, bars: str) -> str:
     """The lifelines with an arrow from one to another, or a mark on one."""
-    columns = list("│".center(COLUMN) * count)
+    columns = list(bars)
     positions = [column for column, character in enumerate(columns) if character == "│"]
     left, right = sorted((positions[start], positions[end]))
     columns[left + 1 : right] = "─" * max(0, right - left - 1)
