@@ -17,7 +17,7 @@ from onem2m_security.gateway.agent import Agent
 from onem2m_security.gateway.agent_back import BackPlan
 from onem2m_security.gateway.agent_plan import AgentPlan, running
 from onem2m_security.gateway.back_routes import BackRoutes
-from onem2m_security.gateway.upstream import UpstreamAddress
+from onem2m_security.gateway.upstream_terms import UpstreamAddress
 from onem2m_security.identifiers import KeyIdentifier
 from onem2m_security.net.address import Address, Transport
 from onem2m_security.net.limits import Limits
