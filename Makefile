@@ -23,7 +23,7 @@ help:  ## Show what there is
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --editable
 
 .venv/installed: pyproject.toml
-	@echo 'Setting up .venv with the package and what it needs, 130 MB: a minute, this once.'
+	@echo 'Setting up .venv with the package and what it needs, 120 MB: a minute, this once.'
 	$(PYTHON) -m venv .venv
 	$(INSTALL) '.[server]'
 	@touch $@

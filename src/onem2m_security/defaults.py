@@ -20,6 +20,9 @@ KC_LIFETIME: Final = timedelta(hours=24)
 COMMAND_RETRY: Final = timedelta(days=1)
 """After what time a client of an MEF without commands is to ask again."""
 
+AGENT_ANSWER: Final = timedelta(seconds=60)
+"""How long an agent waits for an answer of the registrar: a polling channel answers when it has something."""
+
 BOOTSTRAPPING_LIFETIME: Final = timedelta(hours=24)
 """How long a BSF keeps Ks."""
 

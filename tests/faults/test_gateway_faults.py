@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from gateway_support import LastWordsError, PlayedCse, Seen, answer_on, answered, gateway, initiator, request
-from onem2m_security.gateway.upstream import UpstreamTerms
+from onem2m_security.gateway.upstream_terms import UpstreamTerms
 from onem2m_security.net.address import Address, Transport
 from onem2m_security.net.coap import CoapClient, CoapServer
 from onem2m_security.net.coap_plain import PlainCoapPort

@@ -16,7 +16,8 @@ from onem2m_security.gateway.bound import BoundAeIds
 from onem2m_security.gateway.door import Behind, Door
 from onem2m_security.gateway.places import Places
 from onem2m_security.gateway.registrar import Registrar
-from onem2m_security.gateway.upstream import UpstreamAddress, UpstreamTerms, upstream
+from onem2m_security.gateway.upstream import upstream
+from onem2m_security.gateway.upstream_terms import UpstreamAddress, UpstreamTerms
 from onem2m_security.identifiers import EntityId, KeyIdentifier
 from onem2m_security.net.address import Address, Transport
 from onem2m_security.net.channel import Channel, open_channel

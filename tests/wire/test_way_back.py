@@ -17,9 +17,10 @@ from onem2m_security.gateway.agent import Agent
 from onem2m_security.gateway.agent_back import BackPlan
 from onem2m_security.gateway.agent_plan import AgentPlan, running
 from onem2m_security.gateway.back_routes import BackRoutes
-from onem2m_security.gateway.upstream import UpstreamAddress
+from onem2m_security.gateway.upstream_terms import UpstreamAddress
 from onem2m_security.identifiers import KeyIdentifier
 from onem2m_security.net.address import Address, Transport
+from onem2m_security.net.http_messages import HttpResponse
 from onem2m_security.net.limits import Limits
 from onem2m_security.net.link import Link
 from onem2m_security.net.plain_port import PlainHttpPort
@@ -66,11 +67,9 @@ async def world(*, scheme_over=Transport.TLS):
         told.extend(json.loads(request.content)["m2m:ae"]["poa"])
         return CarriedResponse(Rsc.CREATED, request.request_id, content_type=JSON, content=request.content)
 
-    async def ae(scope, receive, send):
-        heard.append(scope["path"])
-        headers = [(b"x-m2m-rsc", b"2000"), (b"x-m2m-ri", b"n"), (b"content-length", b"0")]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": b""})
+    async def ae(request):
+        heard.append(request.path.decode())
+        return HttpResponse(200, (("X-M2M-RSC", "2000"), ("X-M2M-RI", "n")))
 
     key = saef_psk.credential(KPSA_ID, key_of("k"), peer=ID_A)
     routes = BackRoutes(cse, Limits(handshake_seconds=3.0))

@@ -6,28 +6,28 @@ import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..defaults import AGENT_ANSWER
 from ..durations import parse_duration
 from ..errors import ConfigurationError
-from ..frameworks.steps import How
-from ..gateway.agent_back import BackPlan
-from ..gateway.agent_plan import ANSWER, AgentPlan, running
 from ..gateway.originators import OriginatorRule
-from ..gateway.upstream import UpstreamAddress
+from ..gateway.upstream_terms import UpstreamAddress
 from ..identifiers import EntityId
 from ..net.address import Address
-from ..net.descriptors import raise_open_files
 from ..net.local_address import parse_local
-from ..net.loop import run, until_signalled
 from .common import VerboseOption, entity_parser, log_to_stderr, parsed
 from .options.credentials import SessionOptions
 from .options.described import ConfigOption, described
 from .options.factory import FactoryOptions
 from .options.grouping import OptionGroup, grouped
 from .options.who import WhoOptions
+
+if TYPE_CHECKING:
+    from ..frameworks.steps import How
+    from ..gateway.agent_plan import AgentPlan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +76,7 @@ class AgentOptions(OptionGroup):
             metavar="DURATION",
             help="How long an answer of the registrar is waited for.",
         ),
-    ] = ANSWER
+    ] = AGENT_ANSWER
     beyond_loopback: Annotated[
         bool, typer.Option("--beyond-loopback", help="Let other machines ask too, in the clear.")
     ] = False
@@ -109,6 +109,9 @@ class AgentOptions(OptionGroup):
         Raises:
             ConfigurationError: They do not say where it listens or who the registrar is, or it cannot be.
         """
+        from ..gateway.agent_back import BackPlan
+        from ..gateway.agent_plan import AgentPlan
+
         if self.peer is None or self.to is None or not (self.listen or self.listen_coap):
             raise ConfigurationError(
                 "give --listen HOST:PORT, --peer IDB and --to HOST:PORT, or --config FILE"
@@ -148,6 +151,9 @@ def agent(
     --beyond-loopback is given. Prints one line when it serves,
     and ends with SIGTERM or SIGINT.
     """
+    from ..net.descriptors import raise_open_files
+    from ..net.loop import run
+
     log_to_stderr(verbose=verbose)
     raise_open_files()
 
@@ -177,6 +183,9 @@ def agent(
 
 
 async def _serve(agents: Iterable[tuple[AgentPlan, How]]) -> None:
+    from ..gateway.agent_plan import running
+    from ..net.loop import until_signalled
+
     async with contextlib.AsyncExitStack() as serving:
         started = [await serving.enter_async_context(running(plan, how)) for plan, how in agents]
         signalled = until_signalled()

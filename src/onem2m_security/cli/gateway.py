@@ -12,13 +12,10 @@ import typer
 
 from ..errors import ConfigurationError
 from ..extras import require
-from ..gateway.running import GatewayService
-from ..gateway.upstream import ANSWER_SECONDS, UpstreamAddress, UpstreamTerms
+from ..gateway.upstream_terms import ANSWER_SECONDS, UpstreamAddress, UpstreamTerms
 from ..identifiers import EntityId
 from ..net.address import Address
-from ..net.descriptors import raise_open_files
 from ..net.limits import Limits
-from ..net.loop import run, until_signalled
 from .common import ALL_TRANSPORTS, MetricsOption, VerboseOption, log_to_stderr, over, parsed
 from .listen import EntityBOptions
 from .options.described import ConfigOption, described
@@ -26,6 +23,7 @@ from .options.grouping import OptionGroup, grouped
 
 if TYPE_CHECKING:
     from ..configuration.description import Description
+    from ..gateway.running import GatewayService
 
 _DATA = Path("gateway")
 
@@ -78,6 +76,8 @@ class BehindOptions(OptionGroup):
         Raises:
             ConfigurationError: They do not say where the CSE is, or who it is; or nobody could associate.
         """
+        from ..gateway.running import GatewayService
+
         if self.to is None:
             raise ConfigurationError("give --to URL, where the CSE listens in the clear, or --config FILE")
         accepting = being.accepting(body_octets=self.body_octets)
@@ -111,6 +111,9 @@ def gateway(
     when it accepts clients; with --verbose a line for each request goes to standard error. With --config the
     file says it all, for every [[gateway]] in it: m2msec gateway --config cse.toml.
     """
+    from ..net.descriptors import raise_open_files
+    from ..net.loop import run
+
     log_to_stderr(verbose=verbose)
     require("server")
     raise_open_files()
@@ -127,6 +130,8 @@ def _services(description: Description) -> Iterable[GatewayService]:
     Raises:
         ConfigurationError: There is none.
     """
+    from ..gateway.running import GatewayService
+
     if not description.settings.gateway:
         raise ConfigurationError(
             f'{description.file}: there is no gateway to run: give [gateway] with listen and to = "URL"'
@@ -149,6 +154,8 @@ def _services(description: Description) -> Iterable[GatewayService]:
 
 async def _serve(services: list[GatewayService], metrics: Address | None) -> None:
     """Run gateways until a signal."""
+    from ..net.loop import until_signalled
+
     async with contextlib.AsyncExitStack() as running:
         ready: list[tuple[EntityId, Address, GatewayService]] = []
         for service in services:

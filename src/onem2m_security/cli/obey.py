@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import os
 from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from ..certificates.signing_requests import CertifiedName
-from ..clients.certificate_files import CertificateFiles
-from ..clients.command_classes import certificate_provisioning, device_configuration, subject_of
-from ..clients.commanded import CommandedEnrolee
-from ..clients.commands import Carry
-from ..clients.enrolee import Enrolee
-from ..clients.est import EST_PATH, provision
 from ..durations import show_duration
 from ..errors import ConfigurationError
 from ..identifiers import Fqdn
-from ..net.loop import run
 from ..onem2m.commands import (
     CertificateProvisioning,
     CertProvProtocol,
@@ -35,6 +26,10 @@ from .common import log_to_stderr, open_store
 from .options.credentials import ReportOptions
 from .options.described import ConfigOption, described
 from .options.grouping import grouped
+
+if TYPE_CHECKING:
+    from ..clients.commands import Carry
+    from ..clients.enrolee import Enrolee
 
 _STANDARD_ERROR: Final = 2
 """Where a program of the operator's says what it does: standard output is ours."""
@@ -76,6 +71,9 @@ def obey(
     What is not supplied by --out or --configure is answered with CLASS_NOT_SUPPORTED. Each time is a
     bootstrap, after which Ke is a new one.
     """
+    from ..clients.commanded import CommandedEnrolee
+    from ..net.loop import run
+
     log_to_stderr(verbose=report.verbose)
 
     async def main() -> None:
@@ -90,6 +88,8 @@ def obey(
 
 @contextlib.asynccontextmanager
 async def _enrolee(data: Path | None, config: Path | None, mef: str | None) -> AsyncIterator[Enrolee]:
+    from ..clients.enrolee import Enrolee
+
     if config is not None:
         named = None if mef is None else Fqdn.parse(mef)
         async with described(config, data).enrolee(named) as enrolee:
@@ -107,6 +107,13 @@ async def _enrolee(data: Path | None, config: Path | None, mef: str | None) -> A
 
 def _carry(enrolee: Enrolee, out: Path | None, configure: Path | None) -> Mapping[CommandClass, Carry]:
     """What carries out the commands of each class that the options supply."""
+    import asyncio
+
+    from ..certificates.signing_requests import CertifiedName
+    from ..clients.certificate_files import CertificateFiles
+    from ..clients.command_classes import certificate_provisioning, device_configuration, subject_of
+    from ..clients.est import EST_PATH, provision
+
     supplied: dict[CommandClass, Carry] = {}
     if out is not None:
         files = CertificateFiles.at(out)

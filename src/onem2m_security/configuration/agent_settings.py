@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from ..gateway.agent_plan import ANSWER
+from ..defaults import AGENT_ANSWER
 from ..gateway.originators import OriginatorRule
 from .gateway import UpstreamSetting
 from .values import (
@@ -46,7 +46,7 @@ class AgentSettings(Table):
     listen_coap: Annotated[tuple[AddressSetting, ...], ONE_OR_MORE_TEXTS] = ()
     originator: OriginatorRule | None = None
     at_start: bool = True
-    answer: DurationSetting = ANSWER
+    answer: DurationSetting = AGENT_ANSWER
     beyond_loopback: bool = False
     back_to: UpstreamSetting | None = None
     back_listen: AddressSetting | None = None

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field, PlainValidator
 
 from ..errors import ConfigurationError
-from ..gateway.upstream import UpstreamAddress, UpstreamTerms
+from ..gateway.upstream_terms import UpstreamAddress, UpstreamTerms
 from .entity_b import EntityBSettings
 from .values import AddressSetting, EntitySetting, FileSetting
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 from pydantic.fields import FieldInfo
 
 from ..durations import show_duration
-from ..gateway.upstream import UpstreamAddress
+from ..gateway.upstream_terms import UpstreamAddress
 from ..identifiers import EntityId, Fqdn, KeyIdentifier
 from ..net.address import Address
 from ..net.limits import Limits

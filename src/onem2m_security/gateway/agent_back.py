@@ -19,7 +19,8 @@ from ..onem2m.primitives import RefusedError, Rsc
 from ..tasks import Tasks
 from ..telemetry import LOG
 from .points_of_access import mapped, may_register
-from .upstream import UpstreamAddress, UpstreamTerms, upstream
+from .upstream import upstream
+from .upstream_terms import UpstreamAddress, UpstreamTerms
 
 _SCHEMES = {Transport.TLS: "https", Transport.DTLS: "coaps"}
 

@@ -6,9 +6,9 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Final
 
 from ..clients.kept_association import KeptAssociation
+from ..defaults import AGENT_ANSWER
 from ..errors import ConfigurationError
 from ..extras import require
 from ..frameworks.steps import How, Initiator
@@ -24,9 +24,6 @@ from .agent import Agent
 from .agent_back import BackPlan, WayBack
 from .carriers import carrier
 from .originators import OriginatorRule
-
-ANSWER: Final = timedelta(seconds=60)
-"""How long an answer of the registrar is waited for: a polling channel answers when there is something."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +51,7 @@ class AgentPlan:
     listen_coap: tuple[Address, ...] = ()
     originator: OriginatorRule | None = None
     at_start: bool = True
-    answer: timedelta = ANSWER
+    answer: timedelta = AGENT_ANSWER
     beyond_loopback: bool = False
     back: BackPlan | None = None
 

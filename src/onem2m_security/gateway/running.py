@@ -17,7 +17,8 @@ from .bound import BoundAeIds, KeptAeIds
 from .door import Behind, Door
 from .places import Places
 from .registrar import Registrar
-from .upstream import UpstreamAddress, UpstreamTerms, upstream
+from .upstream import upstream
+from .upstream_terms import UpstreamAddress, UpstreamTerms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,7 @@
-"""The one thread that talks to the database, so that the event loop never waits for a disk.
+"""The thread that does in the database what the event loop may not wait for: what syncs, scans or may block.
+
+What a handshake needs of SQLite is done on the loop itself (``hot.py``); what does not go well there comes
+here.
 
 What is asked while the thread is busy is taken up together: reads of one sort become one query, all writes
 one transaction with one commit (group commit), and one call brings all the answers back to the event loop.

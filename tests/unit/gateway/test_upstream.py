@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from onem2m_security.errors import ConfigurationError
-from onem2m_security.gateway.upstream import UpstreamAddress
+from onem2m_security.gateway.upstream_terms import UpstreamAddress
 from onem2m_security.net.address import Address
 from onem2m_security.net.local_address import UnixSocket
 

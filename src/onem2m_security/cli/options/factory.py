@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
-from ...clients.enrolee import Enrolee
+from ...defaults import ENROLMENT_EXPIRY
 from ...errors import ConfigurationError
-from ...frameworks.instructions import DEFAULT_ENROLMENT_EXPIRY, BootstrapInstruction
 from ...identifiers import EntityId, KeyIdentifier
 from ...net.address import Address
-from ...net.link import Link
-from ...release import Release
 from ..common import KEY_FORMAT, entity_parser, open_store, parsed, read_key
 from ..mef import ExpiryOption
 from .credentials import SessionOptions
 from .grouping import OptionGroup
+
+if TYPE_CHECKING:
+    from ...release import Release
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +51,7 @@ class FactoryOptions(OptionGroup):
             help="An Enrolment Target, a MAF-ID, CSE-ID or AE-ID; repeat for several; default: --peer.",
         ),
     ] = None
-    expires_in: ExpiryOption = DEFAULT_ENROLMENT_EXPIRY
+    expires_in: ExpiryOption = ENROLMENT_EXPIRY
 
     async def enrol(
         self, data: Path | None, peer: EntityId, session: SessionOptions, release: Release
@@ -68,6 +68,10 @@ class FactoryOptions(OptionGroup):
             ConfigurationError: Something is missing.
             SecurityFrameworkError: The MEF cannot be reached, or refuses us.
         """
+        from ...clients.enrolee import Enrolee
+        from ...frameworks.instructions import BootstrapInstruction
+        from ...net.link import Link
+
         if data is None or self.mef is None or not self.kpm_id or not self.kpm_file or not self.enrolee_id:
             raise ConfigurationError(
                 "to enrol first give --credentials DIR, where that is kept, --mef, --kpm-id, --kpm-file and "
