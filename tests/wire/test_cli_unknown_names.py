@@ -25,6 +25,7 @@ NOBODY = {
     "[ENROLEE=]IDB": "/nobody",
     "HOST:PORT|IDB": "/nobody",
     "HOST:PORT|MEF-ID": "nobody.example.com",
+    "MEF-ID": "nobody.example.com",
     "CMDID": "nobody",
 }
 """What stands for a name in the help, and such a name that nobody has."""
@@ -32,7 +33,7 @@ NOBODY = {
 NAMES_NO_RECORD = {
     None, "CLASS", "DIR", "DIRECTORY", "DURATION", "FILE", "FILE|-", "FQDN", "FQDN:USS", "FQDN=HOST:PORT",
     "FQDN[=KEY]", "FQDN[=SUID,…]", "HASH", "HEX", "HOST", "HOST:PORT",
-    "HOST:PORT|unix:PATH", "N", "N:URI", "NAME", "OID", "PATH",
+    "HOST:PORT|unix:PATH", "N", "N:URI", "NAME", "OID", "PATH", "PROGRAM",
     "SUID", "TEXT", "URI", "URL", "USS", "1|3", "tls|dtls", "raw-public-key|device|cse-id|ae-id|node-id|fqdn",
 }  # fmt: skip
 
@@ -40,6 +41,7 @@ MAKES_IT = "makes what it names"
 ASKS_WHOEVER_KNOWS = "shows the name to another party, who refuses it in the handshake"
 PROVED_BY_THE_PEER = "says what the peer's certificate must prove"
 FOR_WHOEVER_COMES = "is for an Enrolee that, if it has a certificate, is on no record before it comes"
+OF_THE_FILE = "takes a directory or a file, and only the file has names: see test_obey_names…"
 NOT_ASKED = {
     "mef command add": FOR_WHOEVER_COMES,
     "maf add-client": MAKES_IT,
@@ -56,6 +58,7 @@ NOT_ASKED = {
     "maf key retrieve": ASKS_WHOEVER_KNOWS,
     "maf key update": ASKS_WHOEVER_KNOWS,
     "listen": ASKS_WHOEVER_KNOWS,
+    "obey": OF_THE_FILE,
     "maf serve": ASKS_WHOEVER_KNOWS,
     "escertke initiate": PROVED_BY_THE_PEER,
     "escertke respond": PROVED_BY_THE_PEER,
@@ -116,6 +119,25 @@ def test_a_name_that_nobody_has_is_one_line_and_status_1(house, command):
     assert done.stdout == ""
     [line] = done.stderr.splitlines()
     assert any(name in line for name in set(NOBODY.values()) & set(map(str, arguments)))
+
+
+def test_obey_names_an_mef_that_is_not_there(tmp_path):
+    file = tmp_path / "e.toml"
+    file.write_text("""\
+[identity]
+id = "/a"
+[enrolment]
+mef = "mef.example.com"
+targets = ["/in-cse"]
+data = "kept"
+[peers."mef.example.com"]
+address = "127.0.0.1:1"
+prove = { kpm-id = "a@mef.example.com", kpm-file = "kpm" }
+""")
+    done = m2msec("obey", "nobody.example.com", "--config", file, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    [line] = done.stderr.splitlines()
+    assert "nobody.example.com" in line
 
 
 def test_what_is_excused_is_given_a_name():

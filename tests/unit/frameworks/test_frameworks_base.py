@@ -168,8 +168,8 @@ async def test_a_forgotten_key_is_asked_for_again():
 async def test_a_party_that_gives_no_answer_in_time_is_unavailable():
     source = Source(kc())
     source.gate.clear()
-    keys = RemoteKeys({MAF: source.fetch}, timeout=0.02)
-    with pytest.raises(ResolverUnavailableError, match=r"maf\.example\.com gave no answer within 0\.02 s"):
+    keys = RemoteKeys({MAF: source.fetch}, timeout=0.5)
+    with pytest.raises(ResolverUnavailableError, match=r"maf\.example\.com gave no answer within 0\.5 s"):
         await keys.resolve(identity(), SUITE)
     source.gate.set()
     assert (await keys.resolve(identity(), SUITE)).key == KC
@@ -284,7 +284,7 @@ async def test_a_handshake_that_is_given_up_waits_for_no_party_any_more():
         source.gate.clear()
     chain = ResolverChain(RemoteKeys({MAF: source.fetch}) for source in silent)
     waiting = asyncio.create_task(chain.resolve(identity(), SUITE))
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(60):
         await asyncio.gather(*(source.is_asked.wait() for source in silent))
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):

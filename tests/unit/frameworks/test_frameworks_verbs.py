@@ -10,7 +10,7 @@ import pytest
 
 from onem2m_security import frameworks
 
-SHARED = {"admission", "request_reachable", "steps", "resolvers", "renewal", "instructions"}
+SHARED = {"admission", "checked_way", "request_reachable", "steps", "resolvers", "renewal", "instructions"}
 FRAMEWORKS = sorted({module.name for module in pkgutil.iter_modules(frameworks.__path__)} - SHARED)
 IN_A_STORE = {"maf_handshake", "mef_handshake", "bootstrap_psk"}
 """Whose accepting side is a server with a store of its own."""
