@@ -171,6 +171,7 @@ def read_request(message: Any) -> CarriedRequest:
             operation = _operation(taken.pop("op"))
     elif "op" in taken:
         raise RefusedError(Rsc.BAD_REQUEST, "the Operation (op) stands in the query of a POST only")
+    content_type = _media_type(message.opt.content_format, Rsc.UNSUPPORTED_MEDIA_TYPE)
     return CarriedRequest(
         operation,
         to_of(message.opt.uri_path),
@@ -181,7 +182,7 @@ def read_request(message: Any) -> CarriedRequest:
         query=query,
         parameters={**_parameters(message), **taken},
         accept=_media_type(message.opt.accept, Rsc.NOT_ACCEPTABLE),
-        content_type=_media_type(message.opt.content_format, Rsc.UNSUPPORTED_MEDIA_TYPE),
+        content_type=content_type if message.payload else "",
         content=message.payload,
     )
 
@@ -226,7 +227,7 @@ def _split_query(options: tuple[str, ...]) -> tuple[dict[str, str], str]:
     """What stands in the query here and elsewhere over HTTP, and the rest as a query component."""
     taken: dict[str, str] = {}
     rest = []
-    for option in options:
+    for option in filter(None, options):
         name, _, value = option.partition("=")
         if name not in {"op", _TOKENS}:
             rest.append(quote(option, safe=_IN_QUERY))
