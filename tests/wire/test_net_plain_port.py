@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import stat
@@ -113,6 +114,19 @@ async def test_an_endless_head_is_cut_off_and_others_are_served(tmp_path, kind):
         assert (await reader.read()).startswith(b"HTTP/1.1 431")
         writer.close()
         assert b"200 OK" in await asked(address)
+
+
+async def test_an_answer_that_cannot_be_written_ends_its_connection():
+    async def answer(_):
+        return HttpResponse(200, (("X", "two\r\nlines"),), b"")
+
+    async with PlainHttpPort(answer) as port:
+        reader, writer = await connected(await port.listen(LOOPBACK))
+        writer.write(REQUEST)
+        with contextlib.suppress(ConnectionResetError):
+            async with asyncio.timeout(60):
+                assert await reader.read() == b""
+        writer.close()
 
 
 async def test_a_silent_client_makes_room_for_one_that_asks(tmp_path):

@@ -141,8 +141,11 @@ class Registrar:
         said = _entity(originator)
         if said is None or originator.startswith("C"):
             raise RefusedError(Rsc.ORIGINATOR_NOT_AUTHENTICATED, _NOT_YOURS)
+        seen = said.seen_from(self.local)
+        if self._bound.holder_of(seen) is not None:
+            raise RefusedError(Rsc.ORIGINATOR_NOT_AUTHENTICATED, _NOT_YOURS)
         own = None if association.peer is None else str(association.peer.seen_from(self.local))
-        whole = str(said.seen_from(self.local))
+        whole = str(seen)
         others = (self._registrees | {str(self.local)}) - {own}
         if any(whole == other or whole.startswith(f"{other}/") for other in others):
             raise RefusedError(Rsc.ORIGINATOR_NOT_AUTHENTICATED, _NOT_YOURS)

@@ -242,7 +242,13 @@ class HttpProtocol(asyncio.Protocol):
             if self._transport.is_closing():
                 return
             is_last = self._is_last and not self._waiting and not self._last_words
-            self._transport.write(_joined(requests, responses, is_last=is_last))
+            try:
+                octets = _joined(requests, responses, is_last=is_last)
+            except ValueError as error:  # a status or a header field that HTTP does not have
+                LOG.error("an answer cannot be written", error=repr(error))
+                self._transport.abort()
+                return
+            self._transport.write(octets)
             if not is_last:
                 await self._writable.wait()
         self._is_answering = False

@@ -229,3 +229,12 @@ def test_a_cse_speaks_neither_for_our_own_aes_nor_for_another_registree(originat
     check = registrar(registrees=[MN, EntityId.parse("/mn-2")])
     asked = replace(GET, originator=originator)
     assert refused(lambda: check.admit(asked, association(MN))) is Rsc.ORIGINATOR_NOT_AUTHENTICATED
+
+
+async def test_a_cse_does_not_speak_for_an_ae_of_ours_whose_id_the_service_provider_gave():
+    bound, asked = BoundAeIds(), replace(GET, originator="Sae")
+    check = registrar(bound)
+    assignment = check.assigned(REGISTER, CreatedAe(EntityId.parse("Sae")), association(None))
+    assert check.admit(asked, association(MN)) is Admitted.AS_IT_IS
+    await bound.bind(assignment.credential_id, assignment.ae_id)
+    assert refused(lambda: check.admit(asked, association(MN))) is Rsc.ORIGINATOR_NOT_AUTHENTICATED
