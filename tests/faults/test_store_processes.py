@@ -59,15 +59,21 @@ def makers(tmp_path):
         process.communicate()
 
 
+async def two_that_store(store, makers):
+    """Two processes that store Kc of every client, and have begun with each."""
+    for client in range(1, CLIENTS + 1):
+        await store.add(a_record(client))
+    processes = [makers(number * 10**9) for number in (1, 2)]
+    for process in processes:
+        for _ in range(CLIENTS):
+            assert await asyncio.to_thread(process.stdout.readline) == "going\n"
+    return processes
+
+
 async def test_what_was_revoked_does_not_come_back_and_the_log_stays_short(tmp_path, makers):
     data = tmp_path / "data"
     async with await Store.open(data, busy_timeout=60) as store:
-        for client in range(1, CLIENTS + 1):
-            await store.add(a_record(client))
-        processes = [makers(number * 10**9) for number in (1, 2)]
-        for process in processes:
-            for _ in range(CLIENTS):
-                assert await asyncio.to_thread(process.stdout.readline) == "going\n"
+        processes = await two_that_store(store, makers)
         for client in range(1, CLIENTS + 1):
             assert store.find_now(KeyKind.KM, an_id(client)) is not None
             await store.trust.revoke(KeyKind.KM, an_id(client))
@@ -82,12 +88,7 @@ async def test_what_was_revoked_does_not_come_back_and_the_log_stays_short(tmp_p
 async def test_every_kc_of_two_processes_is_there(tmp_path, makers):
     data = tmp_path / "data"
     async with await Store.open(data, busy_timeout=60) as store:
-        for client in range(1, CLIENTS + 1):
-            await store.add(a_record(client))
-        processes = [makers(number * 10**9) for number in (1, 2)]
-        for process in processes:
-            for _ in range(CLIENTS):
-                assert await asyncio.to_thread(process.stdout.readline) == "going\n"
+        processes = await two_that_store(store, makers)
         before = await store.records(KeyKind.KC)
         assert len(before) >= 2 * CLIENTS * 20
         for client in range(1, CLIENTS + 1):

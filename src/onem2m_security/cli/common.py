@@ -77,6 +77,9 @@ KmIdOption = Annotated[
 KmFileOption = Annotated[
     str | None, typer.Option("--km-file", metavar="FILE|-", help=f"Master Credential: {KEY_FORMAT}.")
 ]
+KpmFileOption = Annotated[
+    str | None, typer.Option("--kpm-file", metavar="FILE|-", help=f"Kpm: {KEY_FORMAT}.")
+]
 KpsaIdOption = Annotated[
     KeyIdentifier | None,
     parsed(
@@ -129,6 +132,10 @@ RememberOption = Annotated[
     ),
 ]
 entity_parser = EntityId.parse
+EnroleeIdOption = Annotated[
+    EntityId | None,
+    parsed(entity_parser, "--enrolee-id", metavar="ID", help="Our own CSE-ID or AE-ID."),
+]
 
 
 OutOption = Annotated[

@@ -53,8 +53,6 @@ def demo(
     Everything runs on loopback in a temporary directory and is gone afterwards. Keys appear as fingerprints
     unless --reveal is given.
     """
-    from ..demo.gba import GbaDemo
-    from ..demo.maf import Demo
     from ..net.loop import run
 
     require("server")
@@ -75,8 +73,12 @@ def demo(
         _tell_of_a_cse(report, diagram, steps, as_json=as_json)
         return
     if framework is Story.MAF:
+        from ..demo.maf import Demo
+
         association = run(Demo(report, release=release, reveal=reveal).run())
     else:
+        from ..demo.gba import GbaDemo
+
         association = run(GbaDemo(report, reveal=reveal).run())
     seconds = round(CLOCK.monotonic() - started, 3)
     if as_json:
@@ -99,14 +101,18 @@ def _tell_of_a_cse(report: Reporter, diagram: Diagram, steps: list[dict[str, Any
 
 
 def _lifelines(story: Story) -> tuple[Sequence[str], int]:
-    """Who is in a story, and how wide their columns are."""
-    from ..demo import cse, gba, maf
+    """Who is in a story, and how wide their columns are; loads that story alone."""
+    if story is Story.CSE:
+        from ..demo.cse import LIFELINES as OF_CSE
 
-    return {
-        Story.MAF: (maf.LIFELINES, COLUMN),
-        Story.GBA: (gba.LIFELINES, COLUMN),
-        Story.CSE: (cse.LIFELINES, 8),
-    }[story]
+        return OF_CSE, 8
+    if story is Story.GBA:
+        from ..demo.gba import LIFELINES as OF_GBA
+
+        return OF_GBA, COLUMN
+    from ..demo.maf import LIFELINES as OF_MAF
+
+    return OF_MAF, COLUMN
 
 
 class Diagram:

@@ -19,7 +19,8 @@ from ..net.address import Address, Transport
 from ..release import DEFAULT_RELEASE
 from ..tls.framing import DEFAULT_MTU
 from .common import (
-    KEY_FORMAT,
+    EnroleeIdOption,
+    KpmFileOption,
     MtuOption,
     ReleaseOption,
     RevealOption,
@@ -59,9 +60,7 @@ class EnroleeOptions(OptionGroup):
             help="Pre-Provisioned Symmetric Enrolee Key Identifier: relative@MEF-FQDN.",
         ),
     ] = None
-    kpm_file: Annotated[
-        str | None, typer.Option("--kpm-file", metavar="FILE|-", help=f"Kpm: {KEY_FORMAT}.")
-    ] = None
+    kpm_file: KpmFileOption = None
     mef_id: Annotated[
         Fqdn | None,
         parsed(
@@ -77,10 +76,7 @@ class EnroleeOptions(OptionGroup):
         ),
     ] = None
     certificates: Annotated[CertificateOptions, without("flavour", "peer_id", "associations")]
-    enrolee_id: Annotated[
-        EntityId | None,
-        parsed(entity_parser, "--enrolee-id", metavar="ID", help="Our own CSE-ID or AE-ID."),
-    ] = None
+    enrolee_id: EnroleeIdOption = None
     target: Annotated[
         list[EntityId] | None,
         parsed(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import AsyncIterable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Network, ip_address
@@ -90,16 +90,6 @@ class Limits:
             half_open=half_open,
             half_open_per_address=min(self.half_open_per_address, max(1, half_open * 3 // 4)),
         )
-
-
-async def at_most(octets: int, chunks: AsyncIterable[bytes]) -> bytes | None:
-    """All chunks together; None as soon as they are more than so many octets."""
-    whole = bytearray()
-    async for chunk in chunks:
-        whole += chunk
-        if len(whole) > octets:
-            return None
-    return bytes(whole)
 
 
 @lru_cache(maxsize=4096)

@@ -12,7 +12,7 @@ from ...defaults import ENROLMENT_EXPIRY
 from ...errors import ConfigurationError
 from ...identifiers import EntityId, KeyIdentifier
 from ...net.address import Address
-from ..common import KEY_FORMAT, entity_parser, open_store, parsed, read_key
+from ..common import EnroleeIdOption, KpmFileOption, entity_parser, open_store, parsed, read_key
 from ..mef import ExpiryOption
 from .credentials import SessionOptions
 from .grouping import OptionGroup
@@ -35,13 +35,8 @@ class FactoryOptions(OptionGroup):
         KeyIdentifier | None,
         parsed(KeyIdentifier.parse, "--kpm-id", metavar="KPMID", help="The factory key: relative@MEF-FQDN."),
     ] = None
-    kpm_file: Annotated[
-        str | None, typer.Option("--kpm-file", metavar="FILE|-", help=f"Kpm: {KEY_FORMAT}.")
-    ] = None
-    enrolee_id: Annotated[
-        EntityId | None,
-        parsed(entity_parser, "--enrolee-id", metavar="ID", help="Our own CSE-ID or AE-ID."),
-    ] = None
+    kpm_file: KpmFileOption = None
+    enrolee_id: EnroleeIdOption = None
     target: Annotated[
         list[EntityId] | None,
         parsed(
